@@ -1,0 +1,1 @@
+"""Compiled kernels; the build fills this package from src/."""

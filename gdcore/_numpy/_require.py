@@ -1,0 +1,25 @@
+"""Checks that the NumPy kernels share; the compiled ones get theirs from the buffer protocol."""
+
+import numpy as np
+
+
+def require_one_length(*arrays):
+    if any(len(array) != len(arrays[0]) for array in arrays):
+        raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
+
+
+def require_arrays(*arrays, ndim=1):
+    """Refuse what the compiled twins refuse: not an array, another dtype, gaps between elements."""
+    for array in arrays:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
+        if array.ndim != ndim or array.dtype != arrays[0].dtype or array.dtype.char not in "fd":
+            raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
+        if not array.flags.c_contiguous:
+            raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
+
+
+def require_writeable(*arrays):
+    for array in arrays:
+        if not array.flags.writeable:
+            raise ValueError("buffer source array is read-only")

@@ -1,0 +1,44 @@
+"""Activations and normalisers in NumPy. Compiled twins: src/layers.pyx (equal within 4 ulp)."""
+
+import numpy as np
+
+from gdcore._numpy._require import require_arrays, require_writeable
+
+__all__ = ["logsumexp", "sigmoid", "softmax"]
+
+
+def sigmoid(z, out):
+    """Logistic function out = 1/(1 + e⁻ᶻ), without overflow; out may be z. Changes out."""
+    require_arrays(z, out)
+    require_writeable(out)
+    if z.shape != out.shape:
+        raise ValueError("z and out must have one shape. Pass out=numpy.empty_like(z).")
+    with np.errstate(under="ignore"):
+        e = np.exp(-np.abs(z))
+    np.divide(np.where(z >= 0, z.dtype.type(1), e), 1 + e, out=out)
+
+
+def softmax(Z, out):
+    """Rows of out become e^Z / Σ e^Z, without overflow; out may be Z. Changes out."""
+    require_arrays(Z, out, ndim=2)
+    require_writeable(out)
+    if Z.shape != out.shape:
+        raise ValueError("Z and out must have one shape. Pass out=numpy.empty_like(Z).")
+    if Z.size:
+        np.subtract(Z, Z.max(axis=1, keepdims=True), out=out)
+        with np.errstate(under="ignore"):
+            np.exp(out, out=out)
+            out /= out.sum(axis=1, keepdims=True, dtype=np.float64)
+
+
+def logsumexp(Z, out):
+    """out = log Σ e^Z of each row, without overflow. Changes out."""
+    require_arrays(Z, ndim=2)
+    require_arrays(out)
+    require_writeable(out)
+    if len(Z) != len(out) or Z.shape[1] == 0:
+        raise ValueError("out must have one number a row of Z, and Z at least one column. Pass such.")
+    if Z.size:
+        most = Z.max(axis=1)
+        with np.errstate(under="ignore"):
+            out[:] = most + np.log(np.exp(Z - most[:, None]).sum(axis=1, dtype=np.float64))

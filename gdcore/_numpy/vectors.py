@@ -1,0 +1,71 @@
+"""Norm, dot, clip and finite check of one vector, in NumPy. Compiled twins: src/vectors.pyx."""
+
+import math
+
+import numpy as np
+
+from gdcore._numpy._require import require_arrays, require_one_length, require_writeable
+
+__all__ = ["all_finite", "clip_norm", "clip_value", "dot", "norm", "simd_level"]
+
+BLOCK = 16384
+
+
+def norm(a):
+    """Euclidean norm ‖a‖₂, summed in double; never under- or overflows where the result is a number."""
+    require_arrays(a)
+    square = _dot(a, a)
+    if 1e-290 < square < 1e300 or math.isnan(square):
+        return math.sqrt(square)
+    most = float(np.abs(a).max(initial=0))
+    if most == 0 or most == math.inf:
+        return most
+    unit = 2.0 ** math.frexp(most)[1]
+    scaled = np.asarray(a, np.float64) / unit if unit < math.inf else a / most
+    return math.sqrt(_dot(scaled, scaled)) * (unit if unit < math.inf else most)
+
+
+def dot(a, b):
+    """Inner product ⟨a, b⟩, summed in double."""
+    require_arrays(a, b)
+    require_one_length(a, b)
+    return _dot(a, b)
+
+
+def clip_norm(a, limit):
+    """Scale a down to norm limit where it is longer; return the norm it had. Changes a."""
+    require_arrays(a)
+    require_writeable(a)
+    size = norm(a)
+    if limit < size < math.inf:
+        a *= a.dtype.type(limit / size)
+    return size
+
+
+def clip_value(a, limit):
+    """Move every element of a into [−limit, limit]; NaN stays. Changes a."""
+    require_arrays(a)
+    require_writeable(a)
+    np.clip(a, -limit, limit, out=a)
+
+
+def all_finite(a):
+    """True where no element of a is NaN or infinite."""
+    require_arrays(a)
+    return all(
+        bool(np.isfinite(a[start : start + BLOCK]).all()) for start in range(0, len(a), BLOCK)
+    )
+
+
+def simd_level():
+    """Name of the instruction set that the compiled kernels run on; "numpy" where NumPy answers."""
+    return "numpy"
+
+
+def _dot(a, b):
+    total = 0.0
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for start in range(0, len(a), BLOCK):
+            left, right = a[start : start + BLOCK], b[start : start + BLOCK]
+            total += float(np.einsum("i,i->", left, right, dtype=np.float64))
+    return total

@@ -1,0 +1,46 @@
+"""Every kernel by name: compiled where it was built, NumPy elsewhere.
+
+The later import wins, so a kernel may live in NumPy alone until its compiled twin is written.
+GDCORE_BACKEND=auto|native|numpy chooses; native makes a missing extension an error.
+"""
+
+import os
+
+from gdcore._numpy.gradients import *
+from gdcore._numpy.layers import *
+from gdcore._numpy.updates import *
+from gdcore._numpy.vectors import *
+
+_wanted = os.environ.get("GDCORE_BACKEND", "auto")
+if _wanted not in ("auto", "native", "numpy"):
+    raise ValueError(
+        f"GDCORE_BACKEND must be auto, native or numpy, got {_wanted!r}. Set one of the three."
+    )
+if _wanted != "numpy":
+    try:
+        from gdcore._native.gradients import *
+        from gdcore._native.layers import *
+        from gdcore._native.updates import *
+        from gdcore._native.vectors import *
+    except ImportError as error:
+        if _wanted == "native":
+            raise ImportError(
+                "GDCORE_BACKEND=native, but the compiled core is not built. Install a C compiler "
+                "and reinstall gdcore, or set GDCORE_BACKEND=auto."
+            ) from error
+
+
+def backend():
+    """Who answers for each kernel: {name: "native" | "numpy"}.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.backend()["adam"] in ("native", "numpy")
+    True
+    """
+    return {
+        name: "numpy" if kernel.__module__.startswith("gdcore._numpy") else "native"
+        for name, kernel in sorted(globals().items())
+        if getattr(kernel, "__module__", "").startswith(("gdcore._numpy", "gdcore._native"))
+    }

@@ -1,0 +1,69 @@
+"""Build the native core: each src/NAME.pyx becomes gdcore._native.NAME; nothing else is decided here.
+
+A machine without a compiler still gets a working install: the extensions are optional and
+NumPy answers for what is missing. GDCORE_REQUIRE_NATIVE=1 makes a failed build an error.
+"""
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+REQUIRED = os.environ.get("GDCORE_REQUIRE_NATIVE") == "1"
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+STABLE_ABI = not FREE_THREADED  # free-threaded CPython has no stable ABI before 3.15
+
+# -fno-math-errno lets √ vectorise; -ffp-contract=off keeps the bits equal to NumPy's on every
+# machine. Never -ffast-math (it folds exp's rounding constant away), never -march=native.
+if sys.platform == "win32":
+    FLAGS = ["/O2", "/fp:precise"]
+else:
+    FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-g0"]
+
+MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
+if STABLE_ABI:
+    MACROS.append(("Py_LIMITED_API", "0x030B0000"))
+
+
+def extensions():
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        if REQUIRED:
+            raise
+        return []
+    sources = sorted(Path("src").glob("*.pyx"))
+    return cythonize(
+        [
+            Extension(
+                f"gdcore._native.{path.stem}",
+                [path.as_posix()],
+                define_macros=MACROS,
+                extra_compile_args=FLAGS,
+                py_limited_api=STABLE_ABI,
+                optional=not REQUIRED,
+            )
+            for path in sources
+        ],
+        include_path=["src"],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "embedsignature": False,
+            "binding": True,
+            "freethreading_compatible": True,
+        },
+        depfile=True,
+    )
+
+
+setup(
+    ext_modules=extensions(),
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
+)

@@ -1,0 +1,82 @@
+"""Header-only: the arithmetic of each update rule, shared by updates.pyx and the epochs.
+
+Scalars arrive in double and are cast once; the order of operations is the NumPy twin's, so that
+both give the same bits.
+"""
+from libc.math cimport pow, sqrt
+
+from _math cimport inline_void, real
+
+cdef extern from "<math.h>" nogil:
+    float sqrtf(float x)
+
+
+cdef inline real root(real x) noexcept nogil:
+    if real is double:
+        return sqrt(x)
+    else:
+        return sqrtf(x)
+
+
+cdef inline inline_void sgd_rule(real *w, const real *g, Py_ssize_t n, double lr) noexcept nogil:
+    cdef real rate = <real>lr
+    cdef Py_ssize_t i
+    for i in range(n):
+        w[i] = w[i] - rate * g[i]
+
+
+cdef inline inline_void momentum_rule(
+    real *w, const real *g, real *b, Py_ssize_t n, double lr, double momentum,
+) noexcept nogil:
+    cdef real rate = <real>lr, keep = <real>momentum
+    cdef Py_ssize_t i
+    for i in range(n):
+        b[i] = keep * b[i] + g[i]
+        w[i] = w[i] - rate * b[i]
+
+
+cdef inline inline_void nesterov_rule(
+    real *w, const real *g, real *b, Py_ssize_t n, double lr, double momentum,
+) noexcept nogil:
+    cdef real rate = <real>lr, keep = <real>momentum
+    cdef Py_ssize_t i
+    for i in range(n):
+        b[i] = keep * b[i] + g[i]
+        w[i] = w[i] - rate * (g[i] + keep * b[i])
+
+
+cdef inline inline_void adagrad_rule(
+    real *w, const real *g, real *v, Py_ssize_t n, double lr, double eps,
+) noexcept nogil:
+    cdef real rate = <real>lr, tiny = <real>eps
+    cdef Py_ssize_t i
+    for i in range(n):
+        v[i] = v[i] + g[i] * g[i]
+        w[i] = w[i] - (rate * g[i]) / (root(v[i]) + tiny)
+
+
+cdef inline inline_void rmsprop_rule(
+    real *w, const real *g, real *v, Py_ssize_t n, double lr, double decay, double eps,
+) noexcept nogil:
+    cdef real rate = <real>lr, keep = <real>decay, gain = <real>(1 - decay), tiny = <real>eps
+    cdef Py_ssize_t i
+    for i in range(n):
+        v[i] = keep * v[i] + (gain * g[i]) * g[i]
+        w[i] = w[i] - (rate * g[i]) / (root(v[i]) + tiny)
+
+
+cdef inline inline_void adam_rule(
+    real *w, const real *g, real *m, real *v, Py_ssize_t n,
+    double lr, double beta1, double beta2, double eps, double decay, long long step,
+) noexcept nogil:
+    """One division an element: lr·m̂/(√v̂ + ε) = (lr·√c₂/c₁)·m/(√v + ε·√c₂), cᵢ = 1 − βᵢᵗ."""
+    cdef double root_c2 = sqrt(1 - pow(beta2, <double>step))
+    cdef real rate = <real>(lr * root_c2 / (1 - pow(beta1, <double>step)))
+    cdef real tiny = <real>(eps * root_c2)
+    cdef real keep1 = <real>beta1, gain1 = <real>(1 - beta1)
+    cdef real keep2 = <real>beta2, gain2 = <real>(1 - beta2), kept = <real>(1 - lr * decay)
+    cdef Py_ssize_t i
+    for i in range(n):
+        m[i] = keep1 * m[i] + gain1 * g[i]
+        v[i] = keep2 * v[i] + (gain2 * g[i]) * g[i]
+        w[i] = kept * w[i] - (rate * m[i]) / (root(v[i]) + tiny)

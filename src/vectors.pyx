@@ -1,0 +1,152 @@
+"""Norm, dot, clip and finite check of one vector. NumPy twins: gdcore/_numpy/vectors.py."""
+from libc.math cimport sqrt
+
+from _math cimport LANES, fold64, hot_double, hot_void, real, require_one_length
+
+cdef extern from *:
+    """
+    static const char *gd_level(void) {
+    #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) \\
+        && defined(__gnu_linux__) && !defined(GD_NO_CLONES)
+        if (__builtin_cpu_supports("x86-64-v4")) return "x86-64-v4";
+        if (__builtin_cpu_supports("x86-64-v3")) return "x86-64-v3";
+    #endif
+        return "baseline";
+    }
+    """
+    const char *level "gd_level"()
+
+
+cdef hot_double dot_pass(const real *a, const real *b, Py_ssize_t n, double scale) noexcept nogil:
+    """Σ (scale·a)·(scale·b) in LANES partial sums of double."""
+    cdef double lane[LANES]
+    cdef double tail = 0
+    cdef Py_ssize_t i, j, k
+    for k in range(LANES):
+        lane[k] = 0
+    for i in range(n // LANES):
+        j = i * LANES
+        for k in range(LANES):
+            lane[k] = lane[k] + (scale * <double>a[j + k]) * (scale * <double>b[j + k])
+    for j in range(n - n % LANES, n):
+        tail += (scale * <double>a[j]) * (scale * <double>b[j])
+    return fold64(lane) + tail
+
+
+cdef hot_double largest_pass(const real *a, Py_ssize_t n) noexcept nogil:
+    """max |aᵢ|; the caller has no NaN."""
+    cdef real most[LANES]
+    cdef real size, best, last = 0
+    cdef Py_ssize_t i, j, k
+    for k in range(LANES):
+        most[k] = 0
+    for i in range(n // LANES):
+        j = i * LANES
+        for k in range(LANES):
+            size = abs(a[j + k])
+            most[k] = size if size > most[k] else most[k]
+    for j in range(n - n % LANES, n):
+        size = abs(a[j])
+        last = size if size > last else last
+    best = last
+    for k in range(LANES):
+        best = most[k] if most[k] > best else best
+    return best
+
+
+cdef hot_double zeros_pass(const real *a, Py_ssize_t n) noexcept nogil:
+    """Σ 0·aᵢ: zero, or NaN as soon as one element is NaN or infinite."""
+    cdef real lane[LANES]
+    cdef Py_ssize_t i, j, k
+    cdef real tail = 0
+    for k in range(LANES):
+        lane[k] = 0
+    for i in range(n // LANES):
+        j = i * LANES
+        for k in range(LANES):
+            lane[k] = lane[k] + 0 * a[j + k]
+    for j in range(n - n % LANES, n):
+        tail = tail + 0 * a[j]
+    for k in range(LANES):
+        tail = tail + lane[k]
+    return tail
+
+
+cdef hot_void scale_pass(real *a, Py_ssize_t n, double factor) noexcept nogil:
+    cdef real by = <real>factor
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] = by * a[i]
+
+
+cdef hot_void clip_pass(real *a, Py_ssize_t n, double limit) noexcept nogil:
+    cdef real high = <real>limit
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] = high if a[i] > high else (-high if a[i] < -high else a[i])
+
+
+cdef double safe_norm(const real *a, Py_ssize_t n) noexcept nogil:
+    cdef double square = dot_pass(a, a, n, 1.0), most
+    if 1e-290 < square < 1e300 or square != square:
+        return sqrt(square)
+    # The squares under- or overflowed: measure in units of a power of two near the largest element.
+    most = largest_pass(a, n)
+    if most == 0 or most > 1.7976931348623157e308:
+        return most
+    if most < 1e-150:
+        return sqrt(dot_pass(a, a, n, 2.0 ** 600)) / 2.0 ** 600
+    if most > 1e140:
+        return sqrt(dot_pass(a, a, n, 2.0 ** -600)) * 2.0 ** 600
+    return sqrt(square)
+
+
+def norm(const real[::1] a not None):
+    """Euclidean norm ‖a‖₂, summed in double; never under- or overflows where the result is a number."""
+    cdef double size = 0
+    if a.shape[0]:
+        with nogil:
+            size = safe_norm(&a[0], a.shape[0])
+    return size
+
+
+def dot(const real[::1] a not None, const real[::1] b not None):
+    """Inner product ⟨a, b⟩, summed in double."""
+    cdef double product = 0
+    require_one_length(a.shape[0] == b.shape[0])
+    if a.shape[0]:
+        with nogil:
+            product = dot_pass(&a[0], &b[0], a.shape[0], 1.0)
+    return product
+
+
+def clip_norm(real[::1] a not None, double limit):
+    """Scale a down to norm limit where it is longer; return the norm it had. Changes a."""
+    cdef double size = 0
+    if a.shape[0]:
+        with nogil:
+            size = safe_norm(&a[0], a.shape[0])
+            if limit < size < 1.7976931348623157e308:
+                scale_pass(&a[0], a.shape[0], limit / size)
+    return size
+
+
+def clip_value(real[::1] a not None, double limit):
+    """Move every element of a into [−limit, limit]; NaN stays. Changes a."""
+    if a.shape[0]:
+        with nogil:
+            clip_pass(&a[0], a.shape[0], limit)
+
+
+def all_finite(const real[::1] a not None):
+    """True where no element of a is NaN or infinite."""
+    cdef double zero = 0
+    if a.shape[0]:
+        with nogil:
+            zero = zeros_pass(&a[0], a.shape[0])
+    return zero == 0
+
+
+def simd_level():
+    """Name of the instruction set that the compiled kernels run on; "numpy" where NumPy answers."""
+    return level().decode()
