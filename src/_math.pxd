@@ -1,4 +1,4 @@
-"""Header-only arithmetic shared by every kernel: exp, log1p, sums in fixed lanes, SIMD dispatch.
+"""Header-only arithmetic shared by every kernel: eˣ, log(1 + eˣ), sums in fixed lanes, SIMD dispatch.
 
 A sum runs in LANES independent partial sums, folded pairwise at the end. The order of additions
 is therefore a property of the source, not of the compiler or the machine: every SIMD level gives
@@ -56,47 +56,63 @@ cdef inline void require_one_length(bint equal) except *:
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
 
 
-cdef inline inline_double exp64(double x) noexcept nogil:
-    """eˣ = 2ⁿ·eʳ with |r| ≤ ½ ln 2 (Cody & Waite) and a near-minimax polynomial; below 1 ulp."""
+cdef inline inline_void exp_ratio64(double x, double *up, double *down) noexcept nogil:
+    """eˣ = up/down for |x| ≤ 708: eˣ = 2ⁿeʳ, |r| ≤ ½ ln 2 (Cody & Waite), eʳ by Padé (6, 6).
+
+    As a ratio, because σ(x) = up/(up + down) and log(1 + eˣ) then need no division more.
+    """
     cdef double shifted = x * 1.4426950408889634 + 6755399441056767.0  # 1.5·2⁵² + 1023
     cdef double n = shifted - 6755399441056767.0
     cdef double r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10
     cdef double r2 = r * r
-    cdef double low = (0.5000000000000001 + r * 0.16666666666666669) \
-        + r2 * (0.04166666666662399 + r * 0.008333333333330051)
-    cdef double high = (0.0013888888917281794 + r * 0.00019841269863105968) \
-        + r2 * (2.480152119021773e-05 + r * 2.7557268378684192e-06) \
-        + (r2 * r2) * (2.7620138719733994e-07 + r * 2.5100424157005067e-08)
-    cdef double e = (1.0 + (r + r2 * (low + (r2 * r2) * high))) * as_double(bits64(shifted) << 52)
-    e = 0.0 if x < -708.0 else e
-    e = 1e308 * 1e308 if x > 709.0 else e
-    return e if x == x else x
+    cdef double even = ((r2 + 840) * r2 + 75600) * r2 + 665280
+    cdef double odd = r * ((42 * r2 + 10080) * r2 + 332640)
+    up[0] = (even + odd) * as_double(bits64(shifted) << 52)
+    down[0] = even - odd
 
 
-cdef inline inline_float exp32(float x) noexcept nogil:
+cdef inline inline_void exp_ratio32(float x, float *up, float *down) noexcept nogil:
+    """The same for |x| ≤ 87, by Padé (3, 3)."""
     cdef float shifted = x * <float>1.44269504 + <float>12583039.0  # 1.5·2²³ + 127
     cdef float n = shifted - <float>12583039.0
     cdef float r = (x - n * <float>0.693359375) + n * <float>2.12194440e-4
-    cdef float p = <float>0.0083629729 + r * <float>0.0013926213
-    p = <float>0.0416655544 + r * p
-    p = <float>0.1666657685 + r * p
-    p = <float>0.5 + r * p
-    cdef float e = (<float>1.0 + (r + r * r * p)) * as_float(bits32(shifted) << 23)
-    e = <float>0.0 if x < <float>-87.0 else e
-    e = <float>(1e38 * 1e38) if x > <float>88.0 else e
-    return e if x == x else x
+    cdef float r2 = r * r
+    cdef float even = <float>12 * r2 + <float>120
+    cdef float odd = r * (r2 + <float>60)
+    up[0] = (even + odd) * as_float(bits32(shifted) << 23)
+    down[0] = even - odd
 
 
-cdef inline real exp(real x) noexcept nogil:
+cdef inline inline_void exp_ratio(real x, real *up, real *down) noexcept nogil:
+    """eˣ = up/down, x moved into ±708 (±87 in float) first; NaN for NaN."""
+    cdef real most = 708 if real is double else 87
+    x = most if x > most else x
+    x = -most if x < -most else x
     if real is double:
-        return exp64(x)
+        exp_ratio64(x, up, down)
     else:
-        return exp32(x)
+        exp_ratio32(x, up, down)
 
 
-cdef inline inline_double log1p_unit64(double e) noexcept nogil:
-    """log(1 + e) for 0 ≤ e ≤ 1, as 2 artanh(e / (2 + e)): no cancellation for small e."""
-    cdef double s = e / (2.0 + e)
+cdef inline inline_void exp_ratio_negative(real x, real *up, real *down) noexcept nogil:
+    """eˣ = up/down for x ≤ 0, one comparison fewer."""
+    cdef real most = 708 if real is double else 87
+    x = -most if x < -most else x
+    if real is double:
+        exp_ratio64(x, up, down)
+    else:
+        exp_ratio32(x, up, down)
+
+
+cdef inline real exp_negative(real x) noexcept nogil:
+    """eˣ for x ≤ 0, never below 1e-308 (1e-38 in float); NaN for NaN."""
+    cdef real up, down
+    exp_ratio_negative(x, &up, &down)
+    return up / down
+
+
+cdef inline inline_double two_artanh(double s) noexcept nogil:
+    """2 artanh(s) for 0 ≤ s ≤ ⅓; log(1 + e) is that of e/(2 + e), without cancellation."""
     cdef double u = s * s
     cdef double u2 = u * u
     cdef double low = (0.3333333333333333 + u * 0.20000000000007292) \
@@ -104,23 +120,7 @@ cdef inline inline_double log1p_unit64(double e) noexcept nogil:
     cdef double mid = (0.09090894718066429 + u * 0.07692785032479312) \
         + u2 * (0.06657072104827468 + u * 0.06000536404795356)
     cdef double high = 0.04400369243072337 + u * 0.08082022805971766
-    cdef double q = low + (u2 * u2) * (mid + (u2 * u2) * high)
-    return 2.0 * (s + s * (u * q))
-
-
-cdef inline inline_float log1p_unit32(float e) noexcept nogil:
-    cdef float s = e / (<float>2.0 + e)
-    cdef float u = s * s
-    cdef float q = <float>0.2000378072 + u * (<float>0.1411830990 + u * <float>0.1342574901)
-    q = <float>0.3333332032 + u * q
-    return <float>2.0 * (s + s * (u * q))
-
-
-cdef inline real log1p_unit(real e) noexcept nogil:
-    if real is double:
-        return log1p_unit64(e)
-    else:
-        return log1p_unit32(e)
+    return 2.0 * (s + s * (u * (low + (u2 * u2) * (mid + (u2 * u2) * high))))
 
 
 cdef inline inline_double fold64(const double *lane) noexcept nogil:

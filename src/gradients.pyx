@@ -7,10 +7,11 @@ and row 3 of |θ| in the penalty. So a row in scratch is ((x − shift)·inverse
 """
 from libc.math cimport log, sqrt
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from _math cimport (
-    LANES, exp, fold, hot_double, hot_void, inline_void, log1p_unit, prefetch, real,
+    LANES, exp_negative, exp_ratio_negative, fold, hot_void, inline_double, inline_void, prefetch,
+    real, two_artanh,
 )
 from _rules cimport (
     adagrad_rule, adam_rule, momentum_rule, nesterov_rule, rmsprop_rule, sgd_rule,
@@ -116,19 +117,25 @@ cdef inline inline_void squared_slopes(
         z[i] = s[i] * r
 
 
+cdef inline inline_double logistic_slope(double z, double y, double up, double down) noexcept nogil:
+    """(1 − y)σ(z) − yσ(−z) from e^−|z| = up/down: no cancellation at either end."""
+    cdef double share = 1 / (up + down)
+    cdef double right = (down if z >= 0 else up) * share
+    cdef double wrong = (up if z >= 0 else down) * share
+    return (1 - y) * right - y * wrong
+
+
 cdef inline inline_void logistic_slopes(
     double *z, const double *y, const double *s, double *lost, Py_ssize_t n,
 ) noexcept nogil:
-    """ℓ = log(1 + eᶻ) − yz, dℓ/dz = (1 − y)σ(z) − yσ(−z): no cancellation at either end."""
+    """ℓ = log(1 + eᶻ) − yz, dℓ/dz = (1 − y)σ(z) − yσ(−z)."""
     cdef Py_ssize_t i
-    cdef double e, q, up, down
+    cdef double up, down, log1p
     for i in range(n):
-        e = exp(-abs(z[i]))
-        q = 1 / (1 + e)
-        up = q if z[i] >= 0 else e * q
-        down = e * q if z[i] >= 0 else q
-        lost[i] = lost[i] + s[i] * (((z[i] if z[i] > 0 else 0) - y[i] * z[i]) + log1p_unit(e))
-        z[i] = s[i] * ((1 - y[i]) * up - y[i] * down)
+        exp_ratio_negative(-abs(z[i]), &up, &down)
+        log1p = two_artanh(up / (2 * down + up))
+        lost[i] = lost[i] + s[i] * (((z[i] if z[i] > 0 else 0) - y[i] * z[i]) + log1p)
+        z[i] = s[i] * logistic_slope(z[i], y[i], up, down)
 
 
 cdef inline inline_void softmax_slopes(
@@ -148,7 +155,7 @@ cdef inline inline_void softmax_slopes(
         lost[i] = lost[i] + s[i] * (most[i] - z[<Py_ssize_t>y[i] * BLOCK + i])
     for c in range(k):
         for i in range(n):
-            z[c * BLOCK + i] = exp(z[c * BLOCK + i] - most[i])
+            z[c * BLOCK + i] = exp_negative(z[c * BLOCK + i] - most[i])
             total[i] = total[i] + z[c * BLOCK + i]
     for i in range(n):
         lost[i] = lost[i] + s[i] * log(total[i])
@@ -361,6 +368,30 @@ cdef inline inline_void shrink(
         w[j] = 0 if size <= 0 else <real>(size if w[j] > 0 else -size)
 
 
+cdef inline inline_void ahead(const real *x, Py_ssize_t p) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(min(p * <Py_ssize_t>sizeof(real), 1024) // 64 + 1):
+        prefetch(<const char *>x + 64 * j)
+
+
+cdef inline inline_void sgd_row(
+    real *w, const real *x, const real *ridge, double slope, double lr, Py_ssize_t P,
+) noexcept nogil:
+    """SGD on one example, its gradient never written down: w −= lr·(slope·x + ridge·w)."""
+    cdef real rate = <real>lr, r = <real>slope
+    cdef Py_ssize_t j
+    for j in range(P):
+        w[j] = w[j] - rate * (r * x[j] + ridge[j] * w[j])
+
+
+cdef inline double slope_of(int loss, double z, double y) noexcept nogil:
+    cdef double up, down
+    if loss == SQUARED:
+        return z - y
+    exp_ratio_negative(-abs(z), &up, &down)
+    return logistic_slope(z, y, up, down)
+
+
 cdef hot_void visit(
     int loss, int rule, const real *X, const double *y, const double *s, const long long *order,
     Py_ssize_t n, Py_ssize_t p, Py_ssize_t P, Py_ssize_t k, Py_ssize_t R, const real *frame,
@@ -368,38 +399,59 @@ cdef hot_void visit(
     const double *constants, const double *rates, long long first_step, Py_ssize_t batch_size,
     bint lasso,
 ) noexcept nogil:
-    """Steps over the batches of `order`; frame holds shift, inverse, ridge and lasso, k rows each."""
-    cdef const real *ridge = frame + 2 * k * P
+    """Steps over the batches of `order`, R rows in scratch at a time; frame holds shift, inverse,
+    ridge and lasso, K numbers each."""
+    cdef Py_ssize_t K = k * P, t = 0, i = 0, j, m, take, next_row, end = min(batch_size, n)
+    cdef const real *ridge = frame + 2 * K
     cdef double *yb = lost + BLOCK
     cdef double *sb = yb + BLOCK
-    cdef Py_ssize_t t = 0, i = 0, j, m, end
-    cdef real mean
+    cdef bint single = batch_size == 1 and rule == SGD and loss != SOFTMAX and not lasso
+    cdef real mean = <real>(1.0 / end)
     while i < n:
-        end = min(i + batch_size, n)
-        mean = <real>(1.0 / (end - i))
-        memset(g, 0, k * P * sizeof(real))
-        while i < end:
-            m = min(R, end - i)
-            for j in range(m):
-                if i + j + 8 < n:  # rows come in random order: ask memory for them ahead of time
-                    ahead(X + order[i + j + 8] * p, p)
-                load_row(X + order[i + j] * p, frame, frame + k * P, rows + j * P, p)
-                yb[j] = y[order[i + j]]
-                sb[j] = s[order[i + j]]
-            block_gradient(loss, rows, yb, sb, w, z, g, lost, m, P, k)
-            i += m
-        for j in range(k * P):
-            g[j] = mean * g[j] + ridge[j] * w[j]
-        step(rule, w, g, a, b, k * P, rates[t], constants, first_step + t)
-        if lasso:
-            shrink(rule, w, ridge + k * P, a, b, k * P, rates[t], constants, first_step + t)
-        t += 1
+        m = min(R, n - i)
+        for j in range(m):
+            load_row(X + order[i + j] * p, frame, frame + K, rows + j * P, p)
+            yb[j] = y[order[i + j]]
+            sb[j] = s[order[i + j]]
+        j = 0
+        while j < m:
+            take = min(m - j, end - i - j)
+            for next_row in range(i + m + j, min(i + m + j + take, n)):
+                ahead(X + order[next_row] * p, p)  # rows come in random order: ask early
+            if single:
+                z[j] = one_dot(rows + j * P, w, P)
+                sgd_row(w, rows + j * P, ridge, sb[j] * slope_of(loss, z[j], yb[j]), rates[t], P)
+            else:
+                block_gradient(
+                    loss, rows + j * P, yb + j, sb + j, w, z, g, lost, take, P, k)
+            j += take
+            if i + j < end:
+                continue
+            if not single:
+                finish_step(
+                    rule, w, g, a, b, ridge, mean, K, rates[t], constants, first_step + t, lasso)
+            t += 1
+            end = min(end + batch_size, n)
+            mean = <real>(1.0 / max(end - i - j, 1))
+        if single:  # the losses as met, all at once; the slopes written over z are not needed
+            if loss == SQUARED:
+                squared_slopes(z, yb, sb, lost, m)
+            else:
+                logistic_slopes(z, yb, sb, lost, m)
+        i += m
 
 
-cdef inline inline_void ahead(const real *x, Py_ssize_t p) noexcept nogil:
+cdef inline inline_void finish_step(
+    int rule, real *w, real *g, real *a, real *b, const real *ridge, real mean, Py_ssize_t K,
+    double lr, const double *constants, long long t, bint lasso,
+) noexcept nogil:
     cdef Py_ssize_t j
-    for j in range(min(p * <Py_ssize_t>sizeof(real), 1024) // 64 + 1):
-        prefetch(<const char *>x + 64 * j)
+    for j in range(K):
+        g[j] = mean * g[j] + ridge[j] * w[j]
+    step(rule, w, g, a, b, K, lr, constants, t)
+    if lasso:
+        shrink(rule, w, ridge + K, a, b, K, lr, constants, t)
+    memset(g, 0, K * sizeof(real))
 
 
 cdef double epoch(
@@ -415,7 +467,7 @@ cdef double epoch(
     if n == 0:
         return 0.0
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES, K = k * P
-    cdef Py_ssize_t R = min(block_rows(P, sizeof(real)), (batch_size + 3) // 4 * 4), i, c, j
+    cdef Py_ssize_t R = block_rows(P, sizeof(real)), i, c, j
     cdef void *base
     cdef real *rows = <real *>workspace(
         (R * P + 8 * K) * sizeof(real) + (k + 3) * BLOCK * sizeof(double), &base)

@@ -1,15 +1,15 @@
 """Activations and normalisers over arrays. NumPy twins: gdcore/_numpy/layers.py."""
 from libc.math cimport log
 
-from _math cimport LANES, exp, fold, hot_void, inline_void, real
+from _math cimport LANES, exp_negative, exp_ratio, fold, hot_void, inline_void, real
 
 
 cdef hot_void sigmoid_pass(const real *z, real *out, Py_ssize_t n) noexcept nogil:
+    cdef real up, down
     cdef Py_ssize_t i
-    cdef real e
     for i in range(n):
-        e = exp(-abs(z[i]))
-        out[i] = (1 if z[i] >= 0 else e) / (1 + e)
+        exp_ratio(z[i], &up, &down)
+        out[i] = up / (up + down)
 
 
 cdef inline inline_void softmax_row(const real *z, real *p, Py_ssize_t k) noexcept nogil:
@@ -19,7 +19,7 @@ cdef inline inline_void softmax_row(const real *z, real *p, Py_ssize_t k) noexce
     for j in range(1, k):
         most = z[j] if z[j] > most else most
     for j in range(k):
-        p[j] = exp(z[j] - most)
+        p[j] = exp_negative(z[j] - most)
     for j in range(k):
         total += p[j]
     for j in range(k):
@@ -48,10 +48,10 @@ cdef hot_void logsumexp_pass(const real *Z, real *out, Py_ssize_t n, Py_ssize_t 
         for block in range(k // LANES):
             j = block * LANES
             for l in range(LANES):
-                lane[l] = lane[l] + exp(<double>(z[j + l] - most))
+                lane[l] = lane[l] + exp_negative(<double>(z[j + l] - most))
         total = fold(lane)
         for j in range(k - k % LANES, k):
-            total += exp(<double>(z[j] - most))
+            total += exp_negative(<double>(z[j] - most))
         out[i] = <real>(most + log(total))
 
 
