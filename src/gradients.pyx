@@ -26,6 +26,7 @@ cdef enum:
 cdef enum:
     BLOCK = 64  # rows in scratch at most
     BLOCK_BYTES = 8192  # a block and the rows of X behind it stay in a 32 KB L1 cache: measured
+    PATH = 512  # steps summed in X's precision before they are added to the average in double
     FLUSH = 32  # blocks summed in X's precision before they are added to g in double
 
 RULES = {
@@ -395,12 +396,12 @@ cdef inline double slope_of(int loss, double z, double y) noexcept nogil:
 cdef hot_void visit(
     int loss, int rule, const real *X, const double *y, const double *s, const long long *order,
     Py_ssize_t n, Py_ssize_t p, Py_ssize_t P, Py_ssize_t k, Py_ssize_t R, const real *frame,
-    real *rows, real *w, real *g, real *a, real *b, double *z, double *lost,
-    const double *constants, const double *rates, long long first_step, Py_ssize_t batch_size,
-    bint lasso,
+    real *rows, real *w, real *g, real *a, real *b, real *path, double *average, double *z,
+    double *lost, const double *constants, const double *rates, long long first_step,
+    Py_ssize_t batch_size, bint lasso,
 ) noexcept nogil:
     """Steps over the batches of `order`, R rows in scratch at a time; frame holds shift, inverse,
-    ridge and lasso, K numbers each."""
+    ridge and lasso, K numbers each; path sums w on its way to average, where that is wanted."""
     cdef Py_ssize_t K = k * P, t = 0, i = 0, j, m, take, next_row, end = min(batch_size, n)
     cdef const real *ridge = frame + 2 * K
     cdef double *yb = lost + BLOCK
@@ -431,6 +432,11 @@ cdef hot_void visit(
                 finish_step(
                     rule, w, g, a, b, ridge, mean, K, rates[t], constants, first_step + t, lasso)
             t += 1
+            if average != NULL:
+                add_row(w, 1.0, path, K)
+                if t % PATH == 0 or i + j == n:
+                    collect(path, average, True, p, P, k)
+                    memset(path, 0, K * sizeof(real))
             end = min(end + batch_size, n)
             mean = <real>(1.0 / max(end - i - j, 1))
         if single:  # the losses as met, all at once; the slopes written over z are not needed
@@ -457,25 +463,26 @@ cdef inline inline_void finish_step(
 cdef double epoch(
     int loss, const real[:, ::1] X, const double[::1] y, const double[::1] s,
     const long long[::1] order, const double[:, ::1] columns, double[::1] theta,
-    double[:, ::1] state, str rule, const double[::1] constants, const double[::1] rates,
+    double[:, ::1] state, double[::1] average, str rule, const double[::1] constants, const double[::1] rates,
     long long first_step, Py_ssize_t batch_size,
 ) except? -1:
     cdef Py_ssize_t n = order.shape[0], p = X.shape[1]
     cdef Py_ssize_t k = outputs(loss, X, y, s, columns, theta.shape[0], 4)
     cdef int code = require_steps(
-        rule, order, X.shape[0], theta.shape[0], state, constants, rates, batch_size)
+        rule, order, X.shape[0], theta.shape[0], state, average, constants, rates, batch_size)
     if n == 0:
         return 0.0
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES, K = k * P
     cdef Py_ssize_t R = block_rows(P, sizeof(real)), i, c, j
     cdef void *base
     cdef real *rows = <real *>workspace(
-        (R * P + 8 * K) * sizeof(real) + (k + 3) * BLOCK * sizeof(double), &base)
+        (R * P + 9 * K) * sizeof(real) + (k + 3) * BLOCK * sizeof(double), &base)
     cdef real *w = rows + R * P
     cdef real *g = w + K
     cdef real *a = g + K
     cdef real *b = a + K
-    cdef real *frame = b + K
+    cdef real *path = b + K
+    cdef real *frame = path + K
     cdef double *z = <double *>(frame + 4 * K)
     cdef double *lost = z + k * BLOCK
     cdef double total = 0
@@ -496,8 +503,8 @@ cdef double epoch(
             rows[i * P + p] = frame[K + p]
         visit(
             loss, code, &X[0, 0] if p else NULL, &y[0], &s[0], &order[0], n, p, P, k, R, frame,
-            rows, w, g, a, b, z, lost, &constants[0] if constants.shape[0] else NULL, &rates[0],
-            first_step, batch_size, lasso,
+            rows, w, g, a, b, path, &average[0] if average.shape[0] else NULL, z, lost,
+            &constants[0] if constants.shape[0] else NULL, &rates[0], first_step, batch_size, lasso,
         )
         collect(w, &theta[0], False, p, P, k)
         if state.shape[0] > 0:
@@ -512,7 +519,8 @@ cdef double epoch(
 
 cdef int require_steps(
     str rule, const long long[::1] order, Py_ssize_t n, Py_ssize_t width, double[:, ::1] state,
-    const double[::1] constants, const double[::1] rates, Py_ssize_t batch_size,
+    const double[::1] average, const double[::1] constants, const double[::1] rates,
+    Py_ssize_t batch_size,
 ) except -1:
     """Check what an epoch needs beyond the data; return the rule's code."""
     cdef Py_ssize_t i
@@ -524,6 +532,8 @@ cdef int require_steps(
     cdef Py_ssize_t needed = (0, 1, 1, 1, 2, 3, 4)[code]
     if state.shape[0] != moments or (moments and state.shape[1] != width):
         raise ValueError("state must hold one row of theta's length a moment. Pass the optimizer's own.")
+    if average.shape[0] not in (0, width):
+        raise ValueError("average must have theta's length, or none. Pass numpy.zeros_like(theta).")
     if constants.shape[0] != needed:
         raise ValueError("constants must hold the rule's own numbers. Pass them in its order.")
     if batch_size < 1 or rates.shape[0] != (order.shape[0] + batch_size - 1) // batch_size:
@@ -538,37 +548,37 @@ cdef int require_steps(
 def squared_epoch(
     const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
     const long long[::1] order not None, const double[:, ::1] columns not None,
-    double[::1] theta not None, double[:, ::1] state not None, str rule not None,
-    const double[::1] constants not None, const double[::1] rates not None,
+    double[::1] theta not None, double[:, ::1] state not None, double[::1] average not None,
+    str rule not None, const double[::1] constants not None, const double[::1] rates not None,
     long long first_step, Py_ssize_t batch_size,
 ):
-    """One pass of steps on ½(z − y)² over the rows in `order`, batch by batch; returns the summed loss as met. Changes theta and state."""
+    """One pass of steps on ½(z − y)² over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
     return epoch(
-        SQUARED, X, y, weights, order, columns, theta, state, rule, constants, rates,
+        SQUARED, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
         first_step, batch_size)
 
 
 def logistic_epoch(
     const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
     const long long[::1] order not None, const double[:, ::1] columns not None,
-    double[::1] theta not None, double[:, ::1] state not None, str rule not None,
-    const double[::1] constants not None, const double[::1] rates not None,
+    double[::1] theta not None, double[:, ::1] state not None, double[::1] average not None,
+    str rule not None, const double[::1] constants not None, const double[::1] rates not None,
     long long first_step, Py_ssize_t batch_size,
 ):
-    """One pass of steps on log(1 + e^z) − y·z over the rows in `order`, batch by batch; returns the summed loss as met. Changes theta and state."""
+    """One pass of steps on log(1 + e^z) − y·z over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
     return epoch(
-        LOGISTIC, X, y, weights, order, columns, theta, state, rule, constants, rates,
+        LOGISTIC, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
         first_step, batch_size)
 
 
 def softmax_epoch(
     const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
     const long long[::1] order not None, const double[:, ::1] columns not None,
-    double[::1] theta not None, double[:, ::1] state not None, str rule not None,
-    const double[::1] constants not None, const double[::1] rates not None,
+    double[::1] theta not None, double[:, ::1] state not None, double[::1] average not None,
+    str rule not None, const double[::1] constants not None, const double[::1] rates not None,
     long long first_step, Py_ssize_t batch_size,
 ):
-    """One pass of steps on log Σ e^z − z_y over the rows in `order`, batch by batch; returns the summed loss as met. Changes theta and state."""
+    """One pass of steps on log Σ e^z − z_y over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
     return epoch(
-        SOFTMAX, X, y, weights, order, columns, theta, state, rule, constants, rates,
+        SOFTMAX, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
         first_step, batch_size)

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from gdcore._numpy import updates
+from gdcore._numpy._losses import logistic, softmax, squared
 from gdcore._numpy._require import require_arrays, require_writeable
 
 __all__ = [
@@ -32,65 +33,44 @@ RULES = {"sgd": (0, 0), "momentum": (1, 1), "nesterov": (1, 1), "adagrad": (1, 1
 
 def squared_gradient(X, y, weights, columns, theta, g):
     """Weighted sum of ½(z − y)² over the rows of X; adds its gradient in theta to g. Changes g."""
-    return _accumulate(_squared, X, y, weights, columns, theta, g)
+    return _accumulate(squared, X, y, weights, columns, theta, g)
 
 
 def logistic_gradient(X, y, weights, columns, theta, g):
     """Weighted sum of log(1 + e^z) − y·z over the rows of X, y in [0, 1]; adds its gradient in theta to g. Changes g."""
-    return _accumulate(_logistic, X, y, weights, columns, theta, g)
+    return _accumulate(logistic, X, y, weights, columns, theta, g)
 
 
 def softmax_gradient(X, y, weights, columns, theta, g):
     """Weighted sum of log Σ e^z − z_y over the rows of X, y a class number; adds its gradient in theta to g. Changes g."""
-    return _accumulate(_softmax, X, y, weights, columns, theta, g)
+    return _accumulate(softmax, X, y, weights, columns, theta, g)
 
 
 def squared_epoch(
-    X, y, weights, order, columns, theta, state, rule, constants, rates, first_step, batch_size
-):
-    """One pass of steps on ½(z − y)² over the rows in `order`, batch by batch; returns the summed loss as met. Changes theta and state."""
-    work = (X, y, weights, order, columns, theta, state)
-    return _epoch(_squared, *work, rule, constants, rates, first_step, batch_size)
+    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
+    first_step, batch_size,
+):  # fmt: skip
+    """One pass of steps on ½(z − y)² over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
+    work = (X, y, weights, order, columns, theta, state, average)
+    return _epoch(squared, *work, rule, constants, rates, first_step, batch_size)
 
 
 def logistic_epoch(
-    X, y, weights, order, columns, theta, state, rule, constants, rates, first_step, batch_size
-):
-    """One pass of steps on log(1 + e^z) − y·z over the rows in `order`, batch by batch; returns the summed loss as met. Changes theta and state."""
-    work = (X, y, weights, order, columns, theta, state)
-    return _epoch(_logistic, *work, rule, constants, rates, first_step, batch_size)
+    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
+    first_step, batch_size,
+):  # fmt: skip
+    """One pass of steps on log(1 + e^z) − y·z over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
+    work = (X, y, weights, order, columns, theta, state, average)
+    return _epoch(logistic, *work, rule, constants, rates, first_step, batch_size)
 
 
 def softmax_epoch(
-    X, y, weights, order, columns, theta, state, rule, constants, rates, first_step, batch_size
-):
-    """One pass of steps on log Σ e^z − z_y over the rows in `order`, batch by batch; returns the summed loss as met. Changes theta and state."""
-    work = (X, y, weights, order, columns, theta, state)
-    return _epoch(_softmax, *work, rule, constants, rates, first_step, batch_size)
-
-
-def _squared(z, y):
-    r = z[:, 0] - y
-    return 0.5 * r * r, r[:, None]
-
-
-def _logistic(z, y):
-    z = z[:, 0]
-    e = np.exp(-np.abs(z))
-    q = 1 / (1 + e)
-    up, down = np.where(z >= 0, q, e * q), np.where(z >= 0, e * q, q)
-    return np.maximum(z, 0) - y * z + np.log1p(e), ((1 - y) * up - y * down)[:, None]
-
-
-def _softmax(z, y):
-    own = np.arange(len(z)), y.astype(np.intp)
-    most = z.max(axis=1)
-    loss = most - z[own]
-    e = np.exp(z - most[:, None])
-    total = e.sum(axis=1)
-    r = e / total[:, None]
-    r[own] -= 1
-    return loss + np.log(total), r
+    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
+    first_step, batch_size,
+):  # fmt: skip
+    """One pass of steps on log Σ e^z − z_y over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
+    work = (X, y, weights, order, columns, theta, state, average)
+    return _epoch(softmax, *work, rule, constants, rates, first_step, batch_size)
 
 
 def _accumulate(loss, X, y, weights, columns, theta, g):
@@ -129,10 +109,11 @@ def _row_blocks(n, p, itemsize):
 
 
 def _epoch(
-    loss, X, y, weights, order, columns, theta, state, rule, constants, rates, first_step, batch
-):
+    loss, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
+    first_step, batch,
+):  # fmt: skip
     _require(loss, X, y, weights, columns, theta, 4)
-    _require_steps(rule, order, len(X), len(theta), state, constants, rates, batch)
+    _require_steps(rule, order, len(X), len(theta), state, average, constants, rates, batch)
     p = X.shape[1]
     k = len(theta) // (p + 1)
     ridge, lasso = (
@@ -155,6 +136,8 @@ def _epoch(
             if lasso.any():
                 reach = _reach(rule, moments, rate, constants, first_step + t)
                 w[:] = np.copysign(np.maximum(np.abs(w) - reach * lasso, 0), w)
+        if len(average):
+            average += w
     theta[:] = w
     state[:] = moments
     return total
@@ -186,15 +169,15 @@ def _require(loss, X, y, weights, columns, theta, settings):
         raise ValueError(
             "columns must describe each column of X and the intercept. Pass p + 1 columns."
         )
-    if k < 1 or k * (p + 1) != len(theta) or (k > 1 and loss is not _softmax):
+    if k < 1 or k * (p + 1) != len(theta) or (k > 1 and loss is not softmax):
         raise ValueError(
             "theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers."
         )
-    if loss is _softmax and not ((y >= 0) & (y < k)).all():
+    if loss is softmax and not ((y >= 0) & (y < k)).all():
         raise ValueError("y must hold class numbers from 0 to k − 1. Encode the classes first.")
 
 
-def _require_steps(rule, order, n, width, state, constants, rates, batch_size):
+def _require_steps(rule, order, n, width, state, average, constants, rates, batch_size):
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}. Pass one of them.")
     moments, needed = RULES[rule]
@@ -202,6 +185,8 @@ def _require_steps(rule, order, n, width, state, constants, rates, batch_size):
         raise ValueError(
             "state must hold one row of theta's length a moment. Pass the optimizer's own."
         )
+    if len(average) not in (0, width):
+        raise ValueError("average must have theta's length, or none. Pass numpy.zeros_like(theta).")
     if len(constants) != needed:
         raise ValueError("constants must hold the rule's own numbers. Pass them in its order.")
     if batch_size < 1 or len(rates) != -(-len(order) // batch_size):

@@ -1,0 +1,180 @@
+"""When to stop, and what to call it: rules that look at one measurement of the descent.
+
+A rule is a frozen dataclass with `check(moment)`, which answers None or (Status, sentence with the
+number). `a | b` stops when either fires, `a & b` when both do.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from gdcore.errors import require
+
+
+class Status(enum.Enum):
+    """Why a descent stopped; the value is the message and its cure."""
+
+    GRADIENT = "The gradient is as small as asked: a stationary point."
+    COST = (
+        "The cost changes as little as asked. That alone does not make a minimum: look at the "
+        "gradient's norm, and lower tol or add a gradient rule where it is still large."
+    )
+    PARAMETERS = "The parameters move as little as asked. Look at the gradient's norm as well."
+    TARGET = "The cost is as low as asked."
+    VALIDATION = "The held-out loss stopped improving; the parameters with the lowest one are kept."
+    CLOSED_FORM = "The minimum of least squares, solved for directly."
+    STALLED = (
+        "No step changes the parameters any more: the precision of floating point is exhausted. "
+        "Ask for a larger tol."
+    )
+    EPOCHS = "The budget of epochs is used up. Raise max_epochs or tol to go on from here."
+    TIME = "The budget of seconds is used up. Raise max_time or tol to go on from here."
+    CALLBACK = "A callback asked to stop; the best parameters so far are kept."
+    INTERRUPTED = "Interrupted from the keyboard; the best parameters so far are kept."
+    DIVERGED = "The descent diverged; the best parameters so far are kept."
+
+    @property
+    def success(self):
+        """True where the descent ended as wished, False where a budget or a fault ended it."""
+        return self in _SUCCESS
+
+
+_SUCCESS = {
+    Status.GRADIENT, Status.COST, Status.PARAMETERS, Status.TARGET, Status.VALIDATION,
+    Status.CLOSED_FORM,
+}  # fmt: skip
+
+
+@dataclass
+class Moment:
+    """One measurement: what rules and callbacks see."""
+
+    step: int
+    epoch: int
+    cost: float
+    previous_cost: float
+    gradient_norm: float
+    moved: float
+    learning_rate: float
+    seconds: float
+    examples: int
+    validation: float = float("nan")
+
+
+class Rule:
+    """A reason to stop. Subclasses are frozen dataclasses with `check`."""
+
+    def check(self, moment):
+        """None to go on, or (Status, sentence)."""
+        raise NotImplementedError
+
+    def __or__(self, other):
+        return Either(self, other)
+
+    def __and__(self, other):
+        return Both(self, other)
+
+
+@dataclass(frozen=True)
+class GradientNorm(Rule):
+    """Stop when ‖∇J(θ)‖₂ < eps; the shortest subgradient where J has an |θ| term.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.convergence.GradientNorm(1e-6) | gd.convergence.CostChange(1e-9)
+    Either(first=GradientNorm(eps=1e-06), second=CostChange(eps=1e-09))
+    """
+
+    eps: float = 1e-6
+
+    def __post_init__(self):
+        _require_eps(self)
+
+    def check(self, moment):
+        """Fires on the norm measured at θ."""
+        if moment.gradient_norm < self.eps:
+            return Status.GRADIENT, f"‖∇J‖ = {moment.gradient_norm:.3g} < {self.eps:.3g}"
+        return None
+
+
+@dataclass(frozen=True)
+class CostChange(Rule):
+    """Stop when |J⁽ᵗ⁾ − J⁽ᵗ⁻¹⁾| < eps between two measurements."""
+
+    eps: float = 1e-9
+
+    def __post_init__(self):
+        _require_eps(self)
+
+    def check(self, moment):
+        """Fires from the second measurement on."""
+        change = abs(moment.cost - moment.previous_cost)
+        if change < self.eps:
+            return Status.COST, f"|ΔJ| = {change:.3g} < {self.eps:.3g}" + _gradient(moment)
+        return None
+
+
+@dataclass(frozen=True)
+class ParameterChange(Rule):
+    """Stop when ‖θ⁽ᵗ⁾ − θ⁽ᵗ⁻¹⁾‖₂ < eps between two measurements."""
+
+    eps: float = 1e-9
+
+    def __post_init__(self):
+        _require_eps(self)
+
+    def check(self, moment):
+        """Fires from the second measurement on."""
+        if moment.moved < self.eps:
+            text = f"‖Δθ‖ = {moment.moved:.3g} < {self.eps:.3g}" + _gradient(moment)
+            return Status.PARAMETERS, text
+        return None
+
+
+@dataclass(frozen=True)
+class TargetCost(Rule):
+    """Stop when J ≤ target."""
+
+    target: float
+
+    def check(self, moment):
+        """Fires on the cost measured at θ."""
+        if moment.cost <= self.target:
+            return Status.TARGET, f"J = {moment.cost:.6g} ≤ {self.target:.6g}"
+        return None
+
+
+@dataclass(frozen=True)
+class Either(Rule):
+    """Stop when one of two rules fires; the first is asked first."""
+
+    first: Rule
+    second: Rule
+
+    def check(self, moment):
+        """The answer of the rule that fired."""
+        return self.first.check(moment) or self.second.check(moment)
+
+
+@dataclass(frozen=True)
+class Both(Rule):
+    """Stop when two rules fire at once."""
+
+    first: Rule
+    second: Rule
+
+    def check(self, moment):
+        """The first rule's status, with both sentences."""
+        one, other = self.first.check(moment), self.second.check(moment)
+        if one and other:
+            return one[0], f"{one[1]} and {other[1]}"
+        return None
+
+
+def _require_eps(rule):
+    name = type(rule).__name__
+    require(rule.eps > 0, f"{name} needs eps > 0, got {rule.eps}. Leave the rule out to switch it off.")
+
+
+def _gradient(moment):
+    return f" while ‖∇J‖ = {moment.gradient_norm:.3g}"

@@ -1,0 +1,199 @@
+"""Rows in and out: conversion and checks of what users pass, columns' scales, shards, order of visit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.errors import require
+
+SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
+MOST_SHARDS = 64
+CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Examples X (n, p), targets y (n,) and weights (n,), checked and C-contiguous."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self):
+        return len(self.X)
+
+    def part(self, rows):
+        """These rows: a view for a slice, a copy for numbers."""
+        return Rows(self.X[rows], self.y[rows], self.weights[rows])
+
+    def shards(self):
+        """Contiguous parts, cut by the data alone, so that sums do not depend on the threads."""
+        count = max(1, min(MOST_SHARDS, self.X.nbytes // SHARD_BYTES))
+        cuts = np.linspace(0, len(self), count + 1).astype(np.intp)
+        return [self.part(slice(a, b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def as_features(X, name="X"):
+    """X as a C-contiguous float32 or float64 array (n, p) of finite numbers; copied only if it must.
+
+    Integers, booleans, float16 and foreign byte orders become float64 (float16: float32).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sparse or complex arrays, objects that are no numbers, wrong shapes, no rows or columns,
+        NaN and infinity.
+    """
+    if hasattr(X, "tocsr"):
+        raise TypeError(
+            f"{name} is a sparse matrix, but dense data is required. Pass {name}.toarray()."
+        )
+    array = _as_numbers(X, name)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must have two dimensions (examples, features), got shape {array.shape}. "
+            "Reshape your data: array.reshape(-1, 1) for one feature, array.reshape(1, -1) for "
+            "one example."
+        )
+    n, p = array.shape
+    if n == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={array.shape}): {name} has no rows while a "
+            "minimum of 1 is required. Pass at least one example."
+        )
+    if p == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={array.shape}): {name} has no columns while a "
+            "minimum of 1 is required. Pass at least one feature."
+        )
+    require_finite(array, name)
+    return array
+
+
+def _as_numbers(values, name):
+    """An array in the precision of the computation: float32 and float16 in float32, else float64."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{name} is ragged. Pass rows of one length.") from error
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} holds complex numbers. Complex data not supported: pass real parts.")
+    if array.dtype.kind not in "fiub":
+        array = _from_objects(array, name)
+    dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64
+    return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+
+
+def _from_objects(array, name):
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{name} must hold numbers, got dtype {array.dtype} ({error}). "
+            "Encode strings and categories as numbers first."
+        ) from error
+
+
+def require_finite(array, name):
+    """Refuse NaN and infinity, and say where the first one is."""
+    if kernels.all_finite(array.reshape(-1)):
+        return
+    where = np.argwhere(~np.isfinite(array))[0]
+    value = array[tuple(where)]
+    what = "NaN" if np.isnan(value) else "infinity"
+    place = f"row {where[0]}" + (f", column {where[1]}" if array.ndim == 2 else "")
+    raise ValueError(
+        f"{name} contains {what}, first at {place}. Remove or fill what is missing first "
+        "(NaN and infinity are not accepted)."
+    )
+
+
+def as_targets(y, n, name="y"):
+    """y as a vector (n,) in whatever dtype it has; a column (n, 1) is flattened with a warning."""
+    if y is None:
+        raise ValueError(f"fit requires {name} to be passed, but the target {name} is None. Pass it.")
+    array = np.asarray(y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        import sys
+        import warnings
+
+        theirs = sys.modules.get("sklearn.exceptions")
+        kind = theirs.DataConversionWarning if theirs else UserWarning
+        message = f"A column-vector {name} was passed when a 1d array was expected. Pass {name}.ravel()."
+        warnings.warn(message, kind, stacklevel=3)
+        array = array.ravel()
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {array.shape}. Pass a vector.")
+    if len(array) != n:
+        raise ValueError(
+            f"X has {n} rows and {name} has {len(array)}: inconsistent numbers of samples. "
+            "Pass one target a row."
+        )
+    return array
+
+
+def as_real_targets(y, n):
+    """y as finite float64 (n,), for regression."""
+    array = np.ascontiguousarray(_as_numbers(as_targets(y, n), "y"), dtype=np.float64)
+    require_finite(array, "y")
+    return array
+
+
+def as_weights(sample_weight, n):
+    """Weights as finite float64 (n,), none negative, some positive; None is all ones."""
+    if sample_weight is None:
+        return np.ones(n)
+    weights = np.ascontiguousarray(_as_numbers(sample_weight, "sample_weight"), dtype=np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n, float(weights))
+    require(
+        weights.shape == (n,),
+        f"sample_weight must have shape ({n},), got {weights.shape}. Pass one weight a row.",
+    )
+    require_finite(weights, "sample_weight")
+    require(weights.min() >= 0, "sample_weight has a negative weight. Pass weights of at least 0.")
+    require(weights.any(), "sample_weight is zero everywhere. Give at least one row a weight.")
+    return weights
+
+
+def column_moments(X, weights):
+    """Weighted mean and standard deviation of each column, in float64, blocks of rows at a time.
+
+    Two passes, with the second around the first one's mean: no cancellation for large means.
+    """
+    total = weights.sum()
+    rows = max(1, CHUNK // X.shape[1])
+    mean, square = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for a in range(0, len(X), rows):
+        mean += weights[a : a + rows] @ X[a : a + rows].astype(np.float64, copy=False)
+    mean /= total
+    most = np.zeros(X.shape[1])
+    for a in range(0, len(X), rows):
+        away = np.abs(X[a : a + rows] - mean)
+        np.maximum(most, away.max(axis=0), out=most)
+    unit = np.where(most > 0, most, 1)  # squares of 1e-200 or 1e200 would leave the range
+    for a in range(0, len(X), rows):
+        away = (X[a : a + rows] - mean) / unit
+        square += weights[a : a + rows] @ (away * away)
+    deviation = unit * np.sqrt(square / total)
+    # What rounding makes of a constant column is not a scale.
+    deviation[most <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
+    return mean, deviation
+
+
+def visiting_order(n, rng, block=64, window=1024):
+    """Row numbers in random order, near in memory where there are many rows.
+
+    Up to 16 windows of rows get a full permutation. Beyond, blocks of consecutive rows come in
+    random order and the rows of 16 blocks are mixed: as good for descent (CorgiPile, SIGMOD 2022),
+    and memory is read by the block instead of by the row.
+    """
+    if n <= 16 * window:
+        return rng.permutation(n)
+    blocks = rng.permutation(-(-n // block))
+    order = (blocks[:, None] * block + np.arange(block)).ravel()
+    order = order[order < n]
+    whole = n - n % window
+    order[:whole] = rng.permuted(order[:whole].reshape(-1, window), axis=1).ravel()
+    return order

@@ -1,0 +1,247 @@
+"""The one loop: predict → cost → gradient → update → convergence."""
+
+import math
+import time
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.convergence import Moment, Status
+from gdcore.data import visiting_order
+from gdcore.errors import require, require_number
+from gdcore.rates import AutoRate, FixedRate
+from gdcore.result import Result
+from gdcore.trace import Trace
+
+DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
+DIVERGED_ABOVE = 1e6  # times that cost at once
+
+
+def descend(
+    cost, theta, optimizer, *, learning_rate=None, batch_size=None, stop=None, max_epochs=1000,
+    max_time=math.inf, callbacks=(), validate=None, patience=5, random_state=None,
+):  # fmt: skip
+    """Minimise a cost by gradient descent from θ, and say why it stopped.
+
+    Each round measures J(θ) and ∇J(θ), asks the rules, and moves: one step on the full batch, or
+    one epoch of steps on mini-batches. With mini-batches, no rule, no validation and a given rate
+    nobody asks for J between epochs: the trace then has the mean cost met on the way.
+
+    Parameters
+    ----------
+    cost : object with the methods of `Cost`
+    theta : array (size,), float64
+        Where to start; not changed.
+    optimizer : Optimizer
+    learning_rate : float, schedule, or None
+        A number; a callable t → factor on the optimizer's own lr; None for a rate that starts at
+        the cost's `safe_rate` and halves, back at the best θ, whenever the cost stops falling. With
+        mini-batches θ is then the mean over the epoch's steps, which has less of their noise
+        (Ruppert, 1988; Polyak & Juditsky, 1992).
+    batch_size : int or None
+        None is the full batch.
+    stop : Rule or None
+        As `GradientNorm(1e-6) | CostChange(1e-9)`. None runs to the budget.
+    max_epochs, max_time : budgets, in passes over the data and in seconds
+    callbacks : callables
+        Each is called with the `Moment` after every measurement; True stops.
+    validate : callable θ → loss, optional
+        Stop after `patience` measurements without a lower one, and keep the θ that had it.
+    random_state : int, Generator or None
+
+    Returns
+    -------
+    Result
+        x, fun, jac, nit, nfev, success, status, message, trace. Divergence and Ctrl-C are results
+        too, with the best θ so far, which is never NaN.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> from gdcore.data import Rows
+    >>> from gdcore.models.family import LinearFamily
+    >>> rows = Rows(np.array([[1.0], [2.0]]), np.array([1.0, 3.0]), np.ones(2))
+    >>> nothing = gd.penalties.Penalty(np.zeros(2), np.zeros(2))
+    >>> cost = gd.Cost(LinearFamily(gd.losses.Squared(), features=1), rows, nothing)
+    >>> rule = gd.convergence.GradientNorm(1e-9)
+    >>> result = gd.descend(cost, np.zeros(2), gd.optim.FISTA(), stop=rule)
+    >>> result.x.round(6), result.status.name
+    (array([ 2., -1.]), 'GRADIENT')
+    """
+    require_number("max_epochs", max_epochs, low=0, whole=True)
+    require(max_time > 0, f"max_time must be positive, got {max_time}. Pass seconds.")
+    run = _Run(cost, theta, optimizer, learning_rate, batch_size, stop, validate, patience)
+    run.budget(max_epochs, max_time)
+    run.callbacks = tuple(callbacks)
+    run.rng = np.random.default_rng(random_state)
+    with cost:
+        try:
+            while not run.measure():
+                run.advance()
+        except KeyboardInterrupt:
+            run.ended = Status.INTERRUPTED, f"stopped in epoch {run.epoch + 1}"
+        return run.result()
+
+
+class _Run:
+    """The state of one descent; `measure` and `advance` take turns."""
+
+    def __init__(self, cost, theta, optimizer, rate, batch_size, stop, validate, patience):
+        self.cost, self.optimizer, self.stop = cost, optimizer, stop
+        self.validate, self.patience = validate, patience
+        self.theta = np.array(theta, dtype=np.float64)
+        self.g = np.zeros_like(self.theta)
+        self.state = optimizer.init(self.theta)
+        self.examples = len(cost)
+        self.full = batch_size is None or batch_size >= self.examples
+        self.batch_size = self.examples if self.full else int(batch_size)
+        self.rate = self._rate(rate)
+        self.exact = self.full or stop is not None or validate is not None
+        self.exact = self.exact or isinstance(self.rate, AutoRate)
+        self.averages = isinstance(self.rate, AutoRate) and not self.full
+        self.trace, self.started = Trace(), time.perf_counter()
+        self.epoch = self.step = self.evaluations = 0
+        self.measured, self.value, self.moved = math.nan, math.nan, math.nan
+        self.best, self.walker = self.theta.copy(), self.theta.copy()
+        self.best_cost = self.best_validation = math.inf
+        self.waited = self.above = 0
+        self.reference = math.nan
+        self.ended = None
+
+    def budget(self, max_epochs, max_time):
+        self.max_epochs, self.max_time = max_epochs, max_time
+
+    def _rate(self, rate):
+        if rate is None:
+            start = self.cost.safe_rate(self.batch_size)
+            return AutoRate.start(self.optimizer, start, self.full, self.cost.unit)
+        if callable(rate):
+            return FixedRate(self.optimizer.lr, rate)
+        require_number("learning_rate", rate, low=0, above=True)
+        return FixedRate(float(rate))
+
+    def measure(self):
+        """J, ∇J and the rules at θ. True when the descent has ended."""
+        previous = self.measured
+        if self.exact or self.step == 0:
+            self.measured = self.cost.value_and_gradient(self.theta, self.g)
+            self.evaluations += 1
+            norm = kernels.norm(self.cost.steepest(self.theta, self.g))
+        else:
+            self.measured, norm = self.value, math.nan
+        if self.step == 0:
+            self._set_reference()
+        moment = Moment(
+            self.step, self.epoch, self.measured, previous, norm, self.moved,
+            self.rate.now(self.step), time.perf_counter() - self.started,
+            self.epoch * self.examples,
+        )  # fmt: skip
+        if self.validate is not None:
+            moment.validation = self.validate(self.theta)
+        values = vars(moment)
+        self.trace.add(**{k: v for k, v in values.items() if k not in ("previous_cost", "moved")})
+        self._keep_best(moment)
+        self.ended = self._reason(moment)
+        return self.ended is not None
+
+    def _set_reference(self):
+        """The larger of J at the start and at θ = 0: no descent has business far above it."""
+        self.reference = self.measured
+        if self.theta.any():
+            other = self.cost.value_and_gradient(np.zeros_like(self.theta), np.empty_like(self.g))
+            self.reference = max(self.reference, other)
+
+    def _keep_best(self, moment):
+        if self.validate is not None:
+            better = moment.validation < self.best_validation
+            self.waited = 0 if better else self.waited + 1
+            if better:
+                self.best_validation = moment.validation
+        else:
+            better = moment.cost < self.best_cost
+        self.rate.observe(moment.cost, self.best_cost)
+        self.best_cost = min(self.best_cost, moment.cost)
+        if better and np.isfinite(moment.cost):
+            self.best[:] = self.theta
+
+    def _reason(self, moment):
+        """(Status, sentence), or None to go on."""
+        far = moment.cost > DIVERGED_ABOVE * (abs(self.reference) + 1e-300)
+        self.above = self.above + 1 if moment.cost > 2 * self.reference else 0
+        if not math.isfinite(moment.cost) or far or self.above >= DIVERGED_AFTER:
+            if not self.rate.halve():
+                return Status.DIVERGED, self._advice(moment)
+            self._return_to_best()
+        if self.stop is not None and (fired := self.stop.check(moment)):
+            return fired
+        if self.waited >= self.patience:
+            text = f"no lower held-out loss in {self.patience} epochs, best {self.best_validation:.6g}"
+            return Status.VALIDATION, text
+        if any([callback(moment) is True for callback in self.callbacks]):
+            return Status.CALLBACK, f"stopped after epoch {self.epoch}"
+        if self.moved == 0 and self.epoch > 1 and not self.rate.returned:
+            return Status.STALLED, f"‖Δθ‖ = 0 while ‖∇J‖ = {moment.gradient_norm:.3g}"
+        if self.epoch >= self.max_epochs:
+            return Status.EPOCHS, f"{self.epoch} epochs, ‖∇J‖ = {moment.gradient_norm:.3g}"
+        if moment.seconds >= self.max_time:
+            return Status.TIME, f"{moment.seconds:.3g} s, ‖∇J‖ = {moment.gradient_norm:.3g}"
+        if self.rate.returned:
+            self._return_to_best()
+        return None
+
+    def _return_to_best(self):
+        self.theta[:] = self.best
+        self.rate.returned = False
+        self.walker[:] = self.best
+        if self.full:
+            self.cost.value_and_gradient(self.theta, self.g)
+            self.state = self.optimizer.init(self.theta)
+
+    def _advice(self, moment):
+        rate = self.cost.safe_rate(self.batch_size)
+        if self.optimizer.rule in ("momentum", "nesterov"):
+            rate *= 1 - self.optimizer.momentum
+        return (
+            f"cost {self.trace.cost[0]:.3g} → {moment.cost:.3g} at learning rate "
+            f"{moment.learning_rate:.3g}; try {rate:.2g}, or learning_rate='auto'"
+        )
+
+    def advance(self):
+        """One full-batch step, or one epoch of mini-batch steps."""
+        before = self.theta.copy()
+        with np.errstate(all="ignore"):
+            if self.full:
+                lr = float(self.rate.at(self.step, 1)[0])
+                self.optimizer.step(self.theta, self.g, self.state, lr)
+                self.cost.prox(self.theta, self.optimizer.reach(self.state, lr))
+                self.optimizer.extrapolate(self.theta, self.g, self.state)
+                self.step += 1
+            else:
+                order = visiting_order(self.examples, self.rng)
+                batches = -(-self.examples // self.batch_size)
+                rates = self.rate.at(self.step, batches)
+                mean = self.theta if self.averages else self.theta[:0]
+                work = self.optimizer, self.state, mean, order, rates, self.batch_size
+                self.value = self.cost.sweep(self.walker, *work)
+                if not self.averages:
+                    self.theta[:] = self.walker
+                self.step += batches
+            self.moved = kernels.norm(self.theta - before)
+        self.epoch += 1
+
+    def result(self):
+        """What came of it, measured at the θ that is returned."""
+        status, sentence = self.ended
+        theta = self.theta
+        measured = self.exact and status in (Status.GRADIENT, Status.COST, Status.PARAMETERS)
+        if not measured:
+            theta = self.best
+            self.measured = self.cost.value_and_gradient(theta, self.g)
+            self.evaluations += 1
+        return Result(
+            x=theta, fun=self.measured, jac=np.array(self.cost.steepest(theta, self.g)),
+            nit=self.step, nfev=self.evaluations, status=status, success=status.success,
+            message=f"{sentence}. {status.value}", trace=self.trace,
+            optimizer=self.optimizer, learning_rate=self.rate.now(self.step),
+            batch_size=self.batch_size,
+        )  # fmt: skip

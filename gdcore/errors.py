@@ -1,0 +1,54 @@
+"""What users meet when something is wrong: two sentences, what it is and what to do."""
+
+import sys
+
+
+class ConvergenceWarning(UserWarning):
+    """Descent stopped before the tolerance was met; the message says why and what would help."""
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A method that needs a fitted model was called before `fit`."""
+
+
+def not_fitted(estimator):
+    """The error to raise before `fit`; scikit-learn's own class where it is loaded."""
+    name = type(estimator).__name__
+    message = f"This {name} is not fitted yet. Call fit(X, y) first."
+    theirs = sys.modules.get("sklearn.exceptions")
+    return (theirs.NotFittedError if theirs else NotFittedError)(message)
+
+
+def require(condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+def require_choice(argument, value, choices):
+    """Refuse an unknown name, and say which known one is nearest."""
+    if value in choices:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(map(repr, choices))}."
+    raise ValueError(f"{argument}={value!r} is not known. {hint}")
+
+
+def require_number(argument, value, low=None, high=None, *, above=False, whole=False):
+    """Refuse what is not a finite number in [low, high], or in (low, high] with above=True."""
+    import numbers
+
+    kind = numbers.Integral if whole else numbers.Real
+    what = "a whole number" if whole else "a number"
+    if isinstance(value, bool) or not isinstance(value, kind) or value != value:
+        raise (TypeError if not isinstance(value, numbers.Real) else ValueError)(
+            f"{argument} must be {what}, got {value!r}. Pass {what}."
+        )
+    below = low is not None and (value <= low if above else value < low)
+    if below or (high is not None and value > high) or value in (float("inf"), float("-inf")):
+        floor = "" if low is None else f" {'above' if above else 'of at least'} {low}"
+        ceiling = "" if high is None else f" and at most {high}"
+        raise ValueError(
+            f"{argument} must be {what}{floor}{ceiling}, got {value!r}. Pass a value in that range."
+        )

@@ -1,0 +1,68 @@
+"""θ: all parameters of a model as one flat vector with named views."""
+
+import math
+
+import numpy as np
+
+
+class Parameters:
+    """Names and shapes laid out over one contiguous vector.
+
+    A gradient or a moment of an optimizer is a vector of the same length: `like` names its parts.
+
+    Parameters
+    ----------
+    shapes : dict of str to tuple of int
+        The parts, in the order in which they lie.
+    vector : array of shape (Σ sizes,), optional
+        Memory to lay the names over, C-contiguous; zeros of float64 where it is not given.
+
+    Raises
+    ------
+    ValueError
+        Where the vector does not have the length that the shapes need.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> theta = gd.Parameters({"coef": (1, 2), "intercept": (1,)})
+    >>> theta["coef"][:] = 3
+    >>> theta.vector
+    array([3., 3., 0.])
+    """
+
+    def __init__(self, shapes, vector=None):
+        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        if vector is None:
+            vector = np.zeros(sum(sizes))
+        if vector.shape != (sum(sizes),) or not vector.flags.c_contiguous:
+            raise ValueError(
+                f"The shapes need a contiguous vector of {sum(sizes)} numbers, got shape "
+                f"{vector.shape}. Pass one of that length."
+            )
+        self.vector = vector
+        ends = np.cumsum([0, *sizes])
+        self._views = {
+            name: vector[start:end].reshape(shape)
+            for (name, shape), start, end in zip(
+                self.shapes.items(), ends[:-1], ends[1:], strict=True
+            )
+        }
+
+    def __getitem__(self, name):
+        return self._views[name]
+
+    def __iter__(self):
+        return iter(self._views)
+
+    def __len__(self):
+        return len(self.vector)
+
+    def like(self, vector):
+        """The same names over another vector of this length."""
+        return Parameters(self.shapes, vector)
+
+    def __repr__(self):
+        parts = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
+        return f"Parameters({parts})"

@@ -1,0 +1,78 @@
+"""The learning rate of a run: given, or found on the way."""
+
+import math
+
+import numpy as np
+
+ADAPTIVE_START = 0.05  # in standardised coordinates, for rules whose step does not scale with g
+PATIENCE = 10  # full-batch steps without a lower cost before an adaptive rule's rate halves
+
+
+class FixedRate:
+    """A number, or a number times a schedule t → factor."""
+
+    returned = False
+
+    def __init__(self, base, schedule=None):
+        self.base, self.schedule = base, schedule
+
+    def at(self, step, count):
+        """Rates of the steps step … step + count − 1."""
+        if self.schedule is None:
+            return np.full(count, self.base)
+        factors = [float(self.schedule(t)) for t in range(step, step + count)]
+        return self.base * np.array(factors)
+
+    def now(self, step):
+        """The rate of one step."""
+        return float(self.at(step, 1)[0])
+
+    def observe(self, cost, best):
+        """Nothing: the rate was given."""
+
+    def halve(self):
+        """False: a rate that the user gave is not changed."""
+        return False
+
+
+class AutoRate:
+    """Start at a rate that is safe; halve it when the cost stops falling, and go back to the best θ.
+
+    At a constant rate the cost of noisy steps falls to a floor in proportion to the rate; halving
+    lowers the floor. Full-batch steps along the gradient need none of this: 1/L never overshoots.
+    """
+
+    def __init__(self, rate, patience):
+        self.rate, self.patience = rate, patience
+        self.waited, self.halvings, self.returned = 0, 0, False
+
+    @classmethod
+    def start(cls, optimizer, safe, full, unit):
+        """The rate that suits a rule: 1/L, less for momentum, a step in θ for adaptive rules."""
+        if optimizer.rule in ("adagrad", "rmsprop", "adam", "adamw"):
+            return cls(ADAPTIVE_START * unit, PATIENCE if full else 1)
+        if optimizer.rule in ("momentum", "nesterov") and not full:
+            safe *= 1 - optimizer.momentum
+        return cls(safe, math.inf if full else 1)
+
+    def at(self, step, count):
+        """The current rate for each step."""
+        return np.full(count, self.rate)
+
+    def now(self, step):
+        """The current rate."""
+        return self.rate
+
+    def observe(self, cost, best):
+        """Halve after more than `patience` measurements that were not below the best."""
+        self.waited = 0 if cost < best else self.waited + 1
+        if self.waited > self.patience:
+            self.halve()
+
+    def halve(self):
+        """Halve the rate and ask for the best θ; False where nothing is left to halve."""
+        self.waited = 0
+        self.rate /= 2
+        self.halvings += 1
+        self.returned = self.halvings < 200
+        return self.returned

@@ -1,0 +1,62 @@
+"""What happened at each step, as arrays."""
+
+import numpy as np
+
+COLUMNS = (
+    "step", "epoch", "cost", "gradient_norm", "learning_rate", "seconds", "examples", "validation",
+)  # fmt: skip
+
+
+class Trace:
+    """The course of a descent: one row for each time the cost was measured.
+
+    Attributes are arrays of one length: `step` (updates of θ so far), `epoch` (passes over the
+    data), `cost` J, `gradient_norm` ‖∇J‖ (NaN where it was not measured), `learning_rate`,
+    `seconds` since the start, `examples` seen, `validation` (NaN without early stopping).
+
+    Memory is bounded: beyond `limit` rows every other one of the middle is dropped; the first and
+    the latest rows are always there.
+
+    Example
+    -------
+    >>> from gdcore.trace import Trace
+    >>> trace = Trace()
+    >>> trace.add(step=0, epoch=0, cost=2.0, gradient_norm=1.0)
+    >>> trace.cost
+    array([2.])
+    """
+
+    def __init__(self, limit=20_000):
+        self._limit = max(limit, 4)
+        self._rows = np.empty((64, len(COLUMNS)))
+        self._used = 0
+
+    def add(self, **values):
+        """Append one row; what is not given is NaN."""
+        if self._used == self._limit:
+            kept = np.r_[0 : self._used : 2, self._used - 1]
+            kept = np.unique(kept)
+            self._rows[: len(kept)] = self._rows[kept]
+            self._used = len(kept)
+        if self._used == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+        self._rows[self._used] = [values.get(name, np.nan) for name in COLUMNS]
+        self._used += 1
+
+    def __len__(self):
+        return self._used
+
+    def __getattr__(self, name):
+        if name in COLUMNS:
+            return self._rows[: self._used, COLUMNS.index(name)].copy()
+        raise AttributeError(f"A Trace has no {name!r}. It has {', '.join(COLUMNS)}.")
+
+    def to_dict(self):
+        """{name: array}, as pandas.DataFrame or polars.DataFrame take it."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    def __repr__(self):
+        if not self._used:
+            return "Trace(empty)"
+        first, last = self._rows[0, 2], self._rows[self._used - 1, 2]
+        return f"Trace({self._used} rows, cost {first:.6g} → {last:.6g})"
