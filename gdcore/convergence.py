@@ -173,7 +173,9 @@ class Both(Rule):
 
 def _require_eps(rule):
     name = type(rule).__name__
-    require(rule.eps > 0, f"{name} needs eps > 0, got {rule.eps}. Leave the rule out to switch it off.")
+    require(
+        rule.eps > 0, f"{name} needs eps > 0, got {rule.eps}. Leave the rule out to switch it off."
+    )
 
 
 def _gradient(moment):

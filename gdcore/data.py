@@ -78,7 +78,9 @@ def _as_numbers(values, name):
     except ValueError as error:  # ragged
         raise ValueError(f"{name} is ragged. Pass rows of one length.") from error
     if array.dtype.kind == "c":
-        raise ValueError(f"{name} holds complex numbers. Complex data not supported: pass real parts.")
+        raise ValueError(
+            f"{name} holds complex numbers. Complex data not supported: pass real parts."
+        )
     if array.dtype.kind not in "fiub":
         array = _from_objects(array, name)
     dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64
@@ -112,7 +114,9 @@ def require_finite(array, name):
 def as_targets(y, n, name="y"):
     """y as a vector (n,) in whatever dtype it has; a column (n, 1) is flattened with a warning."""
     if y is None:
-        raise ValueError(f"fit requires {name} to be passed, but the target {name} is None. Pass it.")
+        raise ValueError(
+            f"fit requires {name} to be passed, but the target {name} is None. Pass it."
+        )
     array = np.asarray(y)
     if array.ndim == 2 and array.shape[1] == 1:
         import sys
@@ -120,7 +124,9 @@ def as_targets(y, n, name="y"):
 
         theirs = sys.modules.get("sklearn.exceptions")
         kind = theirs.DataConversionWarning if theirs else UserWarning
-        message = f"A column-vector {name} was passed when a 1d array was expected. Pass {name}.ravel()."
+        message = (
+            f"A column-vector {name} was passed when a 1d array was expected. Pass {name}.ravel()."
+        )
         warnings.warn(message, kind, stacklevel=3)
         array = array.ravel()
     if array.ndim != 1:

@@ -175,7 +175,9 @@ class _Run:
         if self.stop is not None and (fired := self.stop.check(moment)):
             return fired
         if self.waited >= self.patience:
-            text = f"no lower held-out loss in {self.patience} epochs, best {self.best_validation:.6g}"
+            text = (
+                f"no lower held-out loss in {self.patience} epochs, best {self.best_validation:.6g}"
+            )
             return Status.VALIDATION, text
         if any([callback(moment) is True for callback in self.callbacks]):
             return Status.CALLBACK, f"stopped after epoch {self.epoch}"

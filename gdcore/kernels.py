@@ -6,6 +6,7 @@ GDCORE_BACKEND=auto|native|numpy chooses; native makes a missing extension an er
 
 import os
 
+from gdcore._numpy.epochs import *
 from gdcore._numpy.gradients import *
 from gdcore._numpy.layers import *
 from gdcore._numpy.updates import *
@@ -18,6 +19,7 @@ if _wanted not in ("auto", "native", "numpy"):
     )
 if _wanted != "numpy":
     try:
+        from gdcore._native.epochs import *
         from gdcore._native.gradients import *
         from gdcore._native.layers import *
         from gdcore._native.updates import *

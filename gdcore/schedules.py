@@ -71,7 +71,9 @@ class Exponential:
     rate: float = 0.999
 
     def __post_init__(self):
-        require(0 < self.rate <= 1, f"Exponential needs rate in (0, 1], got {self.rate}. Try 0.999.")
+        require(
+            0 < self.rate <= 1, f"Exponential needs rate in (0, 1], got {self.rate}. Try 0.999."
+        )
 
     def __call__(self, t):
         return float(self.rate) ** np.asarray(t, dtype=np.float64)[()]

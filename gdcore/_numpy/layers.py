@@ -37,7 +37,9 @@ def logsumexp(Z, out):
     require_arrays(out)
     require_writeable(out)
     if len(Z) != len(out) or Z.shape[1] == 0:
-        raise ValueError("out must have one number a row of Z, and Z at least one column. Pass such.")
+        raise ValueError(
+            "out must have one number a row of Z, and Z at least one column. Pass such."
+        )
     if Z.size:
         most = Z.max(axis=1)
         with np.errstate(under="ignore"):

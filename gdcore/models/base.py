@@ -108,7 +108,9 @@ class LinearEstimator(Parametrised):
                 "Pass 'auto', a name as 'adam', or an instance as gd.optim.Adam(1e-3)."
             )
         closed = ["closed-form"] if self._closed_form else []
-        require_choice("optimizer", self.optimizer, ["auto", *closed, *map(str.lower, optim.__all__)])
+        require_choice(
+            "optimizer", self.optimizer, ["auto", *closed, *map(str.lower, optim.__all__)]
+        )
         if self.optimizer in ("auto", "closed-form"):
             return optim.FISTA() if full else optim.SGD()
         return optim.by_name(self.optimizer)()

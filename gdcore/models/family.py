@@ -81,9 +81,7 @@ class LinearFamily:
 
     def add_second_moments(self, v, shard, out):
         """Add Σ s·x̃(x̃·v) to out, x̃ the standardised row with its 1 for the intercept."""
-        kernels.squared_gradient(
-            shard.X, np.zeros(len(shard)), shard.weights, self.columns, v, out
-        )
+        kernels.squared_gradient(shard.X, np.zeros(len(shard)), shard.weights, self.columns, v, out)
 
     def trace(self, rows):
         """Mean squared length of a standardised row: the trace of the second moments."""

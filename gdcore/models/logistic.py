@@ -102,7 +102,9 @@ class LogisticRegression(LinearEstimator):
         if isinstance(self.class_weight, str):
             require_choice("class_weight", self.class_weight, ["balanced"])
             mass = np.bincount(codes, weights, minlength=len(classes))
-            return np.divide(weights.sum(), len(classes) * mass, out=np.zeros_like(mass), where=mass > 0)
+            return np.divide(
+                weights.sum(), len(classes) * mass, out=np.zeros_like(mass), where=mass > 0
+            )
         unknown = [label for label in self.class_weight if label not in classes.tolist()]
         require(
             not unknown,

@@ -114,9 +114,7 @@ class AdamW(Optimizer):
         t = state["t"]
         t += 1
         betas = self.beta1, self.beta2
-        kernels.adamw(
-            theta, g, state["m"], state["v"], lr, *betas, self.eps, self.decay, int(t[0])
-        )
+        kernels.adamw(theta, g, state["m"], state["v"], lr, *betas, self.eps, self.decay, int(t[0]))
 
     def reach(self, state, lr):
         """lr/(√v̂ + eps)."""

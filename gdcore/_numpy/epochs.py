@@ -1,0 +1,112 @@
+"""A whole epoch of steps of the linear family in NumPy. Compiled twins: src/epochs.pyx.
+
+Twins agree as the gradients do, a step at a time: rounding differs in the long sums, and an epoch
+carries it along.
+"""
+
+import math
+
+import numpy as np
+
+from gdcore._numpy import updates
+from gdcore._numpy._losses import logistic, softmax, squared
+from gdcore._numpy.gradients import add_gradient, require_rows
+
+__all__ = ["logistic_epoch", "softmax_epoch", "squared_epoch"]
+
+RULES = {"sgd": (0, 0), "momentum": (1, 1), "nesterov": (1, 1), "adagrad": (1, 1),
+         "rmsprop": (1, 2), "adam": (2, 3), "adamw": (2, 4)}  # rows of state, constants  # fmt: skip
+
+
+def squared_epoch(
+    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
+    first_step, batch_size,
+):  # fmt: skip
+    """One pass of steps on ½(z − y)² over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
+    work = (X, y, weights, order, columns, theta, state, average)
+    return _epoch(squared, *work, rule, constants, rates, first_step, batch_size)
+
+
+def logistic_epoch(
+    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
+    first_step, batch_size,
+):  # fmt: skip
+    """One pass of steps on log(1 + e^z) − y·z over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
+    work = (X, y, weights, order, columns, theta, state, average)
+    return _epoch(logistic, *work, rule, constants, rates, first_step, batch_size)
+
+
+def softmax_epoch(
+    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
+    first_step, batch_size,
+):  # fmt: skip
+    """One pass of steps on log Σ e^z − z_y over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
+    work = (X, y, weights, order, columns, theta, state, average)
+    return _epoch(softmax, *work, rule, constants, rates, first_step, batch_size)
+
+
+def _epoch(
+    loss, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
+    first_step, batch,
+):  # fmt: skip
+    require_rows(loss, X, y, weights, columns, theta, 4)
+    _require_steps(rule, order, len(X), len(theta), state, average, constants, rates, batch)
+    p = X.shape[1]
+    k = len(theta) // (p + 1)
+    ridge, lasso = (
+        np.concatenate([np.tile(row[:p], k), np.repeat(row[p], k)]).astype(X.dtype)
+        for row in columns[2:4]
+    )
+    update = getattr(updates, rule)
+    w, moments = theta.astype(X.dtype), state.astype(X.dtype)  # steps are in X's precision
+    g, step, total = np.zeros_like(theta), np.zeros_like(w), 0.0
+    for t, rate in enumerate(rates.tolist()):
+        rows = order[t * batch : (t + 1) * batch]
+        g[:] = 0
+        total += add_gradient(
+            loss, X[rows], y[rows], weights[rows], columns, w.astype(np.float64), g
+        )
+        step[:] = g / len(rows) + ridge * w
+        count = (first_step + t,) if rule in ("adam", "adamw") else ()
+        with np.errstate(all="ignore"):
+            update(w, step, *moments, rate, *constants.tolist(), *count)
+            if lasso.any():
+                reach = _reach(rule, moments, rate, constants, first_step + t)
+                w[:] = np.copysign(np.maximum(np.abs(w) - reach * lasso, 0), w)
+        if len(average):
+            average += w
+    theta[:] = w
+    state[:] = moments
+    return total
+
+
+def _reach(rule, moments, lr, constants, t):
+    """How far one unit of gradient moves each coordinate: the step length of its proximal step."""
+    if rule == "adagrad":
+        return lr / (np.sqrt(moments[0]) + constants[0])
+    if rule == "rmsprop":
+        return lr / (np.sqrt(moments[0]) + constants[1])
+    if rule in ("adam", "adamw"):
+        root_c2 = math.sqrt(1 - constants[1] ** t)
+        return lr * root_c2 / (np.sqrt(moments[1]) + constants[2] * root_c2)
+    return lr
+
+
+def _require_steps(rule, order, n, width, state, average, constants, rates, batch_size):
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}. Pass one of them.")
+    moments, needed = RULES[rule]
+    if len(state) != moments or (moments and state.shape[1] != width):
+        raise ValueError(
+            "state must hold one row of theta's length a moment. Pass the optimizer's own."
+        )
+    if len(average) not in (0, width):
+        raise ValueError("average must have theta's length, or none. Pass numpy.zeros_like(theta).")
+    if len(constants) != needed:
+        raise ValueError("constants must hold the rule's own numbers. Pass them in its order.")
+    if batch_size < 1 or len(rates) != -(-len(order) // batch_size):
+        raise ValueError(
+            "rates must hold one step length a batch. Pass ceil(rows / batch_size) of them."
+        )
+    if not ((order >= 0) & (order < n)).all():
+        raise ValueError("order must hold row numbers of X. Pass numbers from 0 to n − 1.")
