@@ -23,8 +23,8 @@ class Status(enum.Enum):
     VALIDATION = "The held-out loss stopped improving; the parameters with the lowest one are kept."
     CLOSED_FORM = "The minimum of least squares, solved for directly."
     STALLED = (
-        "No step changes the parameters any more: the precision of floating point is exhausted. "
-        "Ask for a larger tol."
+        "No step changes the parameters any more: floating point has no finer numbers, or the "
+        "learning rate is zero. Ask for a larger tol, or a schedule that ends above zero."
     )
     EPOCHS = "The budget of epochs is used up. Raise max_epochs or tol to go on from here."
     TIME = "The budget of seconds is used up. Raise max_time or tol to go on from here."

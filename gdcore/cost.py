@@ -58,15 +58,19 @@ class Cost:
 
     def value_and_gradient(self, theta, g):
         """J(θ); its gradient, without the |θ| term's, is written into g."""
-        self._parts[:] = 0
-        work = zip(self.shards, self._parts, strict=True)
-        losses = self.threads.map(
-            lambda part: self.model.add_cost_and_gradient(theta, *part), list(work)
-        )
-        np.divide(self._parts.sum(axis=0), len(self.rows), out=g)
         with np.errstate(all="ignore"):
+            if len(self.shards) == 1:
+                g[:] = 0
+                loss = self.model.add_cost_and_gradient(theta, self.shards[0], g)
+            else:
+                self._parts[:] = 0
+                add = self.model.add_cost_and_gradient
+                work = list(zip(self.shards, self._parts, strict=True))
+                loss = sum(self.threads.map(lambda part: add(theta, *part), work))
+                self._parts.sum(axis=0, out=g)
+            g /= len(self.rows)
             self.penalty.add_gradient(theta, g)
-            return sum(losses) / len(self.rows) + self.penalty.value(theta)
+            return loss / len(self.rows) + self.penalty.value(theta)
 
     def steepest(self, theta, g):
         """The shortest subgradient of J at θ, given g from `value_and_gradient`."""

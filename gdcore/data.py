@@ -59,13 +59,13 @@ def as_features(X, name="X"):
     n, p = array.shape
     if n == 0:
         raise ValueError(
-            f"Found array with 0 sample(s) (shape={array.shape}): {name} has no rows while a "
-            "minimum of 1 is required. Pass at least one example."
+            f"{name} has no rows: 0 sample(s) (shape={array.shape}) while a minimum of 1 is required. "
+            "Pass at least one example."
         )
     if p == 0:
         raise ValueError(
-            f"Found array with 0 feature(s) (shape={array.shape}): {name} has no columns while a "
-            "minimum of 1 is required. Pass at least one feature."
+            f"{name} has no columns: 0 feature(s) (shape={array.shape}) while a minimum of 1 is "
+            "required. Pass at least one feature."
         )
     require_finite(array, name)
     return array
@@ -150,7 +150,7 @@ def as_weights(sample_weight, n):
     """Weights as finite float64 (n,), none negative, some positive; None is all ones."""
     if sample_weight is None:
         return np.ones(n)
-    weights = np.ascontiguousarray(_as_numbers(sample_weight, "sample_weight"), dtype=np.float64)
+    weights = np.asarray(_as_numbers(sample_weight, "sample_weight"), dtype=np.float64)
     if weights.ndim == 0:
         weights = np.full(n, float(weights))
     require(

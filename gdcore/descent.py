@@ -15,6 +15,8 @@ from gdcore.trace import Trace
 
 DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
 DIVERGED_ABOVE = 1e6  # times that cost at once
+SETTLED = (Status.GRADIENT, Status.COST, Status.PARAMETERS, Status.STALLED)  # the last θ is the one
+ROUNDING = 2 * np.finfo(float).eps  # a step shorter than this part of θ only moves its last bits
 
 
 def descend(
@@ -158,7 +160,8 @@ class _Run:
             if better:
                 self.best_validation = moment.validation
         else:
-            better = moment.cost < self.best_cost
+            # of equals the later one: its gradient is smaller
+            better = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost)
         self.rate.observe(moment.cost, self.best_cost)
         self.best_cost = min(self.best_cost, moment.cost)
         if better and np.isfinite(moment.cost):
@@ -181,8 +184,8 @@ class _Run:
             return Status.VALIDATION, text
         if any([callback(moment) is True for callback in self.callbacks]):
             return Status.CALLBACK, f"stopped after epoch {self.epoch}"
-        if self.moved == 0 and self.epoch > 1 and not self.rate.returned:
-            return Status.STALLED, f"‖Δθ‖ = 0 while ‖∇J‖ = {moment.gradient_norm:.3g}"
+        if self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned:
+            return Status.STALLED, f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}"
         if self.epoch >= self.max_epochs:
             return Status.EPOCHS, f"{self.epoch} epochs, ‖∇J‖ = {moment.gradient_norm:.3g}"
         if moment.seconds >= self.max_time:
@@ -235,7 +238,7 @@ class _Run:
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
         theta = self.theta
-        measured = self.exact and status in (Status.GRADIENT, Status.COST, Status.PARAMETERS)
+        measured = self.exact and status in SETTLED
         if not measured:
             theta = self.best
             self.measured = self.cost.value_and_gradient(theta, self.g)

@@ -78,7 +78,11 @@ class LinearEstimator(Parametrised):
             require_number("alpha", self.alpha, low=0)
         require_number("l1_ratio", self.l1_ratio, low=0, high=1)
         require_number("max_epochs", self.max_epochs, low=0, whole=True)
-        require_number("validation_fraction", self.validation_fraction, low=0, high=1, above=True)
+        require_number("validation_fraction", self.validation_fraction, low=0, above=True)
+        require(
+            self.validation_fraction < 1,
+            f"validation_fraction must be below 1, got {self.validation_fraction}. Try 0.1.",
+        )
         if not isinstance(self.tol, Rule):
             require_number("tol", self.tol, low=0)
         for name in ("fit_intercept", "standardize", "warm_start"):
@@ -96,7 +100,14 @@ class LinearEstimator(Parametrised):
         elif not callable(self.learning_rate):
             require_number("learning_rate", self.learning_rate, low=0, above=True)
         resolve(self.n_threads)
-        return self._optimizer(full=True)
+        for callback in _as_list(self.callbacks):
+            require(
+                callable(callback),
+                f"callbacks must be callables, got {callback!r}. Pass functions of a Moment.",
+            )
+        if not isinstance(self.random_state, np.random.RandomState):  # asking it would advance it
+            _generator(self.random_state)
+        self._optimizer(full=True)
 
     def _optimizer(self, full):
         """The optimizer behind a name or "auto": FISTA for full batches, SGD for small ones."""
@@ -133,7 +144,7 @@ class LinearEstimator(Parametrised):
 
     def _fit(self, X, y, weights, loss, outputs):
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
-        rng = np.random.default_rng(_seed(self.random_state))
+        rng = _generator(self.random_state)
         kept = weights > 0
         if not kept.all():  # a row without weight must change nothing
             X, y, weights = X[kept], y[kept], weights[kept]
@@ -292,14 +303,20 @@ def _unit(loss, train):
     return unit if unit > 1e-12 * abs(center) and unit > 0 else (abs(center) or 1.0)
 
 
-def _seed(random_state):
-    """What numpy.random.default_rng takes, from that or a legacy RandomState."""
+def _generator(random_state):
+    """A Generator from None, a number, a Generator, or a legacy RandomState."""
     if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    return random_state
+        return np.random.default_rng(random_state.randint(2**31 - 1, size=4))
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"random_state must be None, a whole number or a Generator, got {random_state!r}. "
+            "Pass a number for the same result each time."
+        ) from error
 
 
 def _as_list(callbacks):
     if callbacks is None:
         return []
-    return [callbacks] if callable(callbacks) else list(callbacks)
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]

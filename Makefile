@@ -1,0 +1,60 @@
+# Each target does all of its own set-up. Needs CPython 3.11 or newer, a C compiler and a package index.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd)
+PIP := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table lint build clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/demo  ## train on real data and print one table
+	.venv/bin/gdcore demo
+
+test: .venv/test  ## the suite on the compiled core; a missing core is an error
+	GDCORE_BACKEND=native .venv/bin/python -m pytest -q
+
+test-numpy: .venv/test  ## the suite on NumPy alone
+	GDCORE_BACKEND=numpy .venv/bin/python -m pytest -q
+
+test-peers: .venv-peers/peers  ## live comparisons with PyTorch and scikit-learn
+	GDCORE_PEERS=1 GDCORE_BACKEND=native .venv-peers/bin/python -m pytest -q tests/peers
+
+bench: .venv-peers/peers  ## measure against the peers; saves JSON under benchmarks/results
+	.venv-peers/bin/python benchmarks/run.py
+
+bench-smoke: .venv-peers/peers  ## every benchmark once, without timing
+	.venv-peers/bin/python -m pytest -q benchmarks --benchmark-disable
+
+table: .venv-peers/peers  ## write the README's table from the saved results
+	.venv-peers/bin/python benchmarks/table.py
+
+lint: .venv/test  ## style
+	.venv/bin/python $(PIP) ruff
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+build: .venv/test  ## sdist and wheel in dist/
+	.venv/bin/python $(PIP) build
+	.venv/bin/python -m build
+
+clean:  ## remove everything that was made here
+	rm -rf .venv .venv-peers build dist *.egg-info gdcore/_native/*.so
+
+%/bin/python:
+	@test -n "$(PYTHON)" || (echo "No CPython 3.11 or newer was found. Install one, or pass PYTHON=/path/to/python3."; exit 1)
+	$(PYTHON) -m venv $*
+	$@ $(PIP) --upgrade pip
+
+# An editable install compiles the core in place; without a compiler the demo still runs, on NumPy.
+.venv/demo: .venv/bin/python $(SOURCES)
+	.venv/bin/python $(PIP) -e .
+	touch $@
+
+.venv/test: .venv/bin/python $(SOURCES)
+	GDCORE_REQUIRE_NATIVE=1 .venv/bin/python $(PIP) -e '.[test]'
+	touch $@ .venv/demo
+
+.venv-peers/peers: .venv-peers/bin/python $(SOURCES)
+	GDCORE_REQUIRE_NATIVE=1 .venv-peers/bin/python $(PIP) -e '.[peers,bench]'
+	touch $@

@@ -1,0 +1,72 @@
+"""The result does not depend on the number of threads, to the bit."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import gdcore as gd
+from gdcore.threads import available, resolve
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Rows enough for several shards."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 20))
+    return X, (X @ rng.normal(size=20) + rng.normal(size=len(X)) > 0).astype(int)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_same_bits_for_1_2_and_4_threads(large, dtype):
+    X, y = large[0].astype(dtype), large[1]
+    fits = [gd.LogisticRegression(n_threads=n, tol=1e-4).fit(X, y) for n in (1, 2, 4)]
+    for other in fits[1:]:
+        np.testing.assert_array_equal(fits[0].coef_, other.coef_)
+        np.testing.assert_array_equal(fits[0].intercept_, other.intercept_)
+        np.testing.assert_array_equal(fits[0].trace_.cost, other.trace_.cost)
+
+
+def test_several_shards_are_really_cut(large):
+    from gdcore.data import Rows
+
+    rows = Rows(large[0], large[1].astype(float), np.ones(len(large[0])))
+    shards = rows.shards()
+    assert len(shards) > 4
+    np.testing.assert_array_equal(np.concatenate([s.X for s in shards]), rows.X)
+    assert all(np.shares_memory(shard.X, rows.X) for shard in shards)
+
+
+def test_softmax_over_threads(large):
+    X, rng = large[0], np.random.default_rng(1)
+    y = (X @ rng.normal(size=(20, 4))).argmax(axis=1)
+    fits = [
+        gd.LogisticRegression(n_threads=n, max_epochs=30, tol=0).fit(X, y).coef_ for n in (1, 2, 4)
+    ]
+    np.testing.assert_array_equal(fits[0], fits[1])
+    np.testing.assert_array_equal(fits[0], fits[2])
+
+
+def test_no_thread_is_left_behind(large):
+    before = threading.active_count()
+    gd.LogisticRegression(n_threads=4, tol=1e-2).fit(*large)
+    assert threading.active_count() == before
+
+
+def test_many_fits_at_once(large):
+    from concurrent.futures import ThreadPoolExecutor
+
+    X, y = large[0][:4000], large[1][:4000]
+    alone = gd.LogisticRegression().fit(X, y).coef_
+    with ThreadPoolExecutor(4) as pool:
+        fits = list(pool.map(lambda _: gd.LogisticRegression().fit(X, y).coef_, range(8)))
+    for coef in fits:
+        np.testing.assert_array_equal(coef, alone)
+
+
+def test_the_number_of_threads():
+    assert resolve(None) == available() >= 1
+    assert resolve(3) == 3
+    for bad in (0, -1, 1.5, "two"):
+        with pytest.raises((ValueError, TypeError), match="n_threads must be"):
+            resolve(bad)
