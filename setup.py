@@ -1,4 +1,4 @@
-"""Build the native core: each src/NAME.pyx becomes gdcore._native.NAME; nothing else is decided here.
+"""Build the native core: src/NAME.pyx becomes gdcore._native.NAME; nothing else is decided here.
 
 A machine without a compiler still gets a working install: the extensions are optional and
 NumPy answers for what is missing. GDCORE_REQUIRE_NATIVE=1 makes a failed build an error.

@@ -1,14 +1,38 @@
-"""Gradient descent on NumPy arrays: predict → cost → gradient → update → convergence, in one loop."""
+"""Gradient descent on NumPy arrays: predict → cost → gradient → update → convergence, one loop.
 
-from gdcore import convergence, kernels, losses, optim, penalties, schedules
+Names are loaded when they are first asked for, so that `import gdcore` costs little more than
+`import numpy`.
+"""
+
+from typing import TYPE_CHECKING
+
+from gdcore import kernels
 from gdcore._version import __version__
-from gdcore.convergence import Status
-from gdcore.cost import Cost
-from gdcore.descent import descend
-from gdcore.errors import ConvergenceWarning, NotFittedError
 from gdcore.kernels import backend
-from gdcore.models import LinearRegression, LogisticRegression
-from gdcore.parameters import Parameters
+
+if TYPE_CHECKING:
+    from gdcore import convergence, datasets, losses, optim, penalties, schedules
+    from gdcore.convergence import Status
+    from gdcore.cost import Cost
+    from gdcore.descent import descend
+    from gdcore.errors import ConvergenceWarning, NotFittedError
+    from gdcore.files import load, save
+    from gdcore.models import LinearRegression, LogisticRegression
+    from gdcore.parameters import Parameters
+
+_HOMES = {
+    "ConvergenceWarning": "errors",
+    "Cost": "cost",
+    "LinearRegression": "models",
+    "LogisticRegression": "models",
+    "NotFittedError": "errors",
+    "Parameters": "parameters",
+    "Status": "convergence",
+    "descend": "descent",
+    "load": "files",
+    "save": "files",
+}
+_MODULES = ("convergence", "datasets", "losses", "optim", "penalties", "schedules")
 
 __all__ = [
     "ConvergenceWarning",
@@ -21,10 +45,29 @@ __all__ = [
     "__version__",
     "backend",
     "convergence",
+    "datasets",
     "descend",
     "kernels",
+    "load",
     "losses",
     "optim",
     "penalties",
+    "save",
     "schedules",
 ]
+
+
+def __getattr__(name):
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"gdcore.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gdcore' has no attribute {name!r}")
+    value = getattr(import_module(f"gdcore.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,7 @@
-"""Rows in and out: conversion and checks of what users pass, columns' scales, shards, order of visit."""
+"""Rows in and out: checks of what users pass, the columns' scales, shards, order of visit."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,11 +32,11 @@ class Rows:
         """Contiguous parts, cut by the data alone, so that sums do not depend on the threads."""
         count = max(1, min(MOST_SHARDS, self.X.nbytes // SHARD_BYTES))
         cuts = np.linspace(0, len(self), count + 1).astype(np.intp)
-        return [self.part(slice(a, b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [self.part(slice(a, b)) for a, b in pairwise(cuts)]
 
 
 def as_features(X, name="X"):
-    """X as a C-contiguous float32 or float64 array (n, p) of finite numbers; copied only if it must.
+    """X as a C-contiguous float32 or float64 array (n, p) of finite numbers, copied if need be.
 
     Integers, booleans, float16 and foreign byte orders become float64 (float16: float32).
 

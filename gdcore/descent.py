@@ -185,7 +185,10 @@ class _Run:
         if any([callback(moment) is True for callback in self.callbacks]):
             return Status.CALLBACK, f"stopped after epoch {self.epoch}"
         if self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned:
-            return Status.STALLED, f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}"
+            return (
+                Status.STALLED,
+                f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}",
+            )
         if self.epoch >= self.max_epochs:
             return Status.EPOCHS, f"{self.epoch} epochs, ‖∇J‖ = {moment.gradient_norm:.3g}"
         if moment.seconds >= self.max_time:

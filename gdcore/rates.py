@@ -36,7 +36,7 @@ class FixedRate:
 
 
 class AutoRate:
-    """Start at a rate that is safe; halve it when the cost stops falling, and go back to the best θ.
+    """Start at a safe rate; halve it when the cost stops falling, and go back to the best θ.
 
     At a constant rate the cost of noisy steps falls to a floor in proportion to the rate; halving
     lowers the floor. Full-batch steps along the gradient need none of this: 1/L never overshoots.

@@ -1,4 +1,4 @@
-"""Losses of the linear family: margins z (n, k) and targets y (n,) to losses (n,) and slopes (n, k)."""
+"""Losses of the linear family: margins z (n, k), targets y (n,) to losses (n,), slopes (n, k)."""
 
 import numpy as np
 

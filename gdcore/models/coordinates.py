@@ -1,4 +1,4 @@
-"""The coordinates of descent: how a linear model sees its columns, and what the penalty weighs there."""
+"""The coordinates of descent: how a model sees its columns, and what the penalty weighs there."""
 
 import numpy as np
 

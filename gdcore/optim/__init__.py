@@ -2,7 +2,7 @@
 
 from gdcore.optim.adam import Adam, AdamW
 from gdcore.optim.adaptive import AdaGrad, RMSProp
-from gdcore.optim.base import Optimizer
+from gdcore.optim.base import Optimizer as Optimizer
 from gdcore.optim.descent import FISTA, SGD, Momentum, Nesterov
 
 __all__ = ["FISTA", "SGD", "AdaGrad", "Adam", "AdamW", "Momentum", "Nesterov", "RMSProp"]

@@ -38,6 +38,7 @@ class Optimizer(ABC):
 
     def extrapolate(self, theta, g, state):
         """Move on from the point that the step and the proximal operator gave. Changes theta."""
+        return None
 
 
 def require_rate(optimizer):
