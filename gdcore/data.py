@@ -60,8 +60,8 @@ def as_features(X, name="X"):
     n, p = array.shape
     if n == 0:
         raise ValueError(
-            f"{name} has no rows: 0 sample(s) (shape={array.shape}) while a minimum of 1 is required. "
-            "Pass at least one example."
+            f"{name} has no rows: 0 sample(s) (shape={array.shape}) while a minimum of 1 is "
+            "required. Pass at least one example."
         )
     if p == 0:
         raise ValueError(
@@ -73,7 +73,7 @@ def as_features(X, name="X"):
 
 
 def _as_numbers(values, name):
-    """An array in the precision of the computation: float32 and float16 in float32, else float64."""
+    """An array in the precision of the computation: float32 for float16 and 32, else float64."""
     try:
         array = np.asarray(values)
     except ValueError as error:  # ragged

@@ -38,8 +38,8 @@ def descend(
     learning_rate : float, schedule, or None
         A number; a callable t → factor on the optimizer's own lr; None for a rate that starts at
         the cost's `safe_rate` and halves, back at the best θ, whenever the cost stops falling. With
-        mini-batches θ is then the mean over the epoch's steps, which has less of their noise
-        (Ruppert, 1988; Polyak & Juditsky, 1992).
+        mini-batches θ is then a mean of the steps' points, the later ones weighing more, which
+        has less of their noise (Polyak & Juditsky, 1992; Shamir & Zhang, 2013).
     batch_size : int or None
         None is the full batch.
     stop : Rule or None
@@ -228,10 +228,13 @@ class _Run:
                 order = visiting_order(self.examples, self.rng)
                 batches = -(-self.examples // self.batch_size)
                 rates = self.rate.at(self.step, batches)
-                mean = self.theta if self.averages else self.theta[:0]
+                mean = np.empty_like(self.theta) if self.averages else self.theta[:0]
                 work = self.optimizer, self.state, mean, order, rates, self.batch_size
                 self.value = self.cost.sweep(self.walker, *work)
-                if not self.averages:
+                if self.averages:
+                    self.rate.epochs += 1
+                    self.theta += self.rate.weight() * (mean - self.theta)
+                else:
                     self.theta[:] = self.walker
                 self.step += batches
             self.moved = kernels.norm(self.theta - before)

@@ -6,6 +6,8 @@ import numpy as np
 
 ADAPTIVE_START = 0.05  # in standardised coordinates, for rules whose step does not scale with g
 PATIENCE = 10  # full-batch steps without a lower cost before an adaptive rule's rate halves
+EPOCHS = 4  # and epochs, for any rule on mini-batches
+LATER = 2  # the mean weighs epoch t by about t² (Shamir & Zhang, 2013)
 
 
 class FixedRate:
@@ -45,15 +47,20 @@ class AutoRate:
     def __init__(self, rate, patience):
         self.rate, self.patience = rate, patience
         self.waited, self.halvings, self.returned = 0, 0, False
+        self.epochs = 0
 
     @classmethod
     def start(cls, optimizer, safe, full, unit):
         """The rate that suits a rule: 1/L, less for momentum, a step in θ for adaptive rules."""
         if optimizer.rule in ("adagrad", "rmsprop", "adam", "adamw"):
-            return cls(ADAPTIVE_START * unit, PATIENCE if full else 1)
+            return cls(ADAPTIVE_START * unit, PATIENCE if full else EPOCHS)
         if optimizer.rule in ("momentum", "nesterov") and not full:
             safe *= 1 - optimizer.momentum
-        return cls(safe, math.inf if full else 1)
+        return cls(safe, math.inf if full else EPOCHS)
+
+    def weight(self):
+        """What the last epoch's mean weighs in the mean since the rate was last halved."""
+        return (1 + LATER) / (self.epochs + LATER)
 
     def at(self, step, count):
         """The current rate for each step."""
@@ -71,7 +78,7 @@ class AutoRate:
 
     def halve(self):
         """Halve the rate and ask for the best θ; False where nothing is left to halve."""
-        self.waited = 0
+        self.waited = self.epochs = 0
         self.rate /= 2
         self.halvings += 1
         self.returned = self.halvings < 200
