@@ -100,11 +100,14 @@ cdef double raw_sum(
     return total
 
 
-cdef bint centred(const double[:, ::1] columns, double limit) noexcept nogil:
-    """No mean is beyond `limit` deviations: subtracting it from the sums costs few digits."""
+cdef bint moderate(const double[:, ::1] columns, double limit, double extent) noexcept nogil:
+    """No mean is beyond `limit` deviations, so that subtracting it from the sums costs few digits;
+    no scale is beyond `extent`, so that the sums of raw numbers do not overflow."""
     cdef Py_ssize_t j
     for j in range(columns.shape[1] - 1):
         if not abs(columns[0, j] * columns[1, j]) <= limit:
+            return False
+        if columns[1, j] != 0 and not 1 / extent < abs(columns[1, j]) < extent:
             return False
     return True
 
@@ -119,7 +122,8 @@ cdef double accumulate(
         raise ValueError("theta and g must have one length. Pass g=numpy.zeros_like(theta).")
     if n == 0:
         return 0.0
-    if k == 1 and p > 0 and centred(columns, RAW_LIMIT64 if real is double else RAW_LIMIT32):
+    cdef double limit = RAW_LIMIT64 if real is double else RAW_LIMIT32
+    if k == 1 and p > 0 and moderate(columns, limit, 1e150 if real is double else 1e18):
         return raw_sum(loss, X, y, s, columns, theta, g)
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES
     cdef Py_ssize_t R = block_rows(P, sizeof(real)), i, m, blocks = 0
