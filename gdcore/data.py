@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from gdcore import kernels
-from gdcore.errors import require
+from gdcore.errors import DataConversionWarning, also_sklearns, require
 
 SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
 MOST_SHARDS = 64
@@ -120,15 +120,13 @@ def as_targets(y, n, name="y"):
         )
     array = np.asarray(y)
     if array.ndim == 2 and array.shape[1] == 1:
-        import sys
         import warnings
 
-        theirs = sys.modules.get("sklearn.exceptions")
-        kind = theirs.DataConversionWarning if theirs else UserWarning
-        message = (
-            f"A column-vector {name} was passed when a 1d array was expected. Pass {name}.ravel()."
+        warnings.warn(
+            f"A column-vector {name} was passed when a 1d array was expected. Pass {name}.ravel().",
+            also_sklearns(DataConversionWarning),
+            stacklevel=3,
         )
-        warnings.warn(message, kind, stacklevel=3)
         array = array.ravel()
     if array.ndim != 1:
         raise ValueError(f"{name} must have one dimension, got shape {array.shape}. Pass a vector.")
@@ -172,9 +170,10 @@ def column_moments(X, weights):
     total = weights.sum()
     rows = max(1, CHUNK // X.shape[1])
     mean, square = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    origin = X[0].astype(np.float64)  # counted from a row, a constant column's mean is exact
     for a in range(0, len(X), rows):
-        mean += weights[a : a + rows] @ X[a : a + rows].astype(np.float64, copy=False)
-    mean /= total
+        mean += weights[a : a + rows] @ (X[a : a + rows] - origin)
+    mean = origin + mean / total
     most = np.zeros(X.shape[1])
     for a in range(0, len(X), rows):
         away = np.abs(X[a : a + rows] - mean)

@@ -7,16 +7,24 @@ class ConvergenceWarning(UserWarning):
     """Descent stopped before the tolerance was met; the message says why and what would help."""
 
 
+class DataConversionWarning(UserWarning):
+    """Data were brought into shape in a way that may not be what was meant."""
+
+
 class NotFittedError(ValueError, AttributeError):
     """A method that needs a fitted model was called before `fit`."""
 
 
+def also_sklearns(ours):
+    """`ours`, or a subclass of it and of scikit-learn's class of that name where that is loaded."""
+    theirs = getattr(sys.modules.get("sklearn.exceptions"), ours.__name__, None)
+    return ours if theirs is None else type(ours.__name__, (ours, theirs), {})
+
+
 def not_fitted(estimator):
-    """The error to raise before `fit`; scikit-learn's own class where it is loaded."""
+    """The error to raise before `fit`."""
     name = type(estimator).__name__
-    message = f"This {name} is not fitted yet. Call fit(X, y) first."
-    theirs = sys.modules.get("sklearn.exceptions")
-    return (theirs.NotFittedError if theirs else NotFittedError)(message)
+    return also_sklearns(NotFittedError)(f"This {name} is not fitted yet. Call fit(X, y) first.")
 
 
 def require(condition, message):

@@ -12,6 +12,7 @@ from gdcore.data import Rows, as_features, as_weights
 from gdcore.descent import descend
 from gdcore.errors import (
     ConvergenceWarning,
+    also_sklearns,
     not_fitted,
     require,
     require_choice,
@@ -224,13 +225,10 @@ class LinearEstimator(Parametrised):
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
         self._shape_coefficients(coef.astype(dtype), intercept.astype(dtype))
         if not result.success and not (self.tol == 0 and result.status.name == "EPOCHS"):
-            import sys
             import warnings
 
-            theirs = sys.modules.get("sklearn.exceptions")
-            kind = theirs.ConvergenceWarning if theirs else ConvergenceWarning
             if result.status.name in ("EPOCHS", "TIME", "STALLED", "DIVERGED"):
-                warnings.warn(result.message, kind, stacklevel=4)
+                warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=4)
 
     def _features(self, X):
         """X checked against what was fitted."""

@@ -159,7 +159,10 @@ def test_frames_keep_their_names(kind):
     pandas = pytest.importorskip("pandas")
     polars = pytest.importorskip("polars")
     expected = kind().fit(X, Y).coef_
-    for frame in (pandas.DataFrame(X, columns=list("abc")), polars.DataFrame(X, schema=list("abc"))):
+    for frame in (
+        pandas.DataFrame(X, columns=list("abc")),
+        polars.DataFrame(X, schema=list("abc")),
+    ):
         model = kind().fit(frame, Y)
         np.testing.assert_array_equal(model.coef_, expected)
         assert list(model.feature_names_in_) == ["a", "b", "c"]

@@ -94,7 +94,9 @@ def test_float32_is_near_float64_and_keeps_its_dtype(diabetes):
     one = gd.LinearRegression().fit(X.astype(np.float32), y)
     other = gd.LinearRegression().fit(X, y)
     assert one.coef_.dtype == np.float32
-    np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-2, atol=1e-3 * np.abs(other.coef_).max())
+    np.testing.assert_allclose(
+        one.coef_, other.coef_, rtol=1e-2, atol=1e-3 * np.abs(other.coef_).max()
+    )
     assert one.result_.fun == pytest.approx(other.result_.fun, rel=1e-5)
 
 

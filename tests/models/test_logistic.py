@@ -24,7 +24,10 @@ def digits():
 def objective(model, X, y, alpha):
     """J in plain NumPy, on standardised columns."""
     used = X.std(0) > 0
-    Z, W = (X[:, used] - X[:, used].mean(0)) / X[:, used].std(0), model.coef_[:, used] * X[:, used].std(0)
+    Z, W = (
+        (X[:, used] - X[:, used].mean(0)) / X[:, used].std(0),
+        model.coef_[:, used] * X[:, used].std(0),
+    )
     b = model.intercept_ + model.coef_ @ X.mean(0)
     z = Z @ W.T + b
     if z.shape[1] == 1:
@@ -45,7 +48,10 @@ def test_the_optimum_is_scikit_learns(request, name, alpha):
     theirs = linear_model.LogisticRegression(
         C=1 / (strength * len(y)), solver="newton-cholesky", tol=1e-10, max_iter=10_000
     ).fit(Z, y)
-    theirs.coef_, scaled = np.zeros((len(theirs.coef_), X.shape[1])), theirs.coef_ / X[:, used].std(0)
+    theirs.coef_, scaled = (
+        np.zeros((len(theirs.coef_), X.shape[1])),
+        theirs.coef_ / X[:, used].std(0),
+    )
     theirs.coef_[:, used] = scaled
     theirs.intercept_ = theirs.intercept_ - theirs.coef_ @ X.mean(0)
     ours = gd.LogisticRegression(alpha=alpha, tol=1e-8, max_epochs=20_000).fit(X, y)
