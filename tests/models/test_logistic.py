@@ -37,8 +37,9 @@ def objective(model, X, y, alpha):
     return loss.mean() + 0.5 * alpha * (W**2).sum()
 
 
-@pytest.mark.parametrize("name", ["cancer", "digits"])
-@pytest.mark.parametrize("alpha", ["auto", 1e-2])
+@pytest.mark.parametrize(
+    ("name", "alpha"), [("cancer", "auto"), ("cancer", 1e-2), ("digits", 1e-2)]
+)
 def test_the_optimum_is_scikit_learns(request, name, alpha):
     linear_model = pytest.importorskip("sklearn.linear_model")
     X, y = request.getfixturevalue(name)
@@ -61,13 +62,12 @@ def test_the_optimum_is_scikit_learns(request, name, alpha):
     assert objective(ours, X, y, strength) == pytest.approx(best, rel=1e-8)
 
 
-@pytest.mark.parametrize("batch_size", [1, 32])
-@pytest.mark.parametrize("name", ["cancer", "digits"])
+@pytest.mark.parametrize(("name", "batch_size"), [("cancer", 1), ("cancer", 32), ("digits", 32)])
 def test_small_batches_come_near(request, name, batch_size):
     X, y = request.getfixturevalue(name)
     best = gd.LogisticRegression(tol=1e-6, max_epochs=20_000).fit(X, y).result_.fun
     model = gd.LogisticRegression(batch_size=batch_size, random_state=0).fit(X, y)
-    assert model.result_.fun < best * 1.05
+    assert model.result_.fun < best * 1.005
     assert np.isfinite(model.coef_).all()
 
 
