@@ -93,11 +93,9 @@ def load(path):
             arrays = dict(file)
         header = json.loads(arrays["header"].tobytes())
         return _restore(header, arrays)
-    except OSError as error:
-        if not isinstance(error, zipfile.BadZipFile):
-            raise
-        raise _damaged(path, error) from error
-    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # zip, zlib, npy, JSON: each has its own way to say "broken"
         raise _damaged(path, error) from error
 
 
@@ -124,8 +122,11 @@ def _restore(header, arrays):
         k = len(estimator.classes_)
         if coef.shape != (1 if k == 2 else k, p) or len(intercept) != len(coef):
             raise ValueError(f"coefficients of shape {coef.shape} for {k} classes")
-    if header["feature_names"] is not None:
-        estimator.feature_names_in_ = np.array(header["feature_names"], dtype=object)
+    names = header["feature_names"]
+    if names is not None:
+        if len(names) != p or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{len(names)} names for {p} features")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
     estimator.n_features_in_, estimator.n_iter_ = p, header["n_iter"]
     return estimator
 
