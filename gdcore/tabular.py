@@ -172,7 +172,8 @@ def _report(model, features, fit, held):
     )
     yield f"examples         {len(fit[0])} to train on, {len(held[0])} held out"
     yield f"features         {len(features)}"
-    yield f"optimizer        {name}, {result.batch_size} rows a step, rate {result.learning_rate:.3g}"
+    rate = f"rate {result.learning_rate:.3g}"
+    yield f"optimizer        {name}, {result.batch_size} rows a step, {rate}"
     yield f"steps            {result.nit} in {model.n_iter_} epochs"
     yield f"cost             {model.trace_.cost[0]:.6g} → {result.fun:.6g}"
     yield f"gradient norm    {np.linalg.norm(result.jac):.3g}"

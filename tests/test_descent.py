@@ -158,7 +158,7 @@ def test_the_visiting_order_is_a_permutation(n):
 
 
 def test_the_visiting_order_mixes_what_was_sorted():
-    """Neighbours in memory must not stay neighbours in time, or sorted classes would be forgotten."""
+    """Neighbours in memory must not stay neighbours in time: data may come sorted by class."""
     order = visiting_order(100_000, np.random.default_rng(0))
     thirds = np.array([np.ptp(order[a : a + 256]) for a in range(0, 99_000, 256)])
     assert np.median(thirds) > 40_000
