@@ -35,7 +35,7 @@ def extensions():
             raise
         return []
     sources = sorted(Path("src").glob("*.pyx"))
-    return cythonize(
+    built = cythonize(
         [
             Extension(
                 f"gdcore._native.{path.stem}",
@@ -43,7 +43,6 @@ def extensions():
                 define_macros=MACROS,
                 extra_compile_args=FLAGS,
                 py_limited_api=STABLE_ABI,
-                optional=not REQUIRED,
             )
             for path in sources
         ],
@@ -59,8 +58,10 @@ def extensions():
             "binding": True,
             "freethreading_compatible": True,
         },
-        depfile=True,
     )
+    for extension in built:  # set here: cythonize makes new objects and forgets it
+        extension.optional = not REQUIRED
+    return built
 
 
 setup(
