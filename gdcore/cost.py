@@ -44,6 +44,7 @@ class Cost:
         self.size = model.size
         self.threads = Threads(resolve(n_threads))
         self._parts = np.zeros((len(self.shards), model.size))
+        self._penalised = bool(penalty.ridge.any() or penalty.lasso.any())
         self._curvature = None
 
     def __enter__(self):
@@ -69,8 +70,11 @@ class Cost:
                 loss = sum(self.threads.map(lambda part: add(theta, *part), work))
                 self._parts.sum(axis=0, out=g)
             g /= len(self.rows)
-            self.penalty.add_gradient(theta, g)
-            return loss / len(self.rows) + self.penalty.value(theta)
+            value = loss / len(self.rows)
+            if self._penalised:
+                self.penalty.add_gradient(theta, g)
+                value += self.penalty.value(theta)
+            return value
 
     def steepest(self, theta, g):
         """The shortest subgradient of J at θ, given g from `value_and_gradient`."""

@@ -84,10 +84,10 @@ cdef inline inline_void exp_ratio32(float x, float *up, float *down) noexcept no
 
 
 cdef inline inline_void exp_ratio(real x, real *up, real *down) noexcept nogil:
-    """eˣ = up/down, x moved into ±708 (±87 in float) first; NaN for NaN."""
-    cdef real most = 708 if real is double else 87
+    """eˣ = up/down for x ≥ −708 (−87 in float), NaN for NaN; x moved down to 40 (20), from where on
+    1 + e⁻ˣ is 1: up would overflow before eˣ does."""
+    cdef real most = 40 if real is double else 20
     x = most if x > most else x
-    x = -most if x < -most else x
     if real is double:
         exp_ratio64(x, up, down)
     else:

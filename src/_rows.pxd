@@ -226,7 +226,7 @@ cdef inline Py_ssize_t outputs(
         raise ValueError("theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers.")
     if loss == SOFTMAX:
         for i in range(n):
-            known = known and 0 <= y[i] < k
+            known = known and 0 <= y[i] < k and y[i] == <Py_ssize_t>y[i]
         if not known:
             raise ValueError("y must hold class numbers from 0 to k − 1. Encode the classes first.")
     return k

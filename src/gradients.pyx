@@ -123,7 +123,7 @@ cdef double accumulate(
     if n == 0:
         return 0.0
     cdef double limit = RAW_LIMIT64 if real is double else RAW_LIMIT32
-    if k == 1 and p > 0 and moderate(columns, limit, 1e150 if real is double else 1e18):
+    if loss != SOFTMAX and p > 0 and moderate(columns, limit, 1e150 if real is double else 1e18):
         return raw_sum(loss, X, y, s, columns, theta, g)
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES
     cdef Py_ssize_t R = block_rows(P, sizeof(real)), i, m, blocks = 0

@@ -5,11 +5,12 @@ from _math cimport LANES, exp_negative, exp_ratio, fold, hot_void, inline_void, 
 
 
 cdef hot_void sigmoid_pass(const real *z, real *out, Py_ssize_t n) noexcept nogil:
-    cdef real up, down
+    cdef real up, down, share, zero = 0, least = -708 if real is double else -87
     cdef Py_ssize_t i
     for i in range(n):
         exp_ratio(z[i], &up, &down)
-        out[i] = up / (up + down)
+        share = up / (up + down)
+        out[i] = zero if z[i] < least else share
 
 
 cdef inline inline_void softmax_row(const real *z, real *p, Py_ssize_t k) noexcept nogil:

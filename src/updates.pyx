@@ -5,6 +5,12 @@ from _rules cimport (
 )
 
 
+cdef int require_counted(long long step) except -1:
+    if step < 1:
+        raise ValueError("step must count from 1, as the corrections need it. Pass 1 first.")
+    return 0
+
+
 cdef hot_void sgd_pass(real *w, const real *g, Py_ssize_t n, double lr) noexcept nogil:
     sgd_rule(w, g, n, lr)
 
@@ -98,6 +104,7 @@ def adam(
 ):
     """Step by the bias-corrected mean over the bias-corrected root mean square of g. Changes w, m and v."""
     require_one_length(w.shape[0] == g.shape[0] == m.shape[0] == v.shape[0])
+    require_counted(step)
     if w.shape[0]:
         with nogil:
             adam_pass(&w[0], &g[0], &m[0], &v[0], w.shape[0], lr, beta1, beta2, eps, 0.0, step)
@@ -110,6 +117,7 @@ def adamw(
 ):
     """Adam with decoupled decay: w ← (1 − lr·decay)·w, then Adam's step. Changes w, m and v."""
     require_one_length(w.shape[0] == g.shape[0] == m.shape[0] == v.shape[0])
+    require_counted(step)
     if w.shape[0]:
         with nogil:
             adam_pass(&w[0], &g[0], &m[0], &v[0], w.shape[0], lr, beta1, beta2, eps, decay, step)

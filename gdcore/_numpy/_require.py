@@ -13,7 +13,8 @@ def require_arrays(*arrays, ndim=1):
     for array in arrays:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
-        if array.ndim != ndim or array.dtype != arrays[0].dtype or array.dtype.char not in "fd":
+        same = array.dtype == arrays[0].dtype and array.dtype.isnative
+        if array.ndim != ndim or not same or array.dtype.char not in "fd":
             raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
         if not array.flags.c_contiguous:
             raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
@@ -23,3 +24,20 @@ def require_writeable(*arrays):
     for array in arrays:
         if not array.flags.writeable:
             raise ValueError("buffer source array is read-only")
+
+
+def require_doubles(*arrays, ndim=1):
+    for array in arrays:
+        require_arrays(array, ndim=ndim)
+        if array.dtype != np.float64:
+            raise ValueError(
+                "y, weights, columns, theta, state and rates are float64. Convert them."
+            )
+
+
+def numbers(*values):
+    """The values as Python floats, before anything is changed; TypeError for what is no number."""
+    for value in values:
+        if isinstance(value, (str, bytes)):
+            raise TypeError(f"A kernel takes numbers, got {value!r}. Convert it.")
+    return tuple(map(float, values))

@@ -5,11 +5,13 @@ carries it along.
 """
 
 import math
+import operator
 
 import numpy as np
 
 from gdcore._numpy import updates
 from gdcore._numpy._losses import logistic, softmax, squared
+from gdcore._numpy._require import require_doubles, require_writeable
 from gdcore._numpy.gradients import add_gradient, require_rows
 
 __all__ = ["logistic_epoch", "softmax_epoch", "squared_epoch"]
@@ -50,6 +52,12 @@ def _epoch(
     first_step, batch,
 ):  # fmt: skip
     require_rows(loss, X, y, weights, columns, theta, 4)
+    require_doubles(average, constants, rates)
+    require_doubles(state, ndim=2)
+    require_writeable(theta, state, average)
+    if order.dtype != np.int64 or not order.dtype.isnative or not order.flags.c_contiguous:
+        raise ValueError("order must be contiguous int64. Pass numpy.ascontiguousarray(…).")
+    first_step, batch = operator.index(first_step), operator.index(batch)
     _require_steps(rule, order, len(X), len(theta), state, average, constants, rates, batch)
     p = X.shape[1]
     k = len(theta) // (p + 1)

@@ -12,7 +12,7 @@ the gradient's norm: long sums run in another order.
 import numpy as np
 
 from gdcore._numpy._losses import logistic, softmax, squared
-from gdcore._numpy._require import require_arrays, require_writeable
+from gdcore._numpy._require import require_arrays, require_doubles, require_writeable
 
 __all__ = ["logistic_gradient", "softmax_gradient", "squared_gradient"]
 
@@ -71,10 +71,8 @@ def _row_blocks(n, p, itemsize):
 
 def require_rows(loss, X, y, weights, columns, theta, settings):
     require_arrays(X, ndim=2)
-    require_arrays(y, weights, theta)
-    require_arrays(columns, ndim=2)
-    if any(array.dtype != np.float64 for array in (y, columns, theta)):
-        raise ValueError("y, weights, columns and theta must be float64. Convert them.")
+    require_doubles(y, weights, theta)
+    require_doubles(columns, ndim=2)
     n, p = X.shape
     k = len(theta) // (p + 1)
     if not len(y) == len(weights) == n:
@@ -89,5 +87,5 @@ def require_rows(loss, X, y, weights, columns, theta, settings):
         raise ValueError(
             "theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers."
         )
-    if loss is softmax and not ((y >= 0) & (y < k)).all():
+    if loss is softmax and not ((y >= 0) & (y < k) & (y == np.floor(y))).all():
         raise ValueError("y must hold class numbers from 0 to k − 1. Encode the classes first.")

@@ -25,8 +25,8 @@ def softmax(Z, out):
     if Z.shape != out.shape:
         raise ValueError("Z and out must have one shape. Pass out=numpy.empty_like(Z).")
     if Z.size:
-        np.subtract(Z, Z.max(axis=1, keepdims=True), out=out)
-        with np.errstate(under="ignore"):
+        with np.errstate(all="ignore"):
+            np.subtract(Z, Z.max(axis=1, keepdims=True), out=out)
             np.exp(out, out=out)
             out /= out.sum(axis=1, keepdims=True, dtype=np.float64)
 
@@ -36,11 +36,13 @@ def logsumexp(Z, out):
     require_arrays(Z, ndim=2)
     require_arrays(out)
     require_writeable(out)
+    if Z.dtype != out.dtype:
+        raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
     if len(Z) != len(out) or Z.shape[1] == 0:
         raise ValueError(
             "out must have one number a row of Z, and Z at least one column. Pass such."
         )
     if Z.size:
         most = Z.max(axis=1)
-        with np.errstate(under="ignore"):
+        with np.errstate(all="ignore"):
             out[:] = most + np.log(np.exp(Z - most[:, None]).sum(axis=1, dtype=np.float64))

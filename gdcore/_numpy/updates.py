@@ -6,10 +6,16 @@ hence the same bits. Scalars are formed in double and cast once.
 """
 
 import math
+import operator
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_one_length, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_arrays,
+    require_one_length,
+    require_writeable,
+)
 
 __all__ = ["adagrad", "adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd"]
 
@@ -30,14 +36,15 @@ def _blocks(*arrays):
 
 def sgd(w, g, lr):
     """Step against the gradient: w ← w − lr·g. Changes w."""
-    rate = w.dtype.type(lr) if isinstance(w, np.ndarray) else lr
+    (lr,) = numbers(lr)
     for wb, gb, step, _ in _blocks(w, g):
-        np.multiply(gb, rate, out=step)
+        np.multiply(gb, w.dtype.type(lr), out=step)
         wb -= step
 
 
 def momentum(w, g, b, lr, momentum):
     """Step along the running sum of gradients: b ← momentum·b + g, w ← w − lr·b. Changes w and b."""
+    lr, momentum = numbers(lr, momentum)
     for wb, gb, bb, step, _ in _blocks(w, g, b):
         bb *= w.dtype.type(momentum)
         bb += gb
@@ -47,6 +54,7 @@ def momentum(w, g, b, lr, momentum):
 
 def nesterov(w, g, b, lr, momentum):
     """Momentum with a look ahead: b ← momentum·b + g, w ← w − lr·(g + momentum·b). Changes w and b."""
+    lr, momentum = numbers(lr, momentum)
     for wb, gb, bb, step, _ in _blocks(w, g, b):
         bb *= w.dtype.type(momentum)
         bb += gb
@@ -58,6 +66,7 @@ def nesterov(w, g, b, lr, momentum):
 
 def adagrad(w, g, v, lr, eps):
     """Step by g over the root of its summed squares: v ← v + g², w ← w − lr·g/(√v + eps). Changes w and v."""
+    lr, eps = numbers(lr, eps)
     for wb, gb, vb, step, root in _blocks(w, g, v):
         np.multiply(gb, gb, out=step)
         vb += step
@@ -67,6 +76,7 @@ def adagrad(w, g, v, lr, eps):
 
 def rmsprop(w, g, v, lr, decay, eps):
     """Step by g over its running root mean square: v ← decay·v + (1−decay)·g², w ← w − lr·g/(√v + eps). Changes w and v."""
+    lr, decay, eps = numbers(lr, decay, eps)
     for wb, gb, vb, step, root in _blocks(w, g, v):
         _running_square(vb, gb, decay, step)
         _divide_by_root(gb, vb, lr, eps, step, root)
@@ -80,6 +90,12 @@ def adam(w, g, m, v, lr, beta1, beta2, eps, step):
 
 def adamw(w, g, m, v, lr, beta1, beta2, eps, decay, step):
     """Adam with decoupled decay: w ← (1 − lr·decay)·w, then Adam's step. Changes w, m and v."""
+    lr, beta1, beta2, eps, decay = numbers(lr, beta1, beta2, eps, decay)
+    step = operator.index(step)
+    require_arrays(w, g, m, v)
+    require_one_length(w, g, m, v)
+    if step < 1:
+        raise ValueError("step must count from 1, as the corrections need it. Pass 1 first.")
     root_c2 = math.sqrt(1 - beta2**step)
     rate, tiny = lr * root_c2 / (1 - beta1**step), eps * root_c2
     for wb, gb, mb, vb, move, root in _blocks(w, g, m, v):

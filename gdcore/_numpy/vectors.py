@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_one_length, require_writeable
+from gdcore._numpy._require import numbers, require_arrays, require_one_length, require_writeable
 
 __all__ = ["all_finite", "clip_norm", "clip_value", "dot", "norm", "simd_level"]
 
@@ -20,9 +20,9 @@ def norm(a):
     most = float(np.abs(a).max(initial=0))
     if most == 0 or most == math.inf:
         return most
-    unit = 2.0 ** math.frexp(most)[1]
-    scaled = np.asarray(a, np.float64) / unit if unit < math.inf else a / most
-    return math.sqrt(_dot(scaled, scaled)) * (unit if unit < math.inf else most)
+    unit = 2.0 ** min(math.frexp(most)[1], 1023)
+    scaled = np.asarray(a, np.float64) / unit
+    return math.sqrt(_dot(scaled, scaled)) * unit
 
 
 def dot(a, b):
@@ -36,6 +36,7 @@ def clip_norm(a, limit):
     """Scale a down to norm limit where it is longer; return the norm it had. Changes a."""
     require_arrays(a)
     require_writeable(a)
+    (limit,) = numbers(limit)
     size = norm(a)
     if limit < size < math.inf:
         a *= a.dtype.type(limit / size)
@@ -46,7 +47,10 @@ def clip_value(a, limit):
     """Move every element of a into [−limit, limit]; NaN stays. Changes a."""
     require_arrays(a)
     require_writeable(a)
-    np.clip(a, -limit, limit, out=a)
+    (limit,) = numbers(limit)
+    with np.errstate(over="ignore"):  # beyond float32, infinity: nothing is clipped
+        high = a.dtype.type(limit)
+    np.clip(a, -high, high, out=a)
 
 
 def all_finite(a):

@@ -1,0 +1,1 @@
+"""gdcore against its peers: contenders take turns in one process, ratios of medians are kept."""

@@ -1,0 +1,104 @@
+"""README's table of ratios from the newest saved run: python benchmarks/table.py [--check] [FILE].
+
+--check changes nothing and fails where README's block is not what the run gives.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS = ("NumPy", "SciPy", "scikit-learn", "torch")  # columns, where there is something in them
+BEGIN, END = "<!-- benchmarks:begin -->\n", "<!-- benchmarks:end -->"
+
+
+def newest(folder):
+    """The run with the latest date in it; files' own times do not survive a clone."""
+    runs = [json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")]
+    if not runs:
+        raise SystemExit(f"No run is saved in {folder}. Measure first: python benchmarks/run.py")
+    return max(runs, key=lambda run: run["datetime"])
+
+
+def block(run):
+    """What stands between the two marks."""
+    ours = [entry for entry in run["benchmarks"] if "ratios" in entry["extra_info"]]
+    met = {split(name)[0] for entry in ours for name in entry["extra_info"]["ratios"]}
+    peers = [*(peer for peer in PEERS if peer in met), *sorted(met.difference(PEERS))]
+    header = ["what", "threads", "gdcore", *peers, "wanted"]
+    aligned = ["---", "--:", "--:", *["--:"] * len(peers), "---"]
+    lines = [header, aligned, *(row(entry, peers) for entry in ours)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"{machine(run)}\n\n{table}\n"
+
+
+def machine(run):
+    info, versions = run["machine_info"], run["machine_info"]["versions"]
+    cpu = info.get("cpu", {}).get("brand_raw") or info.get("processor") or info["machine"]
+    named = {"numpy": "NumPy", "scipy": "SciPy", "scikit-learn": "scikit-learn", "torch": "torch"}
+    peers = ", ".join(f"{name} {versions[key]}" for key, name in named.items())
+    return (
+        f"{cpu.strip()}, {info['cores']} cores, {info['simd']}; gdcore {versions['gdcore']}, "
+        f"Python {versions['python']}, {peers}; {run['datetime'][:10]}. × is the peer's time over "
+        "gdcore's, above 1 where gdcore is faster: medians of turns taken in one process, every "
+        "side held to the same threads. ✗ is less than what is wanted."
+    )
+
+
+def row(entry, peers):
+    info = entry["extra_info"]
+    variant = split(info["contender"])[1]
+    label = f"{info['label']}; {variant}" if variant else info["label"]
+    wanted = ", ".join(
+        f"{name.replace(':', '')} {ratio:g}×" for name, ratio in info["wanted"].items()
+    )
+    cells = [cell(info, peer) for peer in peers]
+    return [label, str(info["threads"]), duration(entry["stats"]["median"]), *cells, wanted]
+
+
+def cell(info, peer):
+    """One ratio as "2.3×", or one for each variant of the peer as "fused 1.1×, default 4×"."""
+    parts = []
+    for name, ratio in info["ratios"].items():
+        if split(name)[0] == peer:
+            short = ratio < info["wanted"].get(name, 0)
+            parts.append(f"{split(name)[1]} {ratio:.3g}×{' ✗' if short else ''}".strip())
+    return ", ".join(parts) or "–"
+
+
+def split(name):
+    """("torch", "fused") of "torch: fused"."""
+    peer, _, variant = name.partition(": ")
+    return peer, variant
+
+
+def duration(seconds):
+    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", nargs="?", type=Path, help="a saved run; default: the newest")
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    options = parser.parse_args()
+    folder = ROOT / "benchmarks" / "results"
+    run = json.loads(options.file.read_text("utf-8")) if options.file else newest(folder)
+    readme = ROOT / "README.md"
+    text = readme.read_text("utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"README.md lacks its marks. Put {BEGIN.strip()} and {END} on own lines.")
+    wanted = before + begin + block(run) + end + after
+    if not options.check:
+        readme.write_text(wanted, "utf-8")
+    elif wanted != text:
+        sys.exit("README's table is not what the saved run gives. Run: python benchmarks/table.py")
+
+
+if __name__ == "__main__":
+    main()

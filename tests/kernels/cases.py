@@ -1,0 +1,145 @@
+"""Sample arguments of every kernel. A new kernel needs one line in CASES; the rest is found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+ROWS, COLUMNS, CLASSES = 37, 5, 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to call one kernel, and how near its twins are.
+
+    `changes` names the arrays it writes. `free` names the arrays whose dtype or length no other
+    argument fixes. `near` is the largest difference between the twins relative to the largest
+    number of the array, for float32 and float64; 0 is to the bit.
+    """
+
+    arguments: Callable
+    changes: tuple = ()
+    free: tuple = ()
+    near: tuple = (0, 0)
+
+
+def vectors(names, **numbers):
+    """Arrays of one length; v, a mean of squares, is not negative."""
+
+    def arguments(dtype, n=ROWS, seed=0):
+        rng = np.random.default_rng(seed)
+        arrays = {name: rng.normal(size=n).astype(dtype) for name in names.split()}
+        return {name: abs(a) if name == "v" else a for name, a in arrays.items()} | numbers
+
+    return arguments
+
+
+def tables(out):
+    """Z with rows and columns, and out of the shape that `out` says."""
+
+    def arguments(dtype):
+        Z = np.random.default_rng(0).normal(size=(ROWS, COLUMNS)).astype(dtype)
+        return {"Z": Z, "out": np.empty(out, dtype)}
+
+    return arguments
+
+
+def examples(loss, dtype=np.float64, n=ROWS, p=COLUMNS, k=None, seed=0):
+    """X, y, weights, columns, theta and g for the linear family, shifted, scaled and penalised."""
+    rng = np.random.default_rng(seed)
+    k = k or (CLASSES if loss == "softmax" else 1)
+    columns = np.abs(rng.normal(size=(4, p + 1))) + 0.5
+    columns[0] = rng.normal(size=p + 1)
+    columns[2:] *= 0.01
+    columns[1, p] = 1  # with an intercept
+    columns[[0, 2, 3], p] = 0
+    targets = {
+        "squared": rng.normal(size=n),
+        "logistic": rng.integers(0, 2, n).astype(np.float64),
+        "softmax": rng.integers(0, k, n).astype(np.float64),
+    }
+    return {
+        "X": rng.normal(size=(n, p)).astype(dtype),
+        "y": targets[loss],
+        "weights": rng.uniform(0.1, 2, n),
+        "columns": columns,
+        "theta": rng.normal(size=k * (p + 1)),
+        "g": rng.normal(size=k * (p + 1)),
+    }
+
+
+CONSTANTS = {
+    "sgd": (),
+    "momentum": (0.9,),
+    "nesterov": (0.9,),
+    "adagrad": (1e-8,),
+    "rmsprop": (0.95, 1e-8),
+    "adam": (0.9, 0.99, 1e-8),
+    "adamw": (0.9, 0.99, 1e-8, 0.1),
+}
+MOMENTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "adam": 2, "adamw": 2}
+
+
+def steps(loss, dtype=np.float64, rule="adam", batch_size=8, *, lasso=True, **shape):
+    """The arguments of an epoch over `examples`, as if `first_step` − 1 steps were done."""
+    work = examples(loss, dtype, **shape)
+    rng, n, size = np.random.default_rng(1), len(work["y"]), len(work.pop("g"))
+    work["columns"][3] *= lasso
+    return work | {
+        "order": rng.permutation(n),
+        "state": 0.1 + np.abs(rng.normal(size=(MOMENTS[rule], size))),
+        "average": rng.normal(size=size),
+        "rule": rule,
+        "constants": np.array(CONSTANTS[rule]),
+        "rates": np.linspace(0.02, 0.01, -(-n // batch_size)),
+        "first_step": 3,
+        "batch_size": batch_size,
+    }
+
+
+def gradient(loss):
+    return Case(
+        lambda dtype: examples(loss, dtype), ("g",), ("X",), near=(1e-5, 1e-13)
+    )
+
+
+def epoch(loss):
+    return Case(
+        lambda dtype: steps(loss, dtype),
+        ("theta", "state", "average"),
+        ("X",),
+        near=(1e-4, 1e-12),
+    )
+
+
+CASES = {
+    "adagrad": Case(vectors("w g v", lr=0.1, eps=1e-8), ("w", "v")),
+    "adam": Case(
+        vectors("w g m v", lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, step=3), ("w", "m", "v")
+    ),
+    "adamw": Case(
+        vectors("w g m v", lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.1, step=3),
+        ("w", "m", "v"),
+    ),
+    "all_finite": Case(vectors("a"), free=("a",)),
+    "clip_norm": Case(vectors("a", limit=1.0), ("a",), ("a",), near=(2e-7, 4e-16)),
+    "clip_value": Case(vectors("a", limit=0.5), ("a",), ("a",)),
+    "dot": Case(vectors("a b"), near=(1e-15, 1e-15)),
+    "logistic_epoch": epoch("logistic"),
+    "logistic_gradient": gradient("logistic"),
+    "logsumexp": Case(tables((ROWS,)), ("out",), near=(2.4e-7, 4.5e-16)),
+    "momentum": Case(vectors("w g b", lr=0.1, momentum=0.9), ("w", "b")),
+    "nesterov": Case(vectors("w g b", lr=0.1, momentum=0.9), ("w", "b")),
+    "norm": Case(vectors("a"), free=("a",), near=(1e-15, 1e-15)),
+    "rmsprop": Case(vectors("w g v", lr=0.1, decay=0.99, eps=1e-8), ("w", "v")),
+    "sgd": Case(vectors("w g", lr=0.1), ("w",)),
+    "sigmoid": Case(vectors("z out"), ("out",), near=(4.8e-7, 9e-16)),
+    "simd_level": Case(lambda dtype: {}),
+    "softmax": Case(tables((ROWS, COLUMNS)), ("out",), near=(4.8e-7, 9e-16)),
+    "softmax_epoch": epoch("softmax"),
+    "softmax_gradient": gradient("softmax"),
+    "squared_epoch": epoch("squared"),
+    "squared_gradient": gradient("squared"),
+}
+TO_THE_BIT = ("adagrad", "adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd")
+DIFFER = ("simd_level",)  # whose answers are not meant to agree

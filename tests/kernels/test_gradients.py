@@ -1,0 +1,273 @@
+"""Cost and gradient of the linear family against mathematics, on both twins.
+
+Stated accuracy, relative to the gradient's norm and to the cost: 1e-12 in float64, 1e-4 in float32.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from tests.kernels.cases import examples
+from tests.kernels.twins import outcome, same_bits
+
+NEAR = {np.float32: 1e-4, np.float64: 1e-12}
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+LOSSES = pytest.mark.parametrize("loss", ["squared", "logistic", "softmax"])
+BOTH = "loss", ["squared", "logistic"]
+
+
+def run(kernels, loss, work):
+    """(summed loss, what was added to g)."""
+    before = work["g"].copy()
+    value = getattr(kernels, f"{loss}_gradient")(**work)
+    added, work["g"] = work["g"] - before, before
+    return value, added
+
+
+def margins(work):
+    """Z (n, k) and standardised rows with the intercept's column, in long double."""
+    p = work["X"].shape[1]
+    columns = work["columns"].astype(np.longdouble)
+    x = (work["X"].astype(np.longdouble) - columns[0, :p]) * columns[1, :p]
+    x = np.concatenate([x, np.full((len(x), 1), columns[1, p])], axis=1)
+    k = len(work["theta"]) // (p + 1)
+    W = work["theta"][: k * p].reshape(k, p)
+    W = np.concatenate([W, work["theta"][k * p :, None]], axis=1)
+    return (x[:, None, :] * W).sum(axis=2), x
+
+
+def textbook(loss, work):
+    """The same sum, as the book has it, in long double."""
+    z, x = margins(work)
+    y, s, k = work["y"], work["weights"], z.shape[1]
+    if loss == "squared":
+        lost, r = (z[:, 0] - y) ** 2 / 2, z - y[:, None]
+    elif loss == "logistic":
+        lost = np.logaddexp(0, z[:, 0]) - y * z[:, 0]
+        r = np.exp(-np.logaddexp(0, -z)) - y[:, None]
+    else:
+        most = z.max(axis=1, keepdims=True)
+        log_total = most + np.log(np.exp(z - most).sum(axis=1, keepdims=True))
+        own = np.arange(k) == y[:, None]
+        lost, r = (log_total - z)[own], np.exp(z - log_total) - own
+    r = r * s[:, None]
+    G = (r[:, :, None] * x[:, None, :]).sum(axis=0)
+    return float((s * lost).sum()), np.concatenate([G[:, :-1].ravel(), G[:, -1]]).astype(float)
+
+
+def require_near(one, other, near):
+    assert one[0] == pytest.approx(other[0], rel=near, abs=near)
+    assert np.linalg.norm(one[1] - other[1]) <= near * (np.linalg.norm(other[1]) + 1e-3)
+
+
+@LOSSES
+@DTYPES
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 63, 64, 65, 5000])
+@pytest.mark.parametrize("p", [0, 1, 5, 16])
+def test_cost_and_gradient_are_the_textbooks(kernels, loss, dtype, n, p):
+    work = examples(loss, dtype, n, p, seed=n + p)
+    require_near(run(kernels, loss, work), textbook(loss, work), NEAR[dtype])
+
+
+@LOSSES
+@DTYPES
+@pytest.mark.parametrize("p", [15, 17, 31, 200, 3000])
+def test_twins_agree(pair, loss, dtype, p):
+    """Rows shorter and longer than a vector register, a block and a cache."""
+    for n, k in itertools.product((1, 6, 300), (1, 2, 11) if loss == "softmax" else (1,)):
+        work = examples(loss, dtype, n, p, k, seed=p)
+        work["theta"] /= math.sqrt(p)
+        plain, native = (run(kernels, loss, work) for kernels in pair)
+        require_near(plain, native, NEAR[dtype])
+
+
+@DTYPES
+def test_long_sums_keep_their_accuracy(kernels, dtype):
+    work = examples("squared", dtype, n=100_000, p=2)
+    require_near(run(kernels, "squared", work), textbook("squared", work), NEAR[dtype] / 10)
+
+
+@LOSSES
+@pytest.mark.parametrize("intercept", [0.0, 1.0])
+@pytest.mark.parametrize("p", [1, 7, 20])
+def test_the_gradient_is_the_costs_slope(kernels, loss, intercept, p):
+    """Central differences, with weights, shift and scale."""
+    work = examples(loss, n=30, p=p, seed=p)
+    work["columns"][1, p] = intercept
+    _, g = run(kernels, loss, work)
+    slope, theta = np.empty_like(g), work["theta"]
+    for j in range(len(theta)):
+        step = np.zeros_like(theta)
+        step[j] = 1e-5
+        up, _ = run(kernels, loss, work | {"theta": theta + step})
+        down, _ = run(kernels, loss, work | {"theta": theta - step})
+        slope[j] = (up - down) / 2e-5
+    assert np.linalg.norm(g - slope) <= 1e-7 * np.linalg.norm(g)
+    k = len(theta) // (p + 1)
+    assert g[k * p :].any() == bool(intercept)
+
+
+@LOSSES
+@DTYPES
+def test_weight_two_is_a_repeated_row_and_weight_zero_an_absent_one(kernels, loss, dtype):
+    work = examples(loss, dtype, n=50)
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 4, 50)
+    rows = np.repeat(np.arange(50), counts)
+    weighted = work | {"weights": counts.astype(float)}
+    repeated = work | {"X": work["X"][rows], "y": work["y"][rows], "weights": np.ones(len(rows))}
+    require_near(run(kernels, loss, weighted), run(kernels, loss, repeated), NEAR[dtype] / 10)
+
+
+@LOSSES
+@DTYPES
+def test_the_sum_over_shards_is_the_sum(kernels, loss, dtype):
+    work = examples(loss, dtype, n=500)
+    whole = run(kernels, loss, work)
+    value, g = 0.0, np.zeros_like(work["g"])
+    for part in (slice(0, 200), slice(200, 201), slice(201, 500)):
+        shard = {name: work[name][part] for name in ("X", "y", "weights")}
+        value += getattr(kernels, f"{loss}_gradient")(**work | shard | {"g": g})
+    require_near((value, g), whole, NEAR[dtype] / 10)
+
+
+@LOSSES
+@pytest.mark.parametrize(
+    ("dtype", "mean", "deviation"), [(np.float64, 1e6, 1e-3), (np.float32, 4096.0, 0.125)]
+)
+def test_shifting_is_exact(kernels, loss, dtype, mean, deviation):
+    """A large mean costs no digits: x − shift is formed before anything is multiplied."""
+    rng = np.random.default_rng(0)
+    work = examples(loss, dtype, n=200, p=3)
+    work["X"] = (mean + deviation * rng.normal(size=(200, 3))).astype(dtype)
+    work["columns"][0, :3], work["columns"][1, :3] = mean, 1 / deviation
+    near = {np.float64: 1e-13, np.float32: 1e-6}[dtype]
+    require_near(run(kernels, loss, work), textbook(loss, work), near)
+
+
+@pytest.mark.parametrize("size", [1.0, 40.0, 1e3, 1e8])
+@pytest.mark.parametrize(BOTH[0], BOTH[1][1:])
+def test_logistic_loss_at_extreme_margins(kernels, loss, size):
+    """log(1 + eᶻ) is z far right and eᶻ far left; both classes, both signs."""
+    z = np.array([size, size, -size, -size])
+    y = np.array([0.0, 1.0, 0.0, 1.0])
+    for i in range(4):
+        work = single_row(z[i], y[i])
+        value, g = run(kernels, loss, work)
+        right = math.copysign(1, z[i]) == math.copysign(1, y[i] - 0.5)
+        expected = math.log1p(math.exp(-size)) if right else size + math.log1p(math.exp(-size))
+        assert value == pytest.approx(expected, rel=1e-14, abs=1e-307)
+        slope = math.copysign(1, z[i]) / (1 + math.exp(size if right else -size) if size < 700 else 1)
+        if right and size > 700:
+            slope = 0.0
+        slope = -slope if right and z[i] > 0 else slope
+        assert abs(g[1]) == pytest.approx(abs(slope), rel=1e-14, abs=1e-307)
+        assert g[1] == 0 or (g[1] > 0) == (y[i] == 0)
+
+
+def single_row(margin, y, k=1):
+    """One example x = 0 whose margin is its intercept."""
+    columns = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    theta = np.zeros(2 * k)
+    theta[k:] = margin
+    return {
+        "X": np.zeros((1, 1)),
+        "y": np.array([float(y)]),
+        "weights": np.ones(1),
+        "columns": columns,
+        "theta": theta,
+        "g": np.zeros(2 * k),
+    }
+
+
+@pytest.mark.parametrize("size", [0.0, 40.0, 1e3, 1e8, 1e300])
+def test_softmax_loss_at_extreme_margins(kernels, size):
+    shares = np.exp(-size * np.array([2.0, 1.0, 0.0])) if size < 300 else np.array([0, 0, 1.0])
+    shares /= shares.sum()
+    for own in range(3):
+        work = single_row(np.array([-size, 0.0, size]), own, k=3)
+        value, g = run(kernels, "softmax", work)
+        expected = (2 - own) * size - math.log(shares[2])
+        assert value == pytest.approx(expected, rel=1e-14)
+        np.testing.assert_allclose(g[3:], shares - (np.arange(3) == own), atol=1e-15)
+
+
+def test_squared_loss_at_extreme_margins(kernels):
+    for margin in (-1e3, 1e3, 1e100):
+        value, g = run(kernels, "squared", single_row(margin, 1.0))
+        assert value == pytest.approx(0.5 * (margin - 1) ** 2, rel=1e-14)
+        assert g[1] == pytest.approx(margin - 1, rel=1e-14)
+
+
+@pytest.mark.parametrize("margin", [np.nan, np.inf])
+@LOSSES
+def test_a_diverged_theta_gives_no_finite_cost(kernels, loss, margin):
+    """What the loop relies on to see a divergence: no exception, no warning, no finite number."""
+    k = 3 if loss == "softmax" else 1
+    value, _ = run(kernels, loss, single_row(margin, 0.0, k))
+    assert not math.isfinite(value)
+
+
+def test_two_classes_of_softmax_are_logistic(kernels):
+    work = examples("logistic", n=100)
+    value, g = run(kernels, "logistic", work)
+    p = work["X"].shape[1]
+    theta = np.zeros(2 * (p + 1))
+    theta[p : 2 * p], theta[2 * p + 1] = work["theta"][:p], work["theta"][p]
+    both = work | {"theta": theta, "g": np.zeros_like(theta)}
+    other, h = run(kernels, "softmax", both)
+    assert other == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(np.r_[h[p : 2 * p], h[2 * p + 1]], g, rtol=1e-11)
+    np.testing.assert_allclose(np.r_[h[:p], h[2 * p]], -g, rtol=1e-11)
+
+
+@pytest.mark.parametrize("spoilt", [-1, 3, 1e300, -1e300, np.nan, np.inf])
+def test_class_numbers_out_of_range_are_refused(kernels, spoilt):
+    work = examples("softmax")
+    work["y"][7] = spoilt
+    error, after = outcome(kernels.softmax_gradient, work)
+    assert isinstance(error, ValueError)
+    assert "class numbers from 0 to k − 1" in str(error)
+    assert same_bits(after["g"], work["g"])
+
+
+def test_a_fraction_of_a_class_is_the_same_to_both_twins(pair):
+    """Refused, or the same numbers."""
+    work = examples("softmax")
+    work["y"][7] = 0.5
+    (mine, plain), (theirs, native) = (outcome(one.softmax_gradient, work) for one in pair)
+    assert isinstance(mine, Exception) == isinstance(theirs, Exception)
+    np.testing.assert_allclose(plain["g"], native["g"], rtol=1e-10)
+
+
+SENTENCES = {
+    "X": ("X, y and weights must have one number of rows", lambda a: a[:-1]),
+    "y": ("X, y and weights must have one number of rows", lambda a: a[:-1]),
+    "weights": ("X, y and weights must have one number of rows", lambda a: a[:1]),
+    "columns": ("columns must describe each column", lambda a: a[:1]),
+    "theta": ("theta must hold the coefficients, then the intercepts", lambda a: a[:-1]),
+    "g": ("theta and g must have one length", lambda a: a[:-1]),
+}
+
+
+@LOSSES
+@pytest.mark.parametrize("argument", SENTENCES)
+def test_wrong_lengths_are_named(kernels, loss, argument):
+    work = examples(loss)
+    message, cut = SENTENCES[argument]
+    error, after = outcome(
+        getattr(kernels, f"{loss}_gradient"), work | {argument: cut(work[argument])}
+    )
+    assert isinstance(error, ValueError)
+    assert message in str(error)
+    assert same_bits(after["g"], work["g"][: len(after["g"])])
+
+
+@pytest.mark.parametrize(*BOTH)
+def test_only_softmax_has_several_outputs(kernels, loss):
+    work = examples(loss)
+    work["theta"], work["g"] = np.ones((2, 2 * len(work["theta"])))
+    with pytest.raises(ValueError, match="theta must hold"):
+        getattr(kernels, f"{loss}_gradient")(**work)

@@ -1,0 +1,1 @@
+"""The contract of every optimizer, and the truth about each."""
