@@ -15,6 +15,7 @@ from gdcore.trace import Trace
 
 DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
 DIVERGED_ABOVE = 1e6  # times that cost at once
+NOTHING = 1e-12  # a cost this small, in squared units of the targets, is rounding
 SETTLED = (Status.GRADIENT, Status.COST, Status.PARAMETERS, Status.STALLED)  # the last θ is the one
 ROUNDING = 2 * np.finfo(float).eps  # a step shorter than this part of θ only moves its last bits
 
@@ -169,8 +170,9 @@ class _Run:
 
     def _reason(self, moment):
         """(Status, sentence), or None to go on."""
-        far = moment.cost > DIVERGED_ABOVE * (abs(self.reference) + 1e-300)
-        self.above = self.above + 1 if moment.cost > 2 * self.reference else 0
+        size = abs(self.reference) + NOTHING * self.cost.unit * self.cost.unit
+        far = moment.cost > self.reference + DIVERGED_ABOVE * size
+        self.above = self.above + 1 if moment.cost > self.reference + size else 0
         if not math.isfinite(moment.cost) or far or self.above >= DIVERGED_AFTER:
             if not self.rate.halve():
                 return Status.DIVERGED, self._advice(moment)
@@ -201,14 +203,15 @@ class _Run:
         self.theta[:] = self.best
         self.rate.returned = False
         self.walker[:] = self.best
+        broken = not all(np.isfinite(array).all() for array in self.state.values())
         if self.full:
             self.cost.value_and_gradient(self.theta, self.g)
+        if self.full or broken:
             self.state = self.optimizer.init(self.theta)
 
     def _advice(self, moment):
-        rate = self.cost.safe_rate(self.batch_size)
-        if self.optimizer.rule in ("momentum", "nesterov"):
-            rate *= 1 - self.optimizer.momentum
+        safe = self.cost.safe_rate(self.batch_size)
+        rate = AutoRate.start(self.optimizer, safe, self.full, self.cost.unit).rate
         return (
             f"cost {self.trace.cost[0]:.3g} → {moment.cost:.3g} at learning rate "
             f"{moment.learning_rate:.3g}; try {rate:.2g}, or learning_rate='auto'"
@@ -244,8 +247,9 @@ class _Run:
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
         theta = self.theta
-        measured = self.exact and status in SETTLED
-        if not measured:
+        worse = self.measured > self.best_cost + 1e-9 * abs(self.best_cost)
+        settled = status is Status.GRADIENT or (status in SETTLED and not worse)
+        if not (self.exact and settled):
             theta = self.best
             self.measured = self.cost.value_and_gradient(theta, self.g)
             self.evaluations += 1

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from gdcore import models
 from gdcore._version import __version__
-from gdcore.errors import not_fitted
+from gdcore.errors import not_fitted, require
 
 FORMAT = 1
 LARGEST = 1 << 31  # bytes that one array of a file may take once unpacked
@@ -19,15 +18,19 @@ LARGEST = 1 << 31  # bytes that one array of a file may take once unpacked
 def save(estimator, path):
     """Write a fitted estimator to `path`, whole or not at all.
 
+    What predicts is kept, and the parameters that are plain numbers, words and None. An optimizer
+    instance, a schedule or callbacks matter only to another fit and come back as defaults.
+
     Parameters
     ----------
     estimator : LinearRegression or LogisticRegression, fitted
     path : str or Path
-        An existing file is replaced in one move.
+        An existing file is replaced in one move and keeps its permissions.
 
     Raises
     ------
     NotFittedError, TypeError, OSError
+        Before fit; for what is no model of gdcore; where the file cannot be written.
 
     Example
     -------
@@ -38,30 +41,32 @@ def save(estimator, path):
     >>> bool((gd.load(path).predict([[5.0]]) == model.predict([[5.0]])).all())
     True
     """
-    kind = type(estimator).__name__
-    if kind not in models.__all__:
+    kind = type(estimator)
+    if kind not in [getattr(models, name) for name in models.__all__]:  # names alone are anyone's
         raise TypeError(
-            f"{kind} is not a model of gdcore. Pass one of {', '.join(models.__all__)}."
+            f"{kind.__module__}.{kind.__name__} is not a model of gdcore. "
+            f"Pass one of {', '.join(models.__all__)}."
         )
     if not hasattr(estimator, "coef_"):
         raise not_fitted(estimator)
-    arrays = {"coef": np.asarray(estimator.coef_), "intercept": np.asarray(estimator.intercept_)}
-    if hasattr(estimator, "classes_"):
-        classes = estimator.classes_
-        arrays["classes"] = classes.astype(str) if classes.dtype.kind == "O" else classes
+    estimator._check_parameters()  # set since fit, perhaps: what is saved can be loaded
+    parameters = {name: _scalar(value) for name, value in estimator.get_params().items()}
     names = getattr(estimator, "feature_names_in_", None)
     header = {
         "format": FORMAT,
         "gdcore": __version__,
-        "model": kind,
-        "parameters": {k: v for k, v in estimator.get_params().items() if _plain(v)},
+        "model": kind.__name__,
+        "parameters": {name: value for name, value in parameters.items() if _plain(value)},
         "feature_names": None if names is None else list(names),
         "n_features": int(estimator.n_features_in_),
         "n_iter": int(estimator.n_iter_),
-        "message": estimator.result_.message if hasattr(estimator, "result_") else "",
     }
+    arrays = {"coef": np.asarray(estimator.coef_), "intercept": np.asarray(estimator.intercept_)}
+    if hasattr(estimator, "classes_"):
+        arrays["classes"] = _storable(estimator.classes_)
+        header["object_classes"] = estimator.classes_.dtype.kind == "O"
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    _write(Path(path), arrays)
+    _write(path, arrays)
 
 
 def load(path):
@@ -69,7 +74,8 @@ def load(path):
 
     Raises
     ------
-    FileNotFoundError
+    OSError
+        Where there is no such file, or it may not be read.
     ValueError
         For a file that is no model of gdcore, truncated, damaged, or of a later format.
 
@@ -84,77 +90,141 @@ def load(path):
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Pass the path of a saved model.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Pass the path of a saved model.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = [entry.file_size for entry in archive.infolist()]
-        if max(sizes, default=0) > LARGEST:
-            raise ValueError("an array in it is larger than any model")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        header = json.loads(arrays["header"].tobytes())
-        return _restore(header, arrays)
-    except (PermissionError, IsADirectoryError):
+        header, arrays = _read(path)
+        later = header["format"] > FORMAT
+        estimator = None if later else _restore(header, arrays)
+    except PermissionError:
         raise
     except Exception as error:  # zip, zlib, npy, JSON: each has its own way to say "broken"
-        raise _damaged(path, error) from error
-
-
-def _damaged(path, error):
-    return ValueError(
-        f"{path} is not a whole model file of gdcore ({error}). Save the model again with gd.save."
+        what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
+        raise ValueError(
+            f"{path} is not a whole model file of gdcore: {what}. "
+            "Save the model again with gd.save."
+        ) from error
+    require(
+        not later,
+        f"{path} has format {header['format']}, and gdcore {__version__} reads up to format "
+        f"{FORMAT}. Upgrade gdcore to load it.",
     )
-
-
-def _restore(header, arrays):
-    if header["format"] > FORMAT:
-        raise ValueError(f"format {header['format']} needs a gdcore later than {__version__}")
-    if header["model"] not in models.__all__:
-        raise ValueError(f"unknown model {header['model']!r}")
-    estimator = getattr(models, header["model"])(**header["parameters"])
-    coef, p = arrays["coef"], header["n_features"]
-    if coef.shape[-1] != p or coef.dtype.char not in "fd" or not np.isfinite(coef).all():
-        raise ValueError(f"coefficients of shape {coef.shape} for {p} features")
-    estimator.coef_ = coef
-    intercept = arrays["intercept"]
-    estimator.intercept_ = intercept if intercept.ndim else intercept[()]
-    if header["model"] == "LogisticRegression":
-        estimator.classes_ = arrays["classes"]
-        k = len(estimator.classes_)
-        if coef.shape != (1 if k == 2 else k, p) or len(intercept) != len(coef):
-            raise ValueError(f"coefficients of shape {coef.shape} for {k} classes")
-    names = header["feature_names"]
-    if names is not None:
-        if len(names) != p or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"{len(names)} names for {p} features")
-        estimator.feature_names_in_ = np.array(names, dtype=object)
-    estimator.n_features_in_, estimator.n_iter_ = p, header["n_iter"]
     return estimator
 
 
+def _read(path):
+    """(header, arrays) as they are in the file; only format and names are checked."""
+    require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    header = json.loads(_part(arrays, "header").tobytes())
+    require(isinstance(header, dict), "its header is no JSON object")
+    _whole(header, "format", 1)
+    return header, arrays
+
+
+def _restore(header, arrays):
+    """The estimator, every part of it checked: what is not right must not predict."""
+    kind, parameters = _part(header, "model"), _part(header, "parameters")
+    require(kind in models.__all__, f"it holds an unknown model {kind!r}")
+    require(isinstance(parameters, dict), "its parameters are no JSON object")
+    estimator = getattr(models, kind)(**parameters)
+    estimator._check_parameters()
+    p = estimator.n_features_in_ = _whole(header, "n_features", 1)
+    estimator.n_iter_ = _whole(header, "n_iter", 0)
+    coef, intercept = (), ()
+    if kind == "LogisticRegression":
+        estimator.classes_ = _classes(_part(arrays, "classes"), header)
+        k = len(estimator.classes_)
+        outputs = 1 if k == 2 else k
+        coef, intercept = (outputs, p), (outputs,)
+    else:
+        coef = (p,)
+    estimator.coef_ = _real(arrays, "coef", coef)
+    estimator.intercept_ = _real(arrays, "intercept", intercept)[()]  # a scalar where it was one
+    names = _part(header, "feature_names")
+    if names is not None:
+        text = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        require(text and len(names) == p, f"its feature_names are not {p} words")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    return estimator
+
+
+def _part(parts, name):
+    require(name in parts, f"it lacks {name!r}")
+    return parts[name]
+
+
+def _whole(header, name, low):
+    value = _part(header, name)
+    require(type(value) is int and value >= low, f"its {name!r} is {value!r}, not a whole number")
+    return value
+
+
+def _real(arrays, name, shape):
+    array = _part(arrays, name)
+    real = array.dtype.kind == "f" and array.dtype.itemsize in (4, 8)
+    require(real, f"its {name!r} has dtype {array.dtype}, not float32 or float64")
+    require(array.shape == shape, f"its {name!r} has shape {array.shape} in place of {shape}")
+    require(bool(np.isfinite(array).all()), f"its {name!r} holds NaN or infinity")
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _storable(classes):
+    """Classes as an array of numbers, truth values or text, which needs no pickle."""
+    kept = classes
+    if classes.dtype.kind == "O":
+        plain = [_scalar(label) for label in classes]
+        kept = np.array(plain)
+        if len(set(map(type, plain))) != 1 or kept.tolist() != plain:
+            kept = classes
+    if kept.dtype.kind not in "biufU":
+        raise TypeError(
+            f"Classes of dtype {classes.dtype} cannot be saved. "
+            "Fit on labels that are numbers, truth values or text."
+        )
+    return kept
+
+
+def _classes(classes, header):
+    right = classes.dtype.kind in "biufU" and classes.ndim == 1 and len(classes) > 1
+    right = right and bool((classes[1:] > classes[:-1]).all())
+    require(right, "its 'classes' are not two or more labels in order")
+    return np.array(classes.tolist(), dtype=object) if header.get("object_classes") else classes
+
+
+def _scalar(value):
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _plain(value):
-    return value is None or isinstance(value, (bool, int, str)) or _finite(value)
-
-
-def _finite(value):
-    return isinstance(value, float) and abs(value) < float("inf")
+    """Whether JSON gives the same value back."""
+    if isinstance(value, dict):  # JSON would make text of other keys
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+    if isinstance(value, float):
+        return abs(value) < float("inf")
+    return value is None or isinstance(value, (bool, int, str))
 
 
 def _write(path, arrays):
     """To a temporary file beside it, onto the disk, then into its place in one move."""
-    handle, name = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
+    target = Path(os.path.realpath(path))  # a link goes on pointing at the file
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent} is no folder. Make it first, or pass another.")
+    if target.exists() and not target.is_file():  # a move would replace a device, too
+        raise OSError(f"{path} exists and is no plain file. Pass the path of a file.")
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             np.savez_compressed(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o777)
+        os.replace(temporary, target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

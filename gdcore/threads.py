@@ -57,7 +57,12 @@ class Threads:
             from concurrent.futures import ThreadPoolExecutor
 
             self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="gdcore")
-        return list(self._pool.map(function, items))
+        try:
+            return list(self._pool.map(function, items))
+        except BaseException:  # Ctrl-C: what still runs must not write into the next sum
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+            raise
 
 
 _controller = None

@@ -174,3 +174,73 @@ def test_fast_rate_is_found_where_the_cost_is_steep():
         with gd.Cost(family, rows, penalty) as steep:
             largest = np.linalg.eigvalsh(rows.X.T @ rows.X / len(X))[-1]
             assert largest <= steep.curvature() <= 1.1 * largest
+
+
+class Parabola:
+    """A user's own cost, J = θ²/2 − 10: negative, without data."""
+
+    unit, size = 1.0, 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def __len__(self):
+        return 1
+
+    def value_and_gradient(self, theta, g):
+        g[:] = theta
+        return float(theta @ theta) / 2 - 10
+
+    def steepest(self, theta, g):
+        return g
+
+    def prox(self, theta, reach):
+        pass
+
+    def safe_rate(self, batch_size):
+        return 1.0
+
+
+def test_a_cost_of_ones_own_may_be_negative():
+    for rate, status in ((0.1, gd.Status.GRADIENT), (2.5, gd.Status.DIVERGED)):
+        stop = GradientNorm(1e-6)
+        result = gd.descend(Parabola(), np.ones(1), gd.optim.SGD(), learning_rate=rate, stop=stop)
+        assert result.status is status
+        assert result.fun <= -9.5
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "rmsprop"])
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_an_automatic_rate_recovers_from_overflow(name, batch_size):
+    """A start far too high must not leave NaN in the optimizer's moments."""
+    steep = cost()
+    steep.safe_rate = lambda batch_size: 1e200
+    steep.unit = 1e200
+    rule = gd.optim.by_name(name)()
+    result = gd.descend(steep, np.zeros(6), rule, batch_size=batch_size, max_epochs=4000)
+    assert np.isfinite(result.x).all()
+    assert result.fun <= result.trace.cost[0]
+
+
+def test_ctrl_c_in_a_thread_waits_for_the_others():
+    import threading
+    import time
+
+    from gdcore.threads import Threads
+
+    running = threading.Event()
+
+    def work(item):
+        if item == 0:
+            raise KeyboardInterrupt
+        running.set()
+        time.sleep(0.05)
+        running.clear()
+
+    with Threads(2) as threads:
+        with pytest.raises(KeyboardInterrupt):
+            threads.map(work, list(range(6)))
+        assert not running.is_set()

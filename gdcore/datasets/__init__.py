@@ -23,7 +23,15 @@ _DESCRIPTIONS = {
 class Dataset:
     """Examples X (n, p) in float64, targets y (n,), names, and where they come from.
 
-    y is float64 for regression and class numbers (int64) with their target_names otherwise.
+    y is float64 for regression, with target_names None. For classes it is their numbers (int64),
+    and target_names[y] are their names. The fields do not change; the arrays are yours.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> data = gd.datasets.load("diabetes")
+    >>> data.X.shape, data.feature_names[:3], data.target_names
+    ((442, 10), ['age', 'sex', 'bmi'], None)
     """
 
     name: str
@@ -58,7 +66,7 @@ def load(name):
         targets = file["target_names"].tolist() if "target_names" in file else None
         return Dataset(
             name=name,
-            X=np.ascontiguousarray(file["X"], dtype=np.float64),
+            X=np.ascontiguousarray(file["X"] / 10 ** file["decimals"].astype(np.int64)),
             y=file["y"].astype(np.int64 if targets else np.float64),
             feature_names=file["feature_names"].tolist(),
             target_names=targets,

@@ -7,32 +7,55 @@ from pathlib import Path
 
 import numpy as np
 
-
-def compact(X):
-    """X in the narrowest dtype that gives the same float64 numbers back."""
-    for dtype in (np.uint8, np.int16, np.float32):
-        with np.errstate(all="ignore"):
-            if np.array_equal(X.astype(dtype).astype(np.float64), X):
-                return X.astype(dtype)
-    return X
+MOST_DECIMALS = 9
 
 
-def main():
+def compact(values):
+    """(whole numbers, decimals): values = whole / 10**decimals, to the bit.
+
+    The sources are decimal numbers, and a quotient of two whole numbers is rounded as the decimal
+    number was when it was read. Whole numbers pack into half the bytes of the same float64.
+    """
+    for decimals in range(MOST_DECIMALS + 1):
+        whole = np.round(values * 10**decimals)
+        if np.array_equal(whole / 10**decimals, values):
+            return whole.astype(np.int64), decimals
+    raise ValueError(f"No {MOST_DECIMALS} decimals give the values back. Store them as they are.")
+
+
+def narrow(whole):
+    """The same whole numbers in the narrowest dtype."""
+    dtypes = [np.dtype(name) for name in ("u1", "i2", "i4", "i8")]
+    return whole.astype(next(d for d in dtypes if np.array_equal(whole.astype(d), whole)))
+
+
+def arrays(data):
+    """What the file of one scikit-learn data set holds."""
+    columns = [compact(column) for column in data.data.T]
+    target, decimals = compact(data.target.astype(np.float64))
+    assert decimals == 0, "y is stored as whole numbers"
+    held = {
+        "X": narrow(np.stack([whole for whole, _ in columns], axis=1)),
+        "decimals": np.array([decimals for _, decimals in columns], dtype=np.uint8),
+        "y": narrow(target),
+        "feature_names": np.array(data.feature_names, dtype=str),
+    }
+    if "target_names" in data:
+        held["target_names"] = np.array(data.target_names).astype(str)
+    return held
+
+
+def main(folder=Path(__file__).parent):
     """Write diabetes.npz, breast_cancer.npz and digits.npz."""
     from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
-    here = Path(__file__).parent
     sources = {
         "diabetes": load_diabetes(scaled=False),
         "breast_cancer": load_breast_cancer(),
         "digits": load_digits(),
     }
     for name, data in sources.items():
-        arrays = {"X": compact(data.data), "feature_names": np.array(data.feature_names, dtype=str)}
-        arrays["y"] = compact(data.target.astype(np.float64))
-        if name != "diabetes":
-            arrays["target_names"] = np.array(data.target_names).astype(str)
-        np.savez_compressed(here / f"{name}.npz", **arrays)
+        np.savez_compressed(Path(folder) / f"{name}.npz", **arrays(data))
 
 
 if __name__ == "__main__":
