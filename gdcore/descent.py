@@ -186,7 +186,8 @@ class _Run:
             return Status.VALIDATION, text
         if any([callback(moment) is True for callback in self.callbacks]):
             return Status.CALLBACK, f"stopped after epoch {self.epoch}"
-        if self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned:
+        still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
+        if still and self.stop is not None:
             return (
                 Status.STALLED,
                 f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}",

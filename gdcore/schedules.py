@@ -24,7 +24,7 @@ class Constant:
     """
 
     def __call__(self, t):
-        return np.ones(np.shape(t))[()]
+        return _plain(np.ones(np.shape(t)))
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class InverseTime:
         require(self.scale > 0, f"InverseTime needs scale > 0, got {self.scale}. Pass steps to ½.")
 
     def __call__(self, t):
-        return 1.0 / (1.0 + np.asarray(t) / self.scale)[()]
+        return _plain(1.0 / (1.0 + np.asarray(t) / self.scale))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Exponential:
         )
 
     def __call__(self, t):
-        return float(self.rate) ** np.asarray(t, dtype=np.float64)[()]
+        return _plain(float(self.rate) ** np.asarray(t, dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Cosine:
     Example
     -------
     >>> import gdcore as gd
-    >>> float(gd.schedules.Cosine(steps=100)(50).round(12))
+    >>> round(gd.schedules.Cosine(steps=100)(50), 12)
     0.5
     """
 
@@ -99,7 +99,7 @@ class Cosine:
 
     def __call__(self, t):
         done = np.minimum(np.asarray(t) / self.steps, 1.0)
-        return (self.floor + (1 - self.floor) * 0.5 * (1 + np.cos(np.pi * done)))[()]
+        return _plain(self.floor + (1 - self.floor) * 0.5 * (1 + np.cos(np.pi * done)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class WarmUp:
     -------
     >>> import gdcore as gd
     >>> warm = gd.schedules.WarmUp(steps=4, after=gd.schedules.Cosine(steps=96))
-    >>> [float(warm(t)) for t in (0, 1, 3)]
+    >>> [warm(t) for t in (0, 1, 3)]
     [0.25, 0.5, 1.0]
     """
 
@@ -124,4 +124,9 @@ class WarmUp:
     def __call__(self, t):
         t = np.asarray(t)
         rising = np.minimum((t + 1) / self.steps, 1.0)
-        return (rising * self.after(np.maximum(t - self.steps, 0)))[()]
+        return _plain(rising * self.after(np.maximum(t - self.steps, 0)))
+
+
+def _plain(factor):
+    """A float for one step, an array for many."""
+    return float(factor) if np.ndim(factor) == 0 else factor

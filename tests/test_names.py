@@ -1,0 +1,52 @@
+"""Names that others rely on."""
+
+import dataclasses
+
+import pytest
+
+import gdcore as gd
+
+NAMES = """LinearRegression LogisticRegression descend Cost Parameters Status backend kernels
+optim losses penalties schedules convergence datasets save load ConvergenceWarning
+NotFittedError""".split()
+RULES = "SGD Momentum Nesterov AdaGrad RMSProp Adam AdamW FISTA".split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_public_names(name):
+    assert name in gd.__all__
+    assert name in dir(gd)
+    assert getattr(gd, name) is not None
+
+
+def test_every_public_name_exists_and_unknown_ones_do_not():
+    for name in gd.__all__:
+        assert getattr(gd, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Adam'"):
+        _ = gd.Adam
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_optimizers_first_argument_is_its_rate(name):
+    rule = getattr(gd.optim, name)
+    assert name in gd.optim.__all__
+    assert dataclasses.fields(rule)[0].name == "lr"
+    assert rule(0.25).lr == 0.25
+    assert gd.optim.by_name(name.lower()) is rule
+
+
+PARAMETERS = """alpha l1_ratio fit_intercept standardize optimizer learning_rate batch_size
+max_epochs tol early_stopping validation_fraction warm_start callbacks progress verbose n_threads
+random_state""".split()
+
+
+@pytest.mark.parametrize("kind", [gd.LinearRegression, gd.LogisticRegression])
+def test_common_parameters_and_what_is_fitted(kind):
+    model = kind(max_epochs=5, tol=0)
+    assert set(PARAMETERS) <= set(model.get_params())
+    assert kind is gd.LinearRegression or "class_weight" in model.get_params()
+    model.fit([[0.0], [1.0], [2.0]], [0, 1, 1])
+    for name in ("coef_", "intercept_", "n_iter_", "trace_", "result_", "n_features_in_"):
+        assert hasattr(model, name)
+    for name in ("x", "fun", "jac", "nit", "nfev", "success", "status", "message", "trace"):
+        assert getattr(model.result_, name) is model.result_[name]
