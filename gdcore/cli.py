@@ -1,31 +1,96 @@
 """The command line: gdcore demo, info, train, predict."""
 
 import argparse
+import contextlib
+import csv
+import os
 import sys
 
+from gdcore import optim
 from gdcore._version import __version__
+
+EXAMPLES = """examples:
+  gdcore demo
+  gdcore train houses.csv --target price
+  gdcore predict houses.gdcore.npz new.csv --output prices.csv
+
+`gdcore COMMAND --help` explains each command.
+"""
+TRAIN = """examples:
+  gdcore train houses.csv --target price
+  gdcore train houses.csv --target price --drop town --drop street --optimizer closed-form
+  gdcore train mails.csv --target spam --model logistic --optimizer adam --batch-size 32
+"""
+PREDICT = """examples:
+  gdcore predict houses.gdcore.npz new.csv
+  gdcore predict mails.gdcore.npz new.csv --proba --output probabilities.csv
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Mistakes in the arguments are errors like all others: one message, exit code 2."""
+
+    def error(self, message):
+        raise ValueError(f"{message}. See {self.prog} --help.")
 
 
 def main(argv=None):
-    """Run one command; returns the exit code, 2 for what the user can mend."""
-    arguments = _parser().parse_args(argv)
+    """Run one command; returns the exit code, 2 for what the user can mend.
+
+    Example
+    -------
+    >>> from gdcore.cli import main
+    >>> main(["--version"])  # doctest: +ELLIPSIS
+    gdcore ...
+    0
+    """
     try:
+        arguments = _parser().parse_args(argv)
         arguments.run(arguments)
-    except (ValueError, TypeError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            sys.stderr.close()  # the reader left; there is nobody to tell
-            return 1
-        print(f"gdcore: {error}", file=sys.stderr)
-        return 2
+        sys.stdout.flush()  # here, where a reader that left can still be noticed
+    except SystemExit as ended:  # --help and --version
+        return ended.code or 0
+    except BrokenPipeError:
+        _discard_output()
+        return 1
     except KeyboardInterrupt:
         print("gdcore: interrupted", file=sys.stderr)
         return 130
+    except (ValueError, TypeError, OSError, csv.Error) as error:
+        print(f"gdcore: {_message(error)}", file=sys.stderr)
+        return 2
     return 0
 
 
+def _message(error):
+    """What the error says, in the form of our own messages."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
+    if isinstance(error, (UnicodeDecodeError, csv.Error)):
+        return f"The file is no CSV text in UTF-8 ({error}). Save it as CSV in UTF-8."
+    if isinstance(error, UnicodeEncodeError):
+        return f"The terminal cannot show this text ({error}). Set PYTHONIOENCODING=utf-8."
+    return str(error)
+
+
+def _discard_output():
+    """The reader left: what is still buffered must not fail once more at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_what_it_can():
+    """A terminal without ∇ and → shows marks in their place."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="gdcore", description="Gradient descent on NumPy arrays: train, predict, inspect."
+    parser = _Parser(
+        prog="gdcore",
+        description="Gradient descent on NumPy arrays: train, predict, inspect.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"gdcore {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -43,27 +108,45 @@ def _train_arguments(commands):
         "train",
         help="train a linear model on a CSV file",
         description="Train on a CSV file with a header, report, and save the model.",
-        epilog="example: gdcore train houses.csv --target price --batch-size 32",
+        epilog=TRAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    train.add_argument("file", metavar="FILE.csv")
-    train.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
-    train.add_argument(
+    add = train.add_argument
+    add("file", metavar="FILE.csv", help="comma, semicolon or tab between the cells")
+    add("--target", required=True, metavar="COLUMN", help="the column to predict")
+    add(
         "--model", choices=["auto", "linear", "logistic"], default="auto",
         help="auto: logistic for text and for up to 20 whole numbers, else linear",
     )  # fmt: skip
-    train.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="leave out")
-    train.add_argument("--optimizer", default="auto", help="auto, closed-form, sgd, adam, …")
-    train.add_argument("--learning-rate", default="auto", type=_number_or_auto, metavar="RATE")
-    train.add_argument("--batch-size", default="auto", type=_whole_or_name, metavar="ROWS")
-    train.add_argument("--alpha", default="auto", type=_number_or_auto, help="penalty, auto: 1/n")
-    train.add_argument("--l1-ratio", default=0.0, type=float, metavar="RATIO")
-    train.add_argument("--max-epochs", default=1000, type=int, metavar="N")
-    train.add_argument("--tol", default=1e-6, type=float)
-    train.add_argument("--test-fraction", default=0.25, type=float, metavar="SHARE")
-    train.add_argument("--seed", default=0, type=int)
-    train.add_argument("--output", metavar="MODEL.npz", help="default: FILE.gdcore.npz")
-    train.add_argument("--force", action="store_true", help="overwrite an existing model")
-    train.add_argument("--verbose", action="store_true", help="log the descent")
+    add(
+        "--drop", action="append", default=[], metavar="COLUMN",
+        help="leave a column out; may be given several times",
+    )  # fmt: skip
+    names = ", ".join(map(str.lower, optim.__all__))
+    add("--optimizer", default="auto", help=f"auto, closed-form (linear only), {names}")
+    add(
+        "--learning-rate", default="auto", type=_rate, metavar="RATE",
+        help="auto (default) needs no tuning",
+    )  # fmt: skip
+    add(
+        "--batch-size", default="auto", type=_batch, metavar="ROWS",
+        help="rows a step; 1 is stochastic, full (default) all of them",
+    )  # fmt: skip
+    add("--alpha", default="auto", type=_rate, help="weight of the penalty; auto (default): 1/n")
+    add(
+        "--l1-ratio", default=0.0, type=float, metavar="RATIO",
+        help="0 (default) is ridge, 1 the lasso",
+    )  # fmt: skip
+    add("--max-epochs", default=1000, type=int, metavar="N", help="passes at most (1000)")
+    add("--tol", default=1e-6, type=float, help="stop when the gradient is that small (1e-6)")
+    add(
+        "--test-fraction", default=0.25, type=float, metavar="SHARE",
+        help="rows held out for the score (0.25); 0 trains on all",
+    )  # fmt: skip
+    add("--seed", default=0, type=int, help="of the split and of the order of rows (0)")
+    add("--output", metavar="MODEL.npz", help="default: FILE.gdcore.npz")
+    add("--force", action="store_true", help="overwrite an existing model")
+    add("--verbose", action="store_true", help="log the descent")
     train.set_defaults(run=_train)
 
 
@@ -71,40 +154,49 @@ def _predict_arguments(commands):
     predict = commands.add_parser(
         "predict",
         help="predict the rows of a CSV file with a saved model",
-        description="Predict with a saved model; columns are found by name.",
-        epilog="example: gdcore predict houses.gdcore.npz new.csv --output prices.csv",
+        description="Predict with a saved model. Columns are found by name; others are ignored.",
+        epilog=PREDICT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    predict.add_argument("model", metavar="MODEL")
-    predict.add_argument("file", metavar="FILE.csv")
-    predict.add_argument("--output", metavar="FILE.csv", help="default: the terminal")
-    predict.add_argument("--proba", action="store_true", help="a probability for each class")
-    predict.add_argument("--force", action="store_true", help="overwrite an existing file")
+    add = predict.add_argument
+    add("model", metavar="MODEL", help="what gdcore train or gd.save wrote")
+    add("file", metavar="FILE.csv", help="a file with the columns of the training file")
+    add("--output", metavar="PRED.csv", help="default: the terminal")
+    add("--proba", action="store_true", help="a probability for each class")
+    add("--force", action="store_true", help="overwrite an existing file")
     predict.set_defaults(run=_predict)
 
 
-def _number_or_auto(text):
-    return text if text == "auto" else float(text)
+def _rate(text):
+    with contextlib.suppress(ValueError):
+        return text if text == "auto" else float(text)
+    raise argparse.ArgumentTypeError(f"must be a number or auto, got {text!r}")
 
 
-def _whole_or_name(text):
-    return int(text) if text.lstrip("+-").isdigit() else text
+def _batch(text):
+    with contextlib.suppress(ValueError):
+        return text if text in ("auto", "full") else int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, auto or full, got {text!r}")
 
 
 def _demo(arguments):
     from gdcore.demo import run
 
+    _show_what_it_can()
     run()
 
 
 def _info(arguments):
     from gdcore.info import report
 
+    _show_what_it_can()
     print(report())
 
 
 def _train(arguments):
     from gdcore.tabular import train
 
+    _show_what_it_can()
     train(arguments)
 
 

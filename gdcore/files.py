@@ -160,7 +160,8 @@ def _part(parts, name):
 
 def _whole(header, name, low):
     value = _part(header, name)
-    require(type(value) is int and value >= low, f"its {name!r} is {value!r}, not a whole number")
+    right = type(value) is int and value >= low
+    require(right, f"its {name!r} is {value!r}, not a whole number from {low} on")
     return value
 
 

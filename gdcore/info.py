@@ -1,5 +1,6 @@
 """What runs here: versions, which twin answers for each kernel, SIMD level, threads, BLAS."""
 
+import os
 import platform
 
 import numpy as np
@@ -10,13 +11,21 @@ from gdcore.threads import available
 
 
 def backend_line():
-    """One sentence on who computes."""
+    """Who computes, and on how many threads, in one line.
+
+    Example
+    -------
+    >>> from gdcore.info import backend_line
+    >>> "thread" in backend_line()
+    True
+    """
+    threads = f"{available()} thread{'s' if available() > 1 else ''}"
     answers = set(kernels.backend().values())
     if answers == {"native"}:
-        return f"Compiled kernels answer ({kernels.simd_level()}), {available()} threads."
-    if answers == {"numpy"}:
-        return f"NumPy answers for every kernel, {available()} threads."
-    return f"Some kernels are compiled, NumPy answers for the others; {available()} threads."
+        return f"Compiled kernels answer ({kernels.simd_level()}), {threads}."
+    who = "NumPy answers for every kernel" if answers == {"numpy"} else "NumPy answers in part"
+    why = "as GDCORE_BACKEND asks" if _asked() else "the compiled core is missing (see gdcore info)"
+    return f"{who}: {why}, {threads}."
 
 
 def report():
@@ -30,32 +39,51 @@ def report():
     """
     import threadpoolctl
 
-    lines = [
-        f"gdcore        {__version__}",
-        f"Python        {platform.python_version()} ({platform.python_implementation()})",
-        f"NumPy         {np.__version__}",
-        f"threadpoolctl {threadpoolctl.__version__}",
-        f"machine       {platform.machine()}, {platform.system()}",
-        f"SIMD level    {kernels.simd_level()}",
-        f"threads       {available()}",
+    kernels_ = kernels.backend()
+    pairs = [
+        ("gdcore", __version__),
+        ("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        ("NumPy", np.__version__),
+        ("threadpoolctl", threadpoolctl.__version__),
+        ("machine", f"{platform.machine()}, {platform.system()}"),
+        ("SIMD level", _level(kernels.simd_level())),
+        ("threads", str(available())),
+        *_pools(threadpoolctl.threadpool_info()),
     ]
-    for library in threadpoolctl.threadpool_info():
-        kind = f"{library['user_api']}: {library['internal_api']} {library['version']}"
-        lines.append(f"{'BLAS' if library['user_api'] == 'blas' else 'pool':13} {kind}, "
-                     f"{library['num_threads']} threads")  # fmt: skip
-    lines += ["", backend_line(), "", "kernel              answered by"]
-    lines += [f"{name:19} {who}" for name, who in kernels.backend().items()]
-    if "numpy" in kernels.backend().values():
-        lines += ["", _advice()]
+    lines = [f"{name:13} {value}" for name, value in pairs]
+    lines += ["", f"{'kernel':19} answered by"]
+    lines += [f"{name:19} {who}" for name, who in kernels_.items()]
+    lines += ["", backend_line()]
+    if "numpy" in kernels_.values():
+        lines += [_advice()]
     return "\n".join(lines)
 
 
-def _advice():
-    import os
+def _level(level):
+    return "NumPy's own" if level == "numpy" else level
 
-    if os.environ.get("GDCORE_BACKEND") == "numpy":
-        return "GDCORE_BACKEND=numpy asks for it. Unset it to use the compiled core."
+
+def _pools(libraries):
+    """(name, text) of each thread pool in the process; its BLAS first."""
+    blas = [library for library in libraries if library["user_api"] == "blas"]
+    if not blas:
+        yield "BLAS", "unknown to threadpoolctl, so NumPy's kernels run on one thread"
+    for library in blas + [library for library in libraries if library["user_api"] != "blas"]:
+        text = f"{library['internal_api']} {library['version'] or ''}".rstrip()
+        yield (
+            library["user_api"].replace("blas", "BLAS"),
+            f"{text}, {library['num_threads']} threads",
+        )
+
+
+def _asked():
+    return os.environ.get("GDCORE_BACKEND") == "numpy"
+
+
+def _advice():
+    if _asked():
+        return "Unset GDCORE_BACKEND to use the compiled core, where it was built."
     return (
-        "The compiled core is missing: the installation found no C compiler. "
-        "Install one and reinstall gdcore to get it."
+        "Everything works, more slowly. To get the compiled core, install a C compiler and then "
+        "gdcore once more, from where it came (pip install --force-reinstall)."
     )

@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import csv
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import pytest
 
 import gdcore as gd
 from gdcore.cli import main
+from gdcore.demo import ENTRIES, LINEAR, Entry, table, train
+from gdcore.demo import run as run_demo
 
 
 @pytest.fixture
@@ -134,36 +137,214 @@ def test_other_delimiters(houses, capsys, tmp_path):
     assert run(capsys, "train", path, "--target", "price", "--drop", "town")[0] == 0
 
 
-def test_demo_prints_one_table_with_every_mode(capsys):
-    from gdcore.demo import ENTRIES
-    from gdcore.demo import run as demo
+@pytest.fixture(scope="module")
+def rows():
+    """The rows of the demo without its longest ones."""
+    return [train(entry)[1] for entry in ENTRIES if entry.data != "digits"]
 
-    demo([entry for entry in ENTRIES if entry.data != "digits"])
-    out = capsys.readouterr().out
-    lines = out.splitlines()
-    assert lines[0].endswith("threads.")
-    for column in ("steps", "cost first → last", "‖∇J‖", "held-out", "seconds", "stopped because"):
-        assert column in lines[2]
-    assert "442" not in lines[2]
-    assert len([line for line in lines if "FISTA" in line]) == 2
-    gap = float(out.split("differ by ")[1].split(" ")[0])
-    assert gap < 1e-8
-    assert max(map(len, lines)) <= 160
+
+@pytest.mark.parametrize("width", [80, 100, 150])
+def test_the_table_fits_the_terminal_and_its_columns_are_aligned(rows, width):
+    lines = list(table(rows, width))
+    assert max(map(len, lines)) <= width
+    shown = [line for line in lines if "FISTA" in line or "SGD" in line or "closed-form" in line]
+    assert len(shown) == len(rows) == 7
+    rule = next(line for line in lines if line.startswith("─"))
+    gaps = [i for i, mark in enumerate(rule) if mark == " "]
+    for line in shown:
+        assert {line[i] for i in gaps if i < len(line)} == {" "}
+
+
+def test_the_table_tells_why_and_how_well(rows):
+    lines = list(table(rows, 150))
+    for title in ("steps", "cost first → last", "‖∇J‖", "held-out", "seconds", "stopped because"):
+        assert title in lines[0]
+    closed, batch, mini, stochastic = lines[2:6]
+    assert closed.endswith("CLOSED_FORM")
+    assert "GRADIENT ‖∇J‖ < " in batch
+    assert float(rows[1]["‖∇J‖"]) < float(batch.split()[-1])
+    assert "COST |ΔJ| < " in mini
+    assert int(rows[3]["steps"]) % 332 == 0  # one example a step
+    assert all(float(row["score"]) > 0.9 for row in rows if row["kind"] == "acc")
+    assert "R² 0.3" in stochastic
+
+
+def test_the_demo_ends_with_the_distance_from_the_closed_form():
+    lines = []
+    run_demo(ENTRIES[:2], write=lines.append, width=80)
+    assert "thread" in lines[0]
+    assert max(map(len, lines)) <= 80
+    gap = " ".join(lines).split("differ by ")[1]
+    assert 0 < float(gap.split(" ")[0]) < 1e-8
+    assert "in the cost" in gap
+
+
+def test_a_row_that_ends_by_its_budget_says_so():
+    entry = Entry(*LINEAR, {"batch_size": "full", "max_epochs": 3})
+    lines = []
+    run_demo([entry], write=lines.append, width=150)
+    assert lines[-1].endswith("EPOCHS 3 epochs")
+
+
+def test_one_entry_more_is_one_row_more():
+    lines, more = [], []
+    entry = Entry(*LINEAR, {"optimizer": "closed-form"})
+    run_demo([entry], write=lines.append, width=80)
+    run_demo([entry, Entry("ridge", *LINEAR[1:], {"alpha": 10.0})], write=more.append, width=80)
+    assert len([line for line in more if "FISTA" in line]) == 1
+    assert not [line for line in lines if "FISTA" in line]
+
+
+def shell(*arguments, **settings):
+    return subprocess.run(
+        [sys.executable, "-m", "gdcore", *arguments],
+        capture_output=True, text=True, encoding="utf-8", env=os.environ | settings,
+    )  # fmt: skip
 
 
 def test_the_module_and_info_run_from_a_shell():
-    command = [sys.executable, "-m", "gdcore", "info"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    for word in ("NumPy", "SIMD level", "threads", "BLAS", "logistic_epoch"):
+    done = shell("info", PYTHONIOENCODING="utf-8")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("gdcore", "Python", "NumPy", "threadpoolctl", "SIMD level", "threads", "BLAS"):
         assert word in done.stdout
-    who = "native" if "native" in gd.backend().values() else "numpy"
-    assert f"sigmoid             {who}" in done.stdout
+    for name, who in gd.backend().items():
+        assert f"{name:19} {who}\n" in done.stdout
 
 
 def test_info_on_numpy_says_so():
-    command = [sys.executable, "-m", "gdcore", "info"]
-    import os
+    done = shell("info", PYTHONIOENCODING="utf-8", GDCORE_BACKEND="numpy")
+    assert "NumPy answers for every kernel: as GDCORE_BACKEND asks" in done.stdout
+    assert "Unset GDCORE_BACKEND" in done.stdout
 
-    settings = os.environ | {"GDCORE_BACKEND": "numpy"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=settings)
-    assert "NumPy answers for every kernel" in done.stdout
+
+@pytest.mark.parametrize(("module", "who"), [("epochs", "for every kernel"), ("layers", "")])
+def test_info_without_the_compiled_core_says_how_to_get_it(module, who):
+    hide = f"import sys; sys.modules['gdcore._native.{module}'] = None"
+    show = "from gdcore.cli import main; main(['info'])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{hide}; {show}"], capture_output=True, text=True, check=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8", "GDCORE_BACKEND": "auto"},
+    )  # fmt: skip
+    assert f"NumPy answers {who}" in done.stdout
+    assert "the compiled core is missing" in done.stdout
+    assert "install a C compiler" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_leaves_is_no_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "gdcore", "info"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "invalid choice: 'trian'"),
+        ([], "COMMAND"),
+        (["train", "a.csv"], "--target"),
+        (["train", "a.csv", "--target", "b", "--learning-rate", "fast"], "a number or auto"),
+        (["train", "a.csv", "--target", "b", "--batch-size", "3.5"], "a whole number, auto or"),
+    ],
+)
+def test_mistakes_in_the_arguments_are_one_line(capsys, arguments, message):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert "--help" in err
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"]])
+def test_help_shows_examples(capsys, command):
+    code, out, _ = run(capsys, *command, "--help")
+    assert code == 0
+    assert "examples:\n  gdcore " in out
+
+
+def test_help_names_every_optimizer(capsys):
+    out = run(capsys, "train", "--help")[1]
+    for name in gd.optim.__all__:
+        assert name.lower() in out
+
+
+def test_the_version(capsys):
+    assert run(capsys, "--version")[:2] == (0, f"gdcore {gd.__version__}\n")
+
+
+def test_the_same_command_gives_the_same_predictions(houses, capsys, tmp_path):
+    base = ["train", houses, "--target", "dear", "--drop", "town", "--drop", "price"]
+    shown = []
+    for name in ("one.npz", "two.npz"):
+        options = ["--batch-size", "4", "--seed", "5", "--output", tmp_path / name]
+        assert run(capsys, *base, *options)[0] == 0
+        shown.append(run(capsys, "predict", tmp_path / name, houses, "--proba")[1])
+    assert shown[0] == shown[1]
+
+
+def test_predictions_are_those_of_the_saved_model_whatever_the_order_of_columns(
+    houses, capsys, tmp_path
+):
+    run(capsys, "train", houses, "--target", "price", "--drop", "town", "--drop", "dear")
+    with open(houses, newline="") as file:
+        rows = list(csv.DictReader(file))
+    turned = tmp_path / "turned.csv"
+    with open(turned, "w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerow(["town", "age", "area"])
+        writer.writerows([row["town"], row["age"], row["area"]] for row in rows)
+    model = gd.load(houses.with_suffix(".gdcore.npz"))
+    assert list(model.feature_names_in_) == ["area", "age"]
+    X = np.array([[float(row["area"]), float(row["age"])] for row in rows])
+    code, out, _ = run(capsys, "predict", houses.with_suffix(".gdcore.npz"), turned)
+    assert code == 0
+    np.testing.assert_array_equal(np.array(out.split()[1:], float), model.predict(X))
+
+
+def test_a_missing_column_is_named(houses, capsys, tmp_path):
+    run(capsys, "train", houses, "--target", "price", "--drop", "town")
+    short = tmp_path / "short.csv"
+    short.write_text("area,dear\n1,2\n")
+    code, _, err = run(capsys, "predict", houses.with_suffix(".gdcore.npz"), short)
+    assert (code, "'age'" in err) == (2, True)
+
+
+def test_numbers_have_no_probabilities(houses, capsys):
+    run(capsys, "train", houses, "--target", "price", "--drop", "town")
+    code, _, err = run(capsys, "predict", houses.with_suffix(".gdcore.npz"), houses, "--proba")
+    assert (code, "--proba needs a classifier" in err) == (2, True)
+
+
+def test_predictions_are_not_overwritten_without_force(houses, capsys, tmp_path):
+    run(capsys, "train", houses, "--target", "price", "--drop", "town")
+    target = tmp_path / "out.csv"
+    target.write_text("mine")
+    base = ["predict", houses.with_suffix(".gdcore.npz"), houses, "--output", target]
+    assert run(capsys, *base)[0] == 2
+    assert target.read_text() == "mine"
+    assert run(capsys, *base, "--force")[0] == 0
+    assert target.read_text().startswith("prediction\n")
+
+
+def test_a_file_that_is_no_text_is_one_message(capsys, tmp_path):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("é,b\n1,2\n".encode("latin-1"))
+    code, _, err = run(capsys, "train", path, "--target", "b")
+    assert (code, "Save it as CSV in UTF-8" in err) == (2, True)
+    path.write_text("a,b\n" + "1" * 200_000 + ",2\n")
+    code, _, err = run(capsys, "train", path, "--target", "b")
+    assert (code, "Save it as CSV in UTF-8" in err) == (2, True)
+
+
+def test_verbose_logs_the_descent(houses):
+    done = shell(
+        "train", str(houses), "--target", "price", "--drop", "town", "--verbose",
+        PYTHONIOENCODING="ascii",
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "epoch     0  cost" in done.stderr
+    assert "?J?" in done.stdout  # ‖∇J‖ on a terminal that has none of them

@@ -1,5 +1,7 @@
 """The shipped data are the real ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,39 @@ def test_they_are_scikit_learns_to_the_bit():
         np.testing.assert_array_equal(ours.X, data.data)
         np.testing.assert_array_equal(ours.y, data.target)
         assert ours.feature_names == list(data.feature_names)
+
+
+def test_the_first_rows_are_the_published_ones():
+    diabetes = gd.datasets.load_diabetes()
+    assert diabetes.X[0].tolist() == [59, 2, 32.1, 101, 157, 93.2, 38, 4, 4.8598, 87]
+    assert diabetes.y.mean() == pytest.approx(152.133484)
+    cancer = gd.datasets.load_breast_cancer()
+    assert cancer.X[0, :4].tolist() == [17.99, 10.38, 122.8, 1001.0]
+    assert np.bincount(cancer.y).tolist() == [212, 357]
+    digits = gd.datasets.load_digits()
+    assert np.bincount(digits.y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_the_script_that_made_the_files_makes_them_again(tmp_path):
+    pytest.importorskip("sklearn")
+    from gdcore.datasets import _make
+
+    _make.main(tmp_path)
+    for name in SHAPES:
+        ours = Path(gd.datasets.__file__).with_name(f"{name}.npz")
+        with np.load(ours) as one, np.load(tmp_path / f"{name}.npz") as other:
+            assert sorted(one.files) == sorted(other.files)
+            for part in one.files:
+                assert one[part].dtype == other[part].dtype
+                np.testing.assert_array_equal(one[part], other[part])
+        assert ours.stat().st_size < 50_000
+
+
+def test_the_sources_are_named():
+    text = Path(gd.datasets.__file__).with_name("LICENSES.md").read_text(encoding="utf-8")
+    for name in SHAPES:
+        assert f"## {name}\n" in text
+    assert text.count("CC BY 4.0") == 2
 
 
 def test_an_unknown_name_names_the_nearest():
