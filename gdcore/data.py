@@ -107,7 +107,7 @@ def require_finite(array, name):
     what = "NaN" if np.isnan(value) else "infinity"
     place = f"row {where[0]}" + (f", column {where[1]}" if array.ndim == 2 else "")
     raise ValueError(
-        f"{name} contains {what}, first at {place}. Remove or fill what is missing first "
+        f"{name} contains {what}, first at {place} (counted from 0). Remove or fill it first "
         "(NaN and infinity are not accepted)."
     )
 

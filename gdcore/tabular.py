@@ -1,6 +1,8 @@
 """CSV files in and out, for the command line: read, train, report, predict."""
 
 import csv
+import io
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -13,71 +15,101 @@ from gdcore.info import backend_line
 from gdcore.models import LinearRegression, LogisticRegression
 
 MOST_CLASSES = 20
+MOST_EXACT = 2**53  # beyond, float64 skips whole numbers
 
 
-def read(path):
-    """(names, rows of strings) of a CSV file with a header; comma, semicolon or tab."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        text = file.read()
-    require(text.strip() != "", f"{path} is empty. Pass a CSV file with a header line.")
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    names, *rows = csv.reader(text.splitlines(), delimiter=delimiter)
-    names = [name.strip() for name in names]
-    require(len(set(names)) == len(names), f"{path} names a column twice. Rename one of them.")
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
-    for number, row in enumerate(rows, start=2):
-        require(
-            len(row) == len(names),
-            f"{path} has {len(row)} cells in line {number} and {len(names)} in its header. "
-            "Mend that line.",
-        )
-    require(len(rows) > 0, f"{path} has a header but no rows. Pass at least one example.")
-    return names, rows
+class Table:
+    """A CSV file with a header: names, and rows of cells with the lines that they end in."""
+
+    def __init__(self, path):
+        try:
+            text = Path(path).read_text(encoding="utf-8-sig", errors="strict")
+            self._parse(str(path), text)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(
+                f"{path} is no CSV text in UTF-8 ({error}). Save it as CSV in UTF-8."
+            ) from error
+
+    def _parse(self, path, text):
+        require(text.strip() != "", f"{path} is empty. Pass a CSV file with a header line.")
+        # the header is parsed with each: a delimiter inside quotes is none
+        delimiter = max(",;\t", key=lambda each: len(next(_cells(text, each))))
+        reader = _cells(text, delimiter)
+        self.names = [name.strip() for name in next(reader)]
+        double = [name for name in self.names if self.names.count(name) > 1]
+        require(not double, f"{path} names a column twice: {double[:1]}. Rename one of them.")
+        self.rows, self.lines = [], []
+        for row in reader:
+            if not any(cell.strip() for cell in row):
+                continue
+            require(
+                len(row) == len(self.names),
+                f"{path} has {len(row)} cells in line {reader.line_num} and {len(self.names)} in "
+                "its header. Mend that line.",
+            )
+            self.rows.append(row)
+            self.lines.append(reader.line_num)
+        require(bool(self.rows), f"{path} has a header but no rows. Pass at least one example.")
+
+    def column(self, name):
+        """The cells of a column, without spaces around them."""
+        place = self.names.index(name)
+        return [row[place].strip() for row in self.rows]
+
+    def where(self, i):
+        """How to find row i."""
+        return f"row {i + 1} (line {self.lines[i]})"
+
+    def numbers(self, wanted, cure):
+        """The wanted columns as finite float64 (n, p); `cure` says what helps, {} is the column."""
+        X = np.empty((len(self.rows), len(wanted)))
+        for j, name in enumerate(wanted):
+            for i, cell in enumerate(self.column(name)):
+                X[i, j] = value = _number(cell)
+                if math.isnan(value):
+                    what = f"{cell!r}, which is no finite number," if cell else "nothing"
+                    raise ValueError(
+                        f"Column {name!r} holds {what} in {self.where(i)}. {cure.format(name)}"
+                    )
+        return X
 
 
-def numbers(names, rows, wanted):
-    """The wanted columns as float64 (n, p)."""
-    places = [names.index(name) for name in wanted]
-    X = np.empty((len(rows), len(places)))
-    for i, row in enumerate(rows):
-        for j, place in enumerate(places):
-            try:
-                X[i, j] = float(row[place])
-            except ValueError:
-                what = f"{row[place]!r}, which is no number" if row[place].strip() else "nothing"
-                raise ValueError(
-                    f"Column {wanted[j]!r} holds {what} in row {i + 1}. Fill or encode it, or "
-                    f"leave the column out with --drop {wanted[j]!r}."
-                ) from None
-    return X
+def _cells(text, delimiter):
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+
+
+def _number(cell):
+    """The finite number in a cell, else NaN."""
+    try:
+        value = float(cell) if "_" not in cell else math.nan  # Python's 1_000 is no CSV number
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def train(arguments):
     """The command `gdcore train`."""
-    output = Path(arguments.output or Path(arguments.file).with_suffix(".gdcore.npz"))
-    _refuse_overwriting(output, arguments.force)
+    file = Path(arguments.file)
+    output = Path(arguments.output or file.parent / f"{file.stem}.gdcore.npz")
+    _refuse_overwriting(output, arguments.force, file)
     require(
         0 <= arguments.test_fraction < 1,
         f"--test-fraction must be at least 0 and below 1, got {arguments.test_fraction}. Try 0.25.",
     )
-    names, rows = read(arguments.file)
-    for name in (arguments.target, *arguments.drop):
-        require_choice("column", name, names)
-    features = [name for name in names if name != arguments.target and name not in arguments.drop]
-    require(bool(features), "No column is left to predict from. Drop fewer.")
-    X = numbers(names, rows, features)
-    y, logistic, why = _targets([row[names.index(arguments.target)].strip() for row in rows],
-                                arguments.model)  # fmt: skip
+    require(arguments.seed >= 0, f"--seed must be at least 0, got {arguments.seed}. Try 0.")
+    table = Table(file)
+    features = _features(table.names, arguments.target, arguments.drop)
+    X = table.numbers(features, "Fill or encode it, or leave the column out with --drop {!r}.")
+    y, logistic, why = _targets(table, arguments.target, arguments.model)
     order = np.random.default_rng(arguments.seed).permutation(len(X))
     held = order[: round(arguments.test_fraction * len(X))]
     fit = order[len(held) :]
-    model = (LogisticRegression if logistic else LinearRegression)(
-        alpha=arguments.alpha, l1_ratio=arguments.l1_ratio, optimizer=arguments.optimizer,
-        learning_rate=arguments.learning_rate, batch_size=arguments.batch_size,
-        max_epochs=arguments.max_epochs, tol=arguments.tol, random_state=arguments.seed,
-        verbose=int(arguments.verbose),
-    )  # fmt: skip
+    require(
+        len(fit) > 0,
+        f"--test-fraction {arguments.test_fraction} leaves none of {len(X)} rows to train on. "
+        "Pass a smaller one, or more rows.",
+    )
+    model = _model(arguments, logistic)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
         model.fit(X[fit], y[fit])
@@ -91,25 +123,42 @@ def train(arguments):
     print(f"saved            {output}")
 
 
+def _features(names, target, drop):
+    for name in (target, *drop):
+        require_choice("column", name, names)
+    require(target not in drop, f"--drop {target!r} drops the target. Drop another column.")
+    features = [name for name in names if name != target and name not in drop]
+    require(bool(features), "No column is left to predict from. Drop fewer.")
+    return features
+
+
+def _model(arguments, logistic):
+    return (LogisticRegression if logistic else LinearRegression)(
+        alpha=arguments.alpha, l1_ratio=arguments.l1_ratio, optimizer=arguments.optimizer,
+        learning_rate=arguments.learning_rate, batch_size=arguments.batch_size,
+        max_epochs=arguments.max_epochs, tol=arguments.tol, random_state=arguments.seed,
+        verbose=int(arguments.verbose),
+    )  # fmt: skip
+
+
 def predict(arguments):
     """The command `gdcore predict`."""
     if arguments.output:
-        _refuse_overwriting(Path(arguments.output), arguments.force)
-    model = load(arguments.model)
-    names, rows = read(arguments.file)
+        _refuse_overwriting(Path(arguments.output), arguments.force, arguments.file)
+    model, table = load(arguments.model), Table(arguments.file)
     wanted = getattr(model, "feature_names_in_", None)
     if wanted is None:
         require(
-            len(names) == model.n_features_in_,
+            len(table.names) == model.n_features_in_,
             f"The model knows {model.n_features_in_} columns without names, the file has "
-            f"{len(names)}. Pass exactly those columns.",
+            f"{len(table.names)}. Pass exactly those columns.",
         )
-        wanted = names
-    missing = [name for name in wanted if name not in names]
+        wanted = table.names
+    missing = [name for name in wanted if name not in table.names]
     require(
         not missing, f"{arguments.file} lacks {missing}. Pass the columns of the training file."
     )
-    X = numbers(names, rows, list(wanted))
+    X = table.numbers(list(wanted), "Fill it as in the training file: the model needs {!r}.")
     if arguments.proba:
         require(
             isinstance(model, LogisticRegression),
@@ -119,7 +168,11 @@ def predict(arguments):
         body = model.predict_proba(X)
     else:
         header, body = ["prediction"], model.predict(X)[:, None]
-    with open(arguments.output, "w", newline="") if arguments.output else _Terminal() as file:
+    with (
+        open(arguments.output, "w", newline="", encoding="utf-8")
+        if arguments.output
+        else _Terminal()
+    ) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(body.tolist())
@@ -135,33 +188,54 @@ class _Terminal:
         sys.stdout.flush()
 
 
-def _refuse_overwriting(path, force):
-    if path.exists() and not force:
-        raise ValueError(f"{path} exists. Pass --force to overwrite it, or another --output.")
+def _refuse_overwriting(path, force, source):
+    """Before any work: the output is a place to write to, and never the data themselves."""
+    require(path.parent.is_dir(), f"{path.parent} is no folder. Make it first, or pass another.")
+    if path.exists():
+        require(path.is_file(), f"{path} is no plain file. Pass the path of a file.")
+        same = Path(source).exists() and path.samefile(source)
+        require(not same, f"{path} is the file with the data. Pass another --output.")
+        require(force, f"{path} exists. Pass --force to overwrite it, or another --output.")
 
 
-def _targets(cells, wanted):
+def _targets(table, name, wanted):
     """(y, logistic?, why)."""
-    empty = [i for i, cell in enumerate(cells, start=1) if not cell]
-    require(not empty, f"The target is missing in row {empty[0] if empty else 0}. Remove the row.")
-    try:
-        values = np.array([float(cell) for cell in cells])
-    except ValueError:
-        require(
-            wanted != "linear",
-            "--model linear needs a target of numbers, and this one holds text. "
-            "Use --model logistic.",
-        )
+    cells = table.column(name)
+    for i, cell in enumerate(cells):
+        require(cell != "", f"The target {name!r} is missing in {table.where(i)}. Remove that row.")
+    values = np.array([_number(cell) for cell in cells])
+    bad = np.flatnonzero(np.isnan(values))
+    if len(bad):
+        _refuse_stray_text(table, name, wanted, bad)
         return np.array(cells), True, "the target is text"
-    kinds = np.unique(values)
-    whole = bool((values == np.round(values)).all())
-    few = whole and len(kinds) <= MOST_CLASSES
-    if wanted == "logistic" or (wanted == "auto" and few):
+    kinds = len(np.unique(values))
+    whole = bool((values == np.round(values)).all() and np.abs(values).max() <= MOST_EXACT)
+    if wanted == "logistic" or (wanted == "auto" and whole and kinds <= MOST_CLASSES):
         require(
             whole, "--model logistic needs classes, and the target holds fractions. Use linear."
         )
-        return values.astype(np.int64), True, f"the target has {len(kinds)} whole values"
-    return values, False, f"the target is a number with {len(kinds)} values"
+        why = "as asked" if wanted == "logistic" else f"the target has {kinds} whole values"
+        return values.astype(np.int64), True, why
+    return (
+        values,
+        False,
+        "as asked" if wanted == "linear" else (f"the target is a number with {kinds} values"),
+    )
+
+
+def _refuse_stray_text(table, name, wanted, bad):
+    """A cell like NA in a column of numbers is no class."""
+    cells = table.column(name)
+    where = f"{name!r} holds {cells[bad[0]]!r} in {table.where(bad[0])}"
+    require(
+        wanted != "linear",
+        f"--model linear needs a target of numbers, and {where}. Mend it, or use --model logistic.",
+    )
+    require(
+        wanted == "logistic" or len(bad) == len(cells),
+        f"The target {where}, and numbers in other rows. Mend that row, or pass --model logistic "
+        "if each text is a class.",
+    )
 
 
 def _report(model, features, fit, held):
@@ -183,6 +257,9 @@ def _report(model, features, fit, held):
     )
     spread = np.abs(np.atleast_2d(model.coef_)).max(axis=0) * fit[0].std(axis=0)
     yield "coefficients     the largest, a standard deviation of the column each"
+    if len(np.atleast_2d(model.coef_)) > 1:
+        shown = ", ".join(map(str, model.classes_[:6]))
+        yield f"{'':16} {'for the classes':24} {shown}{', …' if len(model.classes_) > 6 else ''}"
     for j in np.argsort(-spread)[:8]:
         values = " ".join(
             f"{v:+.4g}" for v in np.atleast_2d(model.coef_)[:6, j] * fit[0][:, j].std()

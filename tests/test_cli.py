@@ -74,6 +74,17 @@ def test_whole_numbers_are_classes_unless_told_otherwise(houses, capsys, tmp_pat
 
 
 REFUSED = {
+    "the target dropped": (["--target", "price", "--drop", "price"], "drops the target"),
+    "a seed below 0": (["--target", "dear", "--drop", "town", "--seed", "-1"], "--seed must be"),
+    "a folder that is none": (["--target", "dear", "--output", "none/m.npz"], "is no folder"),
+    "the data as output": (
+        ["--target", "dear", "--output", "houses.csv", "--force"],
+        "is the file with the data",
+    ),
+    "nothing to train on": (
+        ["--target", "dear", "--drop", "town", "--test-fraction", "0.999"],
+        "leaves none of 60 rows",
+    ),
     "unknown column": (["--target", "prise"], "Did you mean 'price'"),
     "text among the features": (["--target", "price"], "--drop 'town'"),
     "unknown optimizer": (["--target", "price", "--drop", "town", "--optimizer", "adan"], "'adam'"),
@@ -84,8 +95,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_refused_says_what_to_do_and_writes_nothing(houses, capsys, case):
+def test_what_is_refused_says_what_to_do_and_writes_nothing(houses, capsys, monkeypatch, case):
     more, message = REFUSED[case]
+    monkeypatch.chdir(houses.parent)
     code, _, err = run(capsys, "train", houses, *more)
     assert code == 2
     assert err.startswith("gdcore: ")
@@ -113,8 +125,12 @@ def test_nothing_is_overwritten_without_force(houses, capsys):
         ("a,a\n1,2\n", "names a column twice"),
         ("a,b\n1,2\n3\n", "1 cells in line 3"),
         ("a,b\n1,2\n,4\n", "Column 'a' holds nothing in row 2"),
-        ("a,b\n1,2\n3,\n", "target is missing in row 2"),
-        ("a,b\nnan,2\n3,4\n", "X contains NaN"),
+        ("a,b\n1,2\n\n3,\n", "target 'b' is missing in row 2 (line 4)"),
+        ("a,b\nnan,2\n3,4\n", "Column 'a' holds 'nan', which is no finite number, in row 1"),
+        ("a,b\n1,2\n1_000,4\n", "Column 'a' holds '1_000'"),
+        ("a,b\n1,2\n3,inf\n", "'b' holds 'inf' in row 2 (line 3), and numbers in other rows"),
+        ("a,b\n1,2\n3,NA\n", "--model logistic if each text is a class"),
+        ('a,b\n1,2\n\n"x\ny",4\n', "in row 2 (line 5)"),
     ],
 )
 def test_broken_files_are_named(tmp_path, capsys, text, message):
@@ -348,3 +364,37 @@ def test_verbose_logs_the_descent(houses):
     assert done.returncode == 0
     assert "epoch     0  cost" in done.stderr
     assert "?J?" in done.stdout  # ‖∇J‖ on a terminal that has none of them
+
+
+def test_a_delimiter_in_quotes_is_none(capsys, tmp_path):
+    path = tmp_path / "quoted.csv"
+    path.write_text('"a, b, c";y\n' + "".join(f"{i};{i + 0.5}\n" for i in range(30)))
+    assert run(capsys, "train", path, "--target", "y")[0] == 0
+    names = gd.load(tmp_path / "quoted.gdcore.npz").feature_names_in_
+    assert list(names) == ["a, b, c"]
+
+
+def test_numbers_too_large_to_be_class_numbers_are_numbers(capsys, tmp_path):
+    path = tmp_path / "large.csv"
+    path.write_text("a,y\n" + "".join(f"{i},{(i % 3 + 1) * 1e20}\n" for i in range(30)))
+    code, out, err = run(capsys, "train", path, "--target", "y")
+    assert (code, err) == (0, "")
+    assert "LinearRegression: the target is a number" in out
+
+
+def test_a_hole_in_the_data_to_predict_does_not_advise_dropping(houses, capsys, tmp_path):
+    run(capsys, "train", houses, "--target", "price", "--drop", "town")
+    holes = tmp_path / "holes.csv"
+    holes.write_text("area,age,dear\n1,,0\n")
+    code, _, err = run(capsys, "predict", houses.with_suffix(".gdcore.npz"), holes)
+    assert (code, "Column 'age' holds nothing in row 1" in err, "--drop" in err) == (2, True, False)
+
+
+def test_words_that_are_not_ascii_come_back_in_utf8(capsys, tmp_path):
+    path, out = tmp_path / "words.csv", tmp_path / "out.csv"
+    rows = "".join(f"{i},{'été' if i > 14 else 'hiver'}\n" for i in range(30))
+    path.write_text("a,saison\n" + rows, encoding="utf-8")
+    assert run(capsys, "train", path, "--target", "saison")[0] == 0
+    model = tmp_path / "words.gdcore.npz"
+    assert run(capsys, "predict", model, path, "--output", out)[0] == 0
+    assert "été" in out.read_text(encoding="utf-8")

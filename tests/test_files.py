@@ -231,6 +231,7 @@ def test_unchanged_parts_are_not_refused(tmp_path):
     swapped = again.coef_.astype(">f8")
     other = gd.load(rewritten(tmp_path, coef=swapped))  # written where bytes are the other way
     np.testing.assert_array_equal(other.predict_proba(X), again.predict_proba(X))
+    assert other.coef_.dtype == again.coef_.dtype  # not the file's order of bytes
 
 
 def test_a_later_format_asks_for_a_later_gdcore(tmp_path):

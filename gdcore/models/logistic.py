@@ -56,8 +56,8 @@ class LogisticRegression(LinearEstimator):
         present = np.unique(codes[weights > 0])
         require(
             len(present) > 1,
-            f"y holds one class only, {classes[present[0]]!r}: {type(self).__name__} needs at "
-            "least two classes. Pass examples of another class.",
+            f"y holds one class only, {classes.tolist()[present[0]]!r}: {type(self).__name__} "
+            "needs at least two classes. Pass examples of another class.",
         )
         weights = weights * self._class_weights(classes, codes, weights)[codes]
         outputs = len(classes) if len(classes) > 2 else 1

@@ -77,7 +77,15 @@ CONSTANTS = {
     "adam": (0.9, 0.99, 1e-8),
     "adamw": (0.9, 0.99, 1e-8, 0.1),
 }
-MOMENTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "adam": 2, "adamw": 2}
+MOMENTS = {
+    "sgd": 0,
+    "momentum": 1,
+    "nesterov": 1,
+    "adagrad": 1,
+    "rmsprop": 1,
+    "adam": 2,
+    "adamw": 2,
+}
 
 
 def steps(loss, dtype=np.float64, rule="adam", batch_size=8, *, lasso=True, **shape):
@@ -98,9 +106,7 @@ def steps(loss, dtype=np.float64, rule="adam", batch_size=8, *, lasso=True, **sh
 
 
 def gradient(loss):
-    return Case(
-        lambda dtype: examples(loss, dtype), ("g",), ("X",), near=(1e-5, 1e-13)
-    )
+    return Case(lambda dtype: examples(loss, dtype), ("g",), ("X",), near=(1e-5, 1e-13))
 
 
 def epoch(loss):

@@ -159,7 +159,9 @@ def test_logistic_loss_at_extreme_margins(kernels, loss, size):
         right = math.copysign(1, z[i]) == math.copysign(1, y[i] - 0.5)
         expected = math.log1p(math.exp(-size)) if right else size + math.log1p(math.exp(-size))
         assert value == pytest.approx(expected, rel=1e-14, abs=1e-307)
-        slope = math.copysign(1, z[i]) / (1 + math.exp(size if right else -size) if size < 700 else 1)
+        slope = math.copysign(1, z[i]) / (
+            1 + math.exp(size if right else -size) if size < 700 else 1
+        )
         if right and size > 700:
             slope = 0.0
         slope = -slope if right and z[i] > 0 else slope

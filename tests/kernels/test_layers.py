@@ -173,9 +173,7 @@ def test_extreme_rows_do_not_overflow(kernels, dtype):
 def test_a_margin_of_minus_infinity_has_no_share(kernels, dtype):
     Z = np.array([[0, -np.inf, np.log(3)]], dtype)
     near = 4 * np.finfo(dtype).eps
-    np.testing.assert_allclose(
-        softmax(kernels, Z), [[0.25, 0, 0.75]], rtol=near, atol=FLOOR[dtype]
-    )
+    np.testing.assert_allclose(softmax(kernels, Z), [[0.25, 0, 0.75]], rtol=near, atol=FLOOR[dtype])
     np.testing.assert_allclose(logsumexp(kernels, Z), [np.log(4)], rtol=near)
 
 

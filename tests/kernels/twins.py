@@ -48,4 +48,6 @@ def same_bits(one, other):
     """Two dicts of arrays, or two arrays, byte by byte; NaN equals NaN."""
     if isinstance(one, dict):
         return all(same_bits(one[name], other[name]) for name in one)
-    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    return (
+        one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    )
