@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table lint build clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint build clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ bench: .venv-peers/peers  ## measure against the peers; saves JSON under benchma
 
 bench-smoke: .venv-peers/peers  ## every benchmark once, without timing
 	.venv-peers/bin/python -m pytest -q benchmarks --benchmark-disable
+
+table-check: .venv-peers/peers  ## does the README say what the saved results say?
+	.venv-peers/bin/python benchmarks/table.py --check
 
 table: .venv-peers/peers  ## write the README's table from the saved results
 	.venv-peers/bin/python benchmarks/table.py

@@ -27,7 +27,10 @@ def ours(X, y, batch_size, ridge):
     def run(order):
         theta = cost.model.init()
         rates = np.full(batches, LR)
-        cost.sweep(theta, sgd, sgd.init(theta), theta[:0], order, rates, batch_size)
+        cost.sweep(
+            theta, sgd, sgd.init(theta), order=order, rates=rates, batch_size=batch_size,
+            average=theta[:0],
+        )  # fmt: skip
         return theta
 
     return {

@@ -84,7 +84,7 @@ class Cost:
         """The proximal step of the |θ| term."""
         self.penalty.prox(theta, reach)
 
-    def sweep(self, theta, optimizer, state, average, order, rates, batch_size):
+    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
         """Steps over the batches of `order`, one rate each. Returns J as met on the way.
 
         A compiled epoch where the model and the optimizer have one; else a loop over batches.
@@ -93,11 +93,12 @@ class Cost:
         compiled = optimizer.rule is not None and self.model.epoch is not None
         run = self._compiled_sweep if compiled else self._python_sweep
         average[:] = 0
-        total = run(theta, optimizer, state, average, order, rates, batch_size)
+        plan = {"order": order, "rates": rates, "batch_size": batch_size, "average": average}
+        total = run(theta, optimizer, state, **plan)
         average /= len(rates)
         return total / len(order) + self.penalty.value(theta)
 
-    def _compiled_sweep(self, theta, optimizer, state, average, order, rates, batch_size):
+    def _compiled_sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
         moments = np.array([state[name] for name in optimizer.moments]).reshape(-1, len(theta))
         constants = np.array(optimizer.constants(), dtype=np.float64)
         batches = max(1, CHUNK // (self.rows.X.shape[1] * batch_size))
@@ -106,15 +107,16 @@ class Cost:
             part = slice(first, first + batches)
             rows = order[first * batch_size : (first + batches) * batch_size]
             total += self.model.epoch(
-                theta, self.rows, self.penalty, rows, moments, average, optimizer.rule, constants,
-                rates[part], int(state["t"][0]) + 1, batch_size,
+                theta, self.rows, self.penalty, order=rows, moments=moments, average=average,
+                rule=optimizer.rule, constants=constants, rates=rates[part],
+                first_step=int(state["t"][0]) + 1, batch_size=batch_size,
             )  # fmt: skip
             state["t"] += len(rates[part])
             for name, moment in zip(optimizer.moments, moments, strict=True):
                 state[name][:] = moment
         return total
 
-    def _python_sweep(self, theta, optimizer, state, average, order, rates, batch_size):
+    def _python_sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
         g, total = np.empty_like(theta), 0.0
         for t, rate in enumerate(rates.tolist()):
             part = self.rows.part(order[t * batch_size : (t + 1) * batch_size])

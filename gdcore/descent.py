@@ -73,7 +73,10 @@ def descend(
     """
     require_number("max_epochs", max_epochs, low=0, whole=True)
     require(max_time > 0, f"max_time must be positive, got {max_time}. Pass seconds.")
-    run = _Run(cost, theta, optimizer, learning_rate, batch_size, stop, validate, patience)
+    run = _Run(
+        cost, theta, optimizer, rate=learning_rate, batch_size=batch_size, stop=stop,
+        validate=validate, patience=patience,
+    )  # fmt: skip
     run.budget(max_epochs, max_time)
     run.callbacks = tuple(callbacks)
     run.rng = np.random.default_rng(random_state)
@@ -89,7 +92,7 @@ def descend(
 class _Run:
     """The state of one descent; `measure` and `advance` take turns."""
 
-    def __init__(self, cost, theta, optimizer, rate, batch_size, stop, validate, patience):
+    def __init__(self, cost, theta, optimizer, *, rate, batch_size, stop, validate, patience):
         self.cost, self.optimizer, self.stop = cost, optimizer, stop
         self.validate, self.patience = validate, patience
         self.theta = np.array(theta, dtype=np.float64)
@@ -233,8 +236,10 @@ class _Run:
                 batches = -(-self.examples // self.batch_size)
                 rates = self.rate.at(self.step, batches)
                 mean = np.empty_like(self.theta) if self.averages else self.theta[:0]
-                work = self.optimizer, self.state, mean, order, rates, self.batch_size
-                self.value = self.cost.sweep(self.walker, *work)
+                self.value = self.cost.sweep(
+                    self.walker, self.optimizer, self.state, order=order, rates=rates,
+                    batch_size=self.batch_size, average=mean,
+                )  # fmt: skip
                 if self.averages:
                     self.rate.epochs += 1
                     self.theta += self.rate.weight() * (mean - self.theta)

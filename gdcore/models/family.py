@@ -67,8 +67,8 @@ class LinearFamily:
         return self._gradient(shard.X, shard.y, shard.weights, self.columns, theta, g)
 
     def epoch(
-        self, theta, rows, penalty, order, moments, average, rule, constants, rates, first_step,
-        batch_size,
+        self, theta, rows, penalty, *, order, moments, average, rule, constants, rates,
+        first_step, batch_size,
     ):  # fmt: skip
         """One compiled pass of steps over the rows in `order`; returns the summed loss as met."""
         columns = self.columns.copy()
