@@ -173,6 +173,7 @@ class _Run:
 
     def _reason(self, moment):
         """(Status, sentence), or None to go on."""
+        asked = any([callback(moment) is True for callback in self.callbacks])
         size = abs(self.reference) + NOTHING * self.cost.unit * self.cost.unit
         far = moment.cost > self.reference + DIVERGED_ABOVE * size
         self.above = self.above + 1 if moment.cost > self.reference + size else 0
@@ -187,7 +188,7 @@ class _Run:
                 f"no lower held-out loss in {self.patience} epochs, best {self.best_validation:.6g}"
             )
             return Status.VALIDATION, text
-        if any([callback(moment) is True for callback in self.callbacks]):
+        if asked:
             return Status.CALLBACK, f"stopped after epoch {self.epoch}"
         still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
         if still and self.stop is not None:

@@ -1,16 +1,25 @@
 """What a running fit says: log lines and a progress bar, as callbacks of the loop."""
 
 import sys
+from contextlib import contextmanager
+
+PAUSE = 0.1  # seconds between two writes of the plain line
 
 
-def reporters(verbose, progress, max_epochs):
+@contextmanager
+def reporting(verbose, progress, max_epochs):
     """The callbacks behind the `verbose` and `progress` arguments of an estimator."""
-    callbacks = []
+    callbacks, finish = [], None
     if verbose:
         callbacks.append(_log_lines(max(1, max_epochs // 20) if verbose == 1 else 1))
     if progress and sys.stderr.isatty():
-        callbacks.append(_bar(max_epochs))
-    return callbacks
+        update, finish = _bar(max_epochs)
+        callbacks.append(update)
+    try:
+        yield callbacks
+    finally:
+        if finish is not None:
+            finish()
 
 
 def _log_lines(every):
@@ -33,23 +42,33 @@ def _log_lines(every):
 
 
 def _bar(total):
+    """(update, finish): tqdm's bar, or one plain line where tqdm is not installed."""
     try:
         from tqdm import tqdm
     except ImportError:
-        return _one_line()
+        return _plain_line(total)
     bar = tqdm(total=total, unit="epoch", leave=False)
 
     def update(moment):
-        bar.set_postfix_str(f"cost {moment.cost:.6g}, gradient {moment.gradient_norm:.2g}")
+        bar.set_postfix_str(f"cost {moment.cost:.6g}, ‖∇J‖ {moment.gradient_norm:.2g}", False)
         bar.update(moment.epoch - bar.n)
 
-    return update
+    return update, bar.close
 
 
-def _one_line():
-    def write(moment):
-        text = f"\repoch {moment.epoch}  cost {moment.cost:.6g}  ‖∇J‖ {moment.gradient_norm:.2g}  "
-        sys.stderr.write(text)
+def _plain_line(total):
+    written = -PAUSE
+
+    def update(moment):
+        nonlocal written
+        if moment.seconds - written < PAUSE and moment.epoch < total:
+            return
+        written = moment.seconds
+        text = f"epoch {moment.epoch}/{total}  cost {moment.cost:.6g}"
+        sys.stderr.write(f"\r{text}  ‖∇J‖ {moment.gradient_norm:.2g}   ")
         sys.stderr.flush()
 
-    return write
+    def finish():
+        sys.stderr.write("\n")
+
+    return update, finish

@@ -19,7 +19,7 @@ from gdcore.errors import (
     require_number,
 )
 from gdcore.models.coordinates import coordinates
-from gdcore.progress import reporters
+from gdcore.progress import reporting
 from gdcore.threads import resolve
 
 
@@ -168,22 +168,21 @@ class LinearEstimator(Parametrised):
         full = self.batch_size in ("auto", "full") or self.batch_size >= len(train)
         patience = self.early_stopping if type(self.early_stopping) is int else 5
         unit = _unit(model.loss, train)
-        return descend(
-            Cost(model, train, penalty, self.n_threads, unit),
-            self._start(model, train),
-            self._optimizer(full),
-            learning_rate=self._schedule(full),
-            batch_size=None if full else int(self.batch_size),
-            stop=self._stop(full, unit),
-            max_epochs=self.max_epochs,
-            max_time=self.max_time,
-            callbacks=[
-                *_as_list(self.callbacks), *reporters(self.verbose, self.progress, self.max_epochs),
-            ],
-            validate=validate,
-            patience=patience,
-            random_state=rng,
-        )  # fmt: skip
+        with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
+            return descend(
+                Cost(model, train, penalty, self.n_threads, unit),
+                self._start(model, train),
+                self._optimizer(full),
+                learning_rate=self._schedule(full),
+                batch_size=None if full else int(self.batch_size),
+                stop=self._stop(full, unit),
+                max_epochs=self.max_epochs,
+                max_time=self.max_time,
+                callbacks=[*_as_list(self.callbacks), *reporters],
+                validate=validate,
+                patience=patience,
+                random_state=rng,
+            )
 
     def _schedule(self, full):
         rate = self._rate()
