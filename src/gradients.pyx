@@ -90,7 +90,8 @@ cdef double raw_sum(
             blocks += 1
             if blocks % FLUSH == 0 or i == n:
                 for j in range(p):
-                    g[j] += columns[1, j] * (acc[j] - columns[0, j] * slopes)
+                    if columns[1, j] != 0:  # a column left out may have overflown
+                        g[j] += columns[1, j] * (acc[j] - columns[0, j] * slopes)
                 g[p] += one * slopes
                 slopes = 0
                 memset(acc, 0, p * sizeof(real))
