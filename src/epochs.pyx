@@ -167,7 +167,8 @@ cdef double epoch(
     cdef Py_ssize_t n = order.shape[0], p = X.shape[1]
     cdef Py_ssize_t k = outputs(loss, X, y, s, columns, theta.shape[0], 4)
     cdef int code = require_steps(
-        rule, order, X.shape[0], theta.shape[0], state, average, constants, rates, batch_size)
+        rule, order, X.shape[0], theta.shape[0], state, average, constants, rates,
+        first_step, batch_size)
     if n == 0:
         return 0.0
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES, K = k * P
@@ -218,7 +219,7 @@ cdef double epoch(
 cdef int require_steps(
     str rule, const long long[::1] order, Py_ssize_t n, Py_ssize_t width, double[:, ::1] state,
     const double[::1] average, const double[::1] constants, const double[::1] rates,
-    Py_ssize_t batch_size,
+    long long first_step, Py_ssize_t batch_size,
 ) except -1:
     """Check what an epoch needs beyond the data; return the rule's code."""
     cdef Py_ssize_t i
@@ -236,6 +237,8 @@ cdef int require_steps(
         raise ValueError("constants must hold the rule's own numbers. Pass them in its order.")
     if batch_size < 1 or rates.shape[0] != (order.shape[0] + batch_size - 1) // batch_size:
         raise ValueError("rates must hold one step length a batch. Pass ceil(rows / batch_size) of them.")
+    if first_step < 1:
+        raise ValueError("first_step must count from 1, as the corrections need it. Pass 1 first.")
     for i in range(order.shape[0]):
         inside = inside and 0 <= order[i] < n
     if not inside:

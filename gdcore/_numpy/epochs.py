@@ -59,6 +59,10 @@ def _epoch(
         raise ValueError("order must be contiguous int64. Pass numpy.ascontiguousarray(…).")
     first_step, batch = operator.index(first_step), operator.index(batch)
     _require_steps(rule, order, len(X), len(theta), state, average, constants, rates, batch)
+    if first_step < 1:
+        raise ValueError("first_step must count from 1, as the corrections need it. Pass 1 first.")
+    if len(order) == 0:
+        return 0.0
     p = X.shape[1]
     k = len(theta) // (p + 1)
     ridge, lasso = (
@@ -74,9 +78,9 @@ def _epoch(
         total += add_gradient(
             loss, X[rows], y[rows], weights[rows], columns, w.astype(np.float64), g
         )
-        step[:] = g / len(rows) + ridge * w
         count = (first_step + t,) if rule in ("adam", "adamw") else ()
         with np.errstate(all="ignore"):
+            step[:] = g / len(rows) + ridge * w
             update(w, step, *moments, rate, *constants.tolist(), *count)
             if lasso.any():
                 reach = _reach(rule, moments, rate, constants, first_step + t)

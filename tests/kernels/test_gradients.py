@@ -15,7 +15,6 @@ from tests.kernels.twins import outcome, same_bits
 NEAR = {np.float32: 1e-4, np.float64: 1e-12}
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LOSSES = pytest.mark.parametrize("loss", ["squared", "logistic", "softmax"])
-BOTH = "loss", ["squared", "logistic"]
 
 
 def run(kernels, loss, work):
@@ -133,40 +132,80 @@ def test_the_sum_over_shards_is_the_sum(kernels, loss, dtype):
     require_near((value, g), whole, NEAR[dtype] / 10)
 
 
+SHIFTS = [  # mean, deviation, stated accuracy
+    (np.float64, 1e6, 1e-3, 1e-13),
+    (np.float64, 9.0, 1e-3, 1e-11),
+    (np.float64, -0.5, 1.0, 1e-13),
+    (np.float32, 4096.0, 0.125, 1e-6),
+    (np.float32, 3.5, 1.0, 1e-5),
+    (np.float32, 5.0, 1.0, 1e-6),
+]
+
+
 @LOSSES
-@pytest.mark.parametrize(
-    ("dtype", "mean", "deviation"), [(np.float64, 1e6, 1e-3), (np.float32, 4096.0, 0.125)]
-)
-def test_shifting_is_exact(kernels, loss, dtype, mean, deviation):
-    """A large mean costs no digits: x − shift is formed before anything is multiplied."""
+@pytest.mark.parametrize(("dtype", "mean", "deviation", "near"), SHIFTS)
+def test_shifting_costs_no_digits_or_as_few_as_stated(kernels, loss, dtype, mean, deviation, near):
+    """Of 9000 deviations the sums lose four digits of 16; beyond, x − shift is formed first."""
     rng = np.random.default_rng(0)
     work = examples(loss, dtype, n=200, p=3)
     work["X"] = (mean + deviation * rng.normal(size=(200, 3))).astype(dtype)
     work["columns"][0, :3], work["columns"][1, :3] = mean, 1 / deviation
-    near = {np.float64: 1e-13, np.float32: 1e-6}[dtype]
     require_near(run(kernels, loss, work), textbook(loss, work), near)
 
 
-@pytest.mark.parametrize("size", [1.0, 40.0, 1e3, 1e8])
-@pytest.mark.parametrize(BOTH[0], BOTH[1][1:])
-def test_logistic_loss_at_extreme_margins(kernels, loss, size):
-    """log(1 + eᶻ) is z far right and eᶻ far left; both classes, both signs."""
-    z = np.array([size, size, -size, -size])
-    y = np.array([0.0, 1.0, 0.0, 1.0])
-    for i in range(4):
-        work = single_row(z[i], y[i])
+@LOSSES
+@DTYPES
+def test_a_constant_column_of_any_size_adds_nothing(kernels, loss, dtype):
+    """Its inverse scale is zero; the others must not see it."""
+    work = examples(loss, dtype, n=300, p=3)
+    for value in (0.0, 1.0, -1e30, 1e-30, float(np.finfo(dtype).max) / 8):
+        work["X"][:, 1], work["columns"][0, 1], work["columns"][1, 1] = value, value, 0
         value, g = run(kernels, loss, work)
-        right = math.copysign(1, z[i]) == math.copysign(1, y[i] - 0.5)
-        expected = math.log1p(math.exp(-size)) if right else size + math.log1p(math.exp(-size))
-        assert value == pytest.approx(expected, rel=1e-14, abs=1e-307)
-        slope = math.copysign(1, z[i]) / (
-            1 + math.exp(size if right else -size) if size < 700 else 1
-        )
-        if right and size > 700:
-            slope = 0.0
-        slope = -slope if right and z[i] > 0 else slope
-        assert abs(g[1]) == pytest.approx(abs(slope), rel=1e-14, abs=1e-307)
-        assert g[1] == 0 or (g[1] > 0) == (y[i] == 0)
+        assert np.isfinite(value)
+        assert np.isfinite(g).all()
+        k = len(g) // 4
+        assert (g[: 3 * k].reshape(k, 3)[:, 1] == 0).all()
+        without = {"X": np.delete(work["X"], 1, 1), "columns": np.delete(work["columns"], 1, 1)}
+        kept = np.r_[np.delete(np.arange(3 * k).reshape(k, 3), 1, 1).ravel(), 3 * k : 4 * k]
+        less = {"theta": work["theta"][kept], "g": np.zeros(3 * k)}
+        require_near((value, g[kept]), run(kernels, loss, work | without | less), NEAR[dtype] / 10)
+
+
+@LOSSES
+@pytest.mark.parametrize(
+    ("dtype", "unit"),
+    [
+        (np.float64, 1e-140),
+        (np.float64, 1e140),
+        (np.float64, 1e-200),
+        (np.float64, 1e200),
+        (np.float32, 1e-17),
+        (np.float32, 1e17),
+        (np.float32, 1e-25),
+        (np.float32, 1e25),
+    ],
+)
+def test_columns_of_extreme_scale(kernels, loss, dtype, unit):
+    """The inverse scale undoes the unit: nothing under- or overflows on the way."""
+    work = examples(loss, dtype, n=300, p=3)
+    other = work | {"X": (work["X"].astype(np.float64) * unit).astype(dtype)}
+    other["columns"] = work["columns"].copy()
+    other["columns"][0, :3] *= unit
+    other["columns"][1, :3] /= unit
+    require_near(run(kernels, loss, other), run(kernels, loss, work), NEAR[dtype])
+
+
+@pytest.mark.parametrize("size", [1.0, 40.0, 1e3, 1e8])
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("y", [0.0, 1.0])
+def test_logistic_loss_at_extreme_margins(kernels, size, sign, y):
+    """log(1 + eᶻ) is z far right and eᶻ far left: on the wrong side |z|, on the right side 0."""
+    value, g = run(kernels, "logistic", single_row(sign * size, y))
+    tail = math.exp(-size)
+    wrong = (sign > 0) != (y == 1)
+    assert value == pytest.approx(size * wrong + math.log1p(tail), rel=1e-14, abs=1e-307)
+    slope = (1 if wrong else tail) / (1 + tail)
+    assert g[1] == pytest.approx(slope if y == 0 else -slope, rel=1e-14, abs=1e-307)
 
 
 def single_row(margin, y, k=1):
@@ -267,7 +306,7 @@ def test_wrong_lengths_are_named(kernels, loss, argument):
     assert same_bits(after["g"], work["g"][: len(after["g"])])
 
 
-@pytest.mark.parametrize(*BOTH)
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_only_softmax_has_several_outputs(kernels, loss):
     work = examples(loss)
     work["theta"], work["g"] = np.ones((2, 2 * len(work["theta"])))
