@@ -21,7 +21,7 @@ cdef enum:
 cdef enum:
     PATH = 512  # steps summed in X's precision before they are added to the average in double
 
-RULES = {
+_RULES = {
     "sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adagrad": ADAGRAD,
     "rmsprop": RMSPROP, "adam": ADAM, "adamw": ADAMW,
 }
@@ -224,9 +224,9 @@ cdef int require_steps(
     """Check what an epoch needs beyond the data; return the rule's code."""
     cdef Py_ssize_t i
     cdef bint inside = True
-    if rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}. Pass one of them.")
-    cdef int code = RULES[rule]
+    if rule not in _RULES:
+        raise ValueError(f"rule must be one of {', '.join(_RULES)}, got {rule!r}. Pass one of them.")
+    cdef int code = _RULES[rule]
     cdef Py_ssize_t moments = 0 if code == SGD else (2 if code >= ADAM else 1)
     cdef Py_ssize_t needed = (0, 1, 1, 1, 2, 3, 4)[code]
     if state.shape[0] != moments or (moments and state.shape[1] != width):

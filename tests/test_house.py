@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import gdcore
+
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "gdcore"
+PACKAGE = Path(gdcore.__file__).parent  # of the tree, or of the wheel that is under test
 FLOORS = [
     {"_numpy", "_native", "_version"},
     {"kernels", "errors"},
@@ -28,6 +31,9 @@ FLOORS = [
     {"", "__main__"},
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
+KERNELS = sorted((ROOT / "src").glob("*.p*"))
+NATIVE = {f"_native.{name}" for name in ("epochs", "gradients", "layers", "updates", "vectors")}
+SOURCE_TREE = pytest.mark.skipif(not KERNELS, reason="a wheel is under test, without its sources")
 
 
 def module_of(path):
@@ -46,9 +52,10 @@ def floor_of(module):
         module = module.rpartition(".")[0]
 
 
-def imports_of(path):
+def imports_of(path, tree=None):
     """Modules of gdcore that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree or ast.parse(path.read_text(encoding="utf-8"))):
+        assert not getattr(node, "level", 0), f"{path.name}: spell imports out, from gdcore…"
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("gdcore"):
             base = node.module.removeprefix("gdcore").removeprefix(".")
             for alias in node.names:
@@ -89,6 +96,26 @@ def test_a_planted_upward_import_is_found(tmp_path, monkeypatch):
 def test_numpy_twins_call_only_numpy_and_each_other():
     for path in (PACKAGE / "_numpy").glob("*.py"):
         assert all(name.startswith("_numpy") for name in imports_of(path)), path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            roots = {name.partition(".")[0] for name in names}
+            assert roots <= {"numpy", "math", "operator", "gdcore"}, path
+
+
+def test_no_module_imports_itself_on_a_round_way():
+    """What a module needs at import time forms no circle; imports within functions may wait."""
+    needs = {}
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.If)):
+                node.body = [ast.Pass()]
+        needs[module_of(path)] = set(imports_of(path, tree)) - {module_of(path), ""}
+    done = set()
+    while ready := {name for name in needs if name not in done and needs[name] <= done | NATIVE}:
+        done |= ready
+    assert set(needs) == done
 
 
 def functions(path):
@@ -103,10 +130,7 @@ def functions(path):
 
 
 def test_files_are_small():
-    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
-    sizes |= {
-        p: len(p.read_text(encoding="utf-8").splitlines()) for p in (ROOT / "src").glob("*.p*")
-    }
+    sizes = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in [*SOURCES, *KERNELS]}
     assert max(sizes.values()) <= 400, max(sizes, key=sizes.get)
     assert statistics.median(sizes.values()) < 150
 
@@ -114,6 +138,26 @@ def test_files_are_small():
 def test_functions_are_small():
     long = [f"{p.name}: {n} ({k})" for p in SOURCES for n, k, _ in functions(p) if k > 50]
     assert not long
+
+
+def kernel_functions(path):
+    """(first line, number of lines) of every function of a Cython file."""
+    name, size = None, 0
+    for line in [*path.read_text(encoding="utf-8").splitlines(), "cdef end"]:
+        indented = line.startswith((" ", ")")) or not line
+        if name and not indented:
+            yield name, size
+            name = None
+        if re.match(r"(cdef|cpdef|def) .*\(", line) and "extern" not in line:
+            name, size = line, 0
+        size += bool(line.strip())
+
+
+@SOURCE_TREE
+def test_kernels_are_small():
+    sizes = [(size, f"{p.name}: {name}") for p in KERNELS for name, size in kernel_functions(p)]
+    assert len(sizes) > 50
+    assert [each for each in sizes if each[0] > 80] == []
 
 
 def test_functions_take_few_arguments():
@@ -134,10 +178,32 @@ def test_modules_say_what_they_are(path):
     assert text.isascii() or "\t" not in text
 
 
+@SOURCE_TREE
 def test_no_flag_that_breaks_arithmetic():
-    flags = [line for line in (ROOT / "setup.py").read_text().splitlines() if "FLAGS = " in line]
-    assert flags
-    assert not any(bad in line for line in flags for bad in ("-march=native", "-ffast-math"))
+    """Comments may name them; no string of setup.py does."""
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)]
+    flags = [text for text in texts if isinstance(text, str) and text.startswith(("-", "/"))]
+    assert "-ffp-contract=off" in flags
+    forbidden = {"-march=native", "-mtune=native", "-ffast-math", "-Ofast", "-fassociative-math"}
+    assert not forbidden & set(flags)
+
+
+def test_every_module_is_imported_alone_and_in_silence():
+    """Each from a house that is empty but for the kernels."""
+    names = [f"gdcore.{name}".rstrip(".") for name in map(module_of, SOURCES) if name != "__main__"]
+    code = """if True:
+        import importlib, sys
+        for name in sys.argv[1:]:
+            importlib.import_module(name)
+            for loaded in [n for n in sys.modules if n.startswith("gdcore")]:
+                if not loaded.startswith("gdcore._native."):
+                    del sys.modules[loaded]
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *names], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_import_is_light_and_silent():
@@ -165,6 +231,5 @@ def test_the_backend_is_the_users_choice(choice):
 
 @pytest.mark.skipif(os.environ.get("GDCORE_BACKEND") != "native", reason="asks the compiled core")
 def test_native_means_every_kernel():
-    import gdcore
 
     assert set(gdcore.backend().values()) == {"native"}

@@ -1,4 +1,7 @@
-"""Activations and normalisers in NumPy. Compiled twins: src/layers.pyx (equal within 4 ulp)."""
+"""Activations and normalisers in NumPy. Compiled twins: src/layers.pyx.
+
+Twins agree within 4 ulp in sigmoid and logsumexp, within 8 + √k ulp in softmax over k classes.
+"""
 
 import numpy as np
 

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore import kernels
-from gdcore.errors import require
-from gdcore.optim.base import Optimizer, require_fraction, require_positive, require_rate
+from gdcore.optim.base import (
+    Optimizer,
+    require_fraction,
+    require_not_negative,
+    require_positive,
+    require_rate,
+)
 
 
 def _require_adam(optimizer):
@@ -103,7 +108,7 @@ class AdamW(Optimizer):
 
     def __post_init__(self):
         _require_adam(self)
-        require(self.decay >= 0, f"AdamW needs decay ≥ 0, got {self.decay}. Pass one, as 0.01.")
+        require_not_negative(self, "decay")
 
     def constants(self):
         """β₁, β₂, eps, decay."""

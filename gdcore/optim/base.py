@@ -1,5 +1,7 @@
 """The contract of an optimizer: frozen hyper-parameters, state in arrays, a step in place."""
 
+import math
+import numbers
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -41,18 +43,29 @@ class Optimizer(ABC):
         return None
 
 
+def _value(optimizer, argument):
+    """The hyper-parameter, which must be a finite number."""
+    value, name = getattr(optimizer, argument), type(optimizer).__name__
+    if not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"{name} needs {argument} to be a finite number, got {value!r}. Pass one.")
+    return value
+
+
 def require_rate(optimizer):
-    name, lr = type(optimizer).__name__, optimizer.lr
+    name, lr = type(optimizer).__name__, _value(optimizer, "lr")
     require(lr > 0, f"{name} needs lr > 0, got {lr}. Pass a positive learning rate, as 0.01.")
 
 
 def require_fraction(optimizer, argument):
-    value = getattr(optimizer, argument)
-    name = type(optimizer).__name__
+    name, value = type(optimizer).__name__, _value(optimizer, argument)
     require(0 <= value < 1, f"{name} needs {argument} in [0, 1), got {value}. Pass one, as 0.9.")
 
 
 def require_positive(optimizer, argument):
-    value = getattr(optimizer, argument)
-    name = type(optimizer).__name__
+    name, value = type(optimizer).__name__, _value(optimizer, argument)
     require(value > 0, f"{name} needs {argument} > 0, got {value}. Pass one, as 1e-8.")
+
+
+def require_not_negative(optimizer, argument):
+    name, value = type(optimizer).__name__, _value(optimizer, argument)
+    require(value >= 0, f"{name} needs {argument} ≥ 0, got {value}. Pass one, as 0.01.")

@@ -113,6 +113,14 @@ def test_bad_hyper_parameters_are_named(name, argument, value):
         RULES[name](**{argument: value})
 
 
+@EVERY
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.1", 1j])
+def test_hyper_parameters_are_finite_numbers(name, value):
+    for argument in RULES[name].__dataclass_fields__:
+        with pytest.raises((ValueError, TypeError), match=f"{name} needs {argument}"):
+            RULES[name](**{argument: value})
+
+
 def test_fista_is_faster_than_sgd_and_keeps_its_pace():
     curvature = np.geomspace(1e-4, 1, 20)
     ends = {}
