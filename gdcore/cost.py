@@ -3,7 +3,6 @@
 import numpy as np
 
 from gdcore import kernels
-from gdcore.data import Rows
 from gdcore.threads import Threads, resolve
 
 CHUNK = 1 << 22  # numbers of X in one call of an epoch kernel, so that Ctrl-C is heard soon
@@ -190,6 +189,3 @@ def _largest_eigenvalue(product, size, rounds=40, tolerance=1e-3):
         if abs(value - before) <= tolerance * value:
             break
     return value
-
-
-__all__ = ["Cost", "Rows", "held_out"]

@@ -6,8 +6,7 @@ from _math cimport LANES, fold64, hot_double, hot_void, real, require_one_length
 cdef extern from *:
     """
     static const char *gd_level(void) {
-    #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) \\
-        && defined(__gnu_linux__) && !defined(GD_NO_CLONES)
+    #ifdef GD_DISPATCHED
         if (__builtin_cpu_supports("x86-64-v4")) return "x86-64-v4";
         if (__builtin_cpu_supports("x86-64-v3")) return "x86-64-v3";
     #endif
