@@ -173,7 +173,7 @@ class LinearEstimator(Parametrised):
                 Cost(model, train, penalty, self.n_threads, unit),
                 self._start(model, train),
                 self._optimizer(full),
-                learning_rate=self._schedule(full),
+                learning_rate=self._rate(),
                 batch_size=None if full else int(self.batch_size),
                 stop=self._stop(full, unit),
                 max_epochs=self.max_epochs,
@@ -184,18 +184,11 @@ class LinearEstimator(Parametrised):
                 random_state=rng,
             )
 
-    def _schedule(self, full):
-        rate = self._rate()
-        if callable(rate):
-            lr = self._optimizer(full).lr
-            require(lr > 0, f"The optimizer needs lr > 0, got {lr}. Pass a positive one.")
-        return rate
-
     def _start(self, model, train):
         """θ to start from: the last fit's with warm_start, else the best constant prediction."""
         k, p = model.outputs, model.features
         if self.warm_start and hasattr(self, "coef_"):
-            coef = np.asarray(self.coef_, dtype=np.float64).reshape(-1, p if self.coef_.size else 0)
+            coef = np.atleast_2d(np.asarray(self.coef_, dtype=np.float64))
             if coef.shape == (k, p):
                 return model.from_original(coef, np.reshape(self.intercept_, (k,)).astype(float))
         theta = model.init()

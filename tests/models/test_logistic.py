@@ -202,3 +202,11 @@ def test_the_same_seed_gives_the_same_bits(digits):
     ]
     np.testing.assert_array_equal(fits[0], fits[1])
     assert (fits[0] != fits[2]).any()
+
+
+def test_warm_start_on_other_columns_starts_afresh(cancer):
+    X, y = cancer
+    model = gd.LogisticRegression(warm_start=True, max_epochs=30).fit(X, y)
+    model.fit(X[:, :7], y)
+    fresh = gd.LogisticRegression(max_epochs=30).fit(X[:, :7], y)
+    np.testing.assert_array_equal(model.coef_, fresh.coef_)
