@@ -14,6 +14,7 @@ from gdcore.result import Result
 from gdcore.trace import Trace
 
 DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
+STALLED_AFTER = 100  # measurements in a row without a move: a moment may still be gathering
 DIVERGED_ABOVE = 1e6  # times that cost at once
 NOTHING = 1e-12  # a cost this small, in squared units of the targets, is rounding
 SETTLED = (Status.GRADIENT, Status.COST, Status.PARAMETERS, Status.STALLED)  # the last θ is the one
@@ -110,7 +111,7 @@ class _Run:
         self.measured, self.value, self.moved = math.nan, math.nan, math.nan
         self.best, self.walker = self.theta.copy(), self.theta.copy()
         self.best_cost = self.best_validation = math.inf
-        self.waited = self.above = 0
+        self.waited = self.above = self.still = 0
         self.reference = math.nan
         self.ended = None
 
@@ -191,7 +192,8 @@ class _Run:
         if asked:
             return Status.CALLBACK, f"stopped after epoch {self.epoch}"
         still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
-        if still and self.stop is not None:
+        self.still = self.still + 1 if still else 0
+        if self.still >= STALLED_AFTER and self.stop is not None:
             return (
                 Status.STALLED,
                 f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}",

@@ -54,7 +54,9 @@ cdef inline inline_void shrink(
     cdef Py_ssize_t j
     cdef double reach, size
     for j in range(n):
-        if rule == ADAGRAD:
+        if rule == MOMENTUM or rule == NESTEROV:
+            reach = lr / (1 - c[0])  # a steady gradient adds up to that
+        elif rule == ADAGRAD:
             reach = lr / (sqrt(<double>a[j]) + c[0])
         elif rule == RMSPROP:
             reach = lr / (sqrt(<double>a[j]) + c[1])

@@ -94,6 +94,8 @@ def _epoch(
 
 def _reach(rule, moments, lr, constants, t):
     """How far one unit of gradient moves each coordinate: the step length of its proximal step."""
+    if rule in ("momentum", "nesterov"):
+        return lr / (1 - constants[0])
     if rule == "adagrad":
         return lr / (np.sqrt(moments[0]) + constants[0])
     if rule == "rmsprop":

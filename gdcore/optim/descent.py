@@ -71,6 +71,10 @@ class Momentum(Optimizer):
         """momentum."""
         return (self.momentum,)
 
+    def reach(self, state, lr):
+        """lr/(1 − momentum): a steady gradient adds up to that."""
+        return lr / (1 - self.momentum)
+
     def step(self, theta, g, state, lr):
         """b ← momentum·b + g, θ ← θ − lr·b."""
         state["t"] += 1
@@ -103,6 +107,10 @@ class Nesterov(Optimizer):
     def constants(self):
         """momentum."""
         return (self.momentum,)
+
+    def reach(self, state, lr):
+        """lr/(1 − momentum): a steady gradient adds up to that."""
+        return lr / (1 - self.momentum)
 
     def step(self, theta, g, state, lr):
         """b ← momentum·b + g, θ ← θ − lr·(g + momentum·b)."""

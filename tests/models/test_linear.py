@@ -177,3 +177,14 @@ def test_score_is_r_squared(diabetes):
     model = gd.LinearRegression().fit(X, y)
     rest = ((y - model.predict(X)) ** 2).sum()
     assert model.score(X, y) == pytest.approx(1 - rest / ((y - y.mean()) ** 2).sum())
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "fista"])
+def test_every_descent_reaches_the_lassos_optimum(diabetes, name):
+    X, y = diabetes
+    settings = {"alpha": 5.0, "l1_ratio": 1.0, "max_epochs": 20_000}
+    best = gd.LinearRegression(tol=1e-9, **settings).fit(X, y)
+    model = gd.LinearRegression(tol=1e-6, optimizer=name, **settings).fit(X, y)
+    assert model.result_.status is gd.Status.GRADIENT
+    assert model.result_.fun == pytest.approx(best.result_.fun, rel=1e-9)
+    np.testing.assert_array_equal(model.coef_ == 0, best.coef_ == 0)
