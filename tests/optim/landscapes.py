@@ -42,7 +42,7 @@ def made(name, landscape):
 
 
 def descend(rule, theta, landscape):
-    """The rule's solution after the landscape's steps, at a rate that falls as 1/t. Changes theta."""
+    """The rule's solution after the landscape's steps, rates falling as 1/t. Changes theta."""
     state = rule.init(theta)
     for t in range(landscape.steps):
         cost, g = landscape.fun(theta.astype(np.float64))

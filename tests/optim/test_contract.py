@@ -17,7 +17,7 @@ EVERY = pytest.mark.parametrize("name", RULES)
 def test_descends(name, where):
     landscape = LANDSCAPES[where]
     rule, theta = made(name, landscape), landscape.start.copy()
-    value, g = landscape.fun(descend(rule, theta, landscape))
+    value, _ = landscape.fun(descend(rule, theta, landscape))
     assert value < landscape.reach
 
 
