@@ -1,4 +1,4 @@
-"""The ground floor: θ, losses, penalties, schedules, trace."""
+"""The ground floor: θ, losses, penalties, trace."""
 
 import numpy as np
 import pytest
@@ -89,40 +89,6 @@ def test_the_penaltys_gradient_is_the_derivative_of_its_value():
         step = h * np.eye(2)[j]
         rise = penalty.value(theta + step) - penalty.value(theta - step)
         assert g[j] == pytest.approx(rise / (2 * h), rel=1e-8)
-
-
-SCHEDULES = {
-    "constant": (gd.schedules.Constant(), {0: 1, 99: 1}),
-    "1/t": (gd.schedules.InverseTime(scale=10), {0: 1, 10: 0.5, 90: 0.1}),
-    "exponential": (gd.schedules.Exponential(rate=0.5), {0: 1, 1: 0.5, 3: 0.125}),
-    "cosine": (gd.schedules.Cosine(steps=10, floor=0.1), {0: 1, 5: 0.55, 10: 0.1, 99: 0.1}),
-    "warm-up": (
-        gd.schedules.WarmUp(steps=5, after=gd.schedules.Cosine(steps=10)),
-        {0: 0.2, 4: 1, 5: 1, 10: 0.5, 15: 0},
-    ),
-}
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules(name):
-    schedule, values = SCHEDULES[name]
-    for t, value in values.items():
-        assert schedule(t) == pytest.approx(value, abs=1e-12)
-        assert type(schedule(t)) is float
-    many = schedule(np.arange(20))
-    np.testing.assert_allclose(many, [schedule(t) for t in range(20)])
-    assert (many >= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [("InverseTime", {"scale": 0}), ("Exponential", {"rate": 0}), ("Exponential", {"rate": 1.5}),
-     ("Cosine", {"steps": 0}), ("Cosine", {"floor": 2}), ("WarmUp", {"steps": 0}),
-     ("WarmUp", {"after": 3})],
-)  # fmt: skip
-def test_bad_schedules_are_named(kind, settings):
-    with pytest.raises(ValueError, match=f"{kind} needs"):
-        getattr(gd.schedules, kind)(**settings)
 
 
 def test_the_trace_is_bounded_and_keeps_both_ends():
