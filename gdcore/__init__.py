@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gdcore.descent import descend
     from gdcore.errors import ConvergenceWarning, NotFittedError
     from gdcore.files import load, save
+    from gdcore.minimizer import minimize
     from gdcore.models import LinearRegression, LogisticRegression
     from gdcore.parameters import Parameters
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Status": "convergence",
     "descend": "descent",
     "load": "files",
+    "minimize": "minimizer",
     "save": "files",
 }
 _MODULES = ("convergence", "datasets", "losses", "optim", "penalties", "schedules")
@@ -50,6 +52,7 @@ __all__ = [
     "kernels",
     "load",
     "losses",
+    "minimize",
     "optim",
     "penalties",
     "save",

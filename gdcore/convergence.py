@@ -7,6 +7,7 @@ number). `a | b` stops when either fires, `a & b` when both do.
 import enum
 from dataclasses import dataclass
 
+from gdcore import kernels
 from gdcore.errors import require
 
 
@@ -27,6 +28,15 @@ class Status(enum.Enum):
         "learning rate is zero. Ask for a larger tol, or a schedule that ends above zero."
     )
     EPOCHS = "The budget of epochs is used up. Raise max_epochs or tol to go on from here."
+    ITERATIONS = "The budget of iterations is used up. Raise max_iter or the tolerances to go on."
+    SADDLE = (
+        "The gradient vanishes at a saddle point, no minimum: the function falls along a direction "
+        "of negative curvature. Start elsewhere, or pass restarts=5."
+    )
+    PLATEAU = (
+        "The function is flat here in every direction that was tried: the gradient says nothing "
+        "about a minimum. Start elsewhere, rescale the function, or pass restarts=5."
+    )
     TIME = "The budget of seconds is used up. Raise max_time or tol to go on from here."
     CALLBACK = "A callback asked to stop; the best parameters so far are kept."
     INTERRUPTED = "Interrupted from the keyboard; the best parameters so far are kept."
@@ -44,7 +54,7 @@ _SUCCESS = {
 }  # fmt: skip
 
 
-@dataclass
+@dataclass(slots=True)
 class Moment:
     """One measurement: what rules and callbacks see."""
 
@@ -58,6 +68,7 @@ class Moment:
     seconds: float
     examples: int
     validation: float = float("nan")
+    theta: object = None  # as it moves: copy what is to be kept
 
 
 class Rule:
@@ -111,6 +122,43 @@ class CostChange(Rule):
         change = abs(moment.cost - moment.previous_cost)
         if change < self.eps:
             return Status.COST, f"|ΔJ| = {change:.3g} < {self.eps:.3g}" + _gradient(moment)
+        return None
+
+
+@dataclass(frozen=True)
+class RelativeChange(Rule):
+    """Stop when |J⁽ᵗ⁾ − J⁽ᵗ⁻¹⁾| ≤ eps·max(|J⁽ᵗ⁾|, |J⁽ᵗ⁻¹⁾|, 1), L-BFGS-B's rule (Byrd et al., 1995)."""
+
+    eps: float = 2.2e-9
+
+    def __post_init__(self):
+        _require_eps(self)
+
+    def check(self, moment):
+        """Fires from the second measurement on."""
+        change = abs(moment.cost - moment.previous_cost)
+        size = max(abs(moment.cost), abs(moment.previous_cost), 1.0)
+        if change <= self.eps * size:
+            text = f"|ΔJ| = {change:.3g} ≤ {self.eps:.3g}·{size:.3g}"
+            return Status.COST, text + _gradient(moment)
+        return None
+
+
+@dataclass(frozen=True)
+class RelativeStep(Rule):
+    """Stop when ‖Δθ‖₂ ≤ eps·max(‖θ‖₂, 1) between two measurements."""
+
+    eps: float = 1e-9
+
+    def __post_init__(self):
+        _require_eps(self)
+
+    def check(self, moment):
+        """Fires from the second measurement on."""
+        size = max(kernels.norm(moment.theta), 1.0)
+        if moment.moved <= self.eps * size:
+            text = f"‖Δθ‖ = {moment.moved:.3g} ≤ {self.eps:.3g}·{size:.3g}"
+            return Status.PARAMETERS, text + _gradient(moment)
         return None
 
 

@@ -83,6 +83,21 @@ class Cost:
         """The proximal step of the |θ| term."""
         self.penalty.prox(theta, reach)
 
+    def norm(self, theta, g):
+        """What the rules call ‖∇J‖: the length of the shortest subgradient."""
+        return kernels.norm(self.steepest(theta, g))
+
+    def free(self, theta, g):
+        """The coordinates that no bound holds, as a mask; None: there are no bounds."""
+        return None
+
+    def baseline(self, theta, value):
+        """A cost that no descent has business far above: the larger of J(θ) and J(0)."""
+        if not theta.any():
+            return value
+        nothing = np.zeros_like(theta)
+        return max(value, self.value_and_gradient(nothing, np.empty_like(theta)))
+
     def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
         """Steps over the batches of `order`, one rate each. Returns J as met on the way.
 

@@ -11,6 +11,7 @@ from gdcore.data import visiting_order
 from gdcore.errors import require, require_number
 from gdcore.rates import AutoRate, FixedRate
 from gdcore.result import Result
+from gdcore.search import Point, quasi_newton_step
 from gdcore.trace import Trace
 
 DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
@@ -97,6 +98,7 @@ class _Run:
         self.cost, self.optimizer, self.stop = cost, optimizer, stop
         self.validate, self.patience = validate, patience
         self.theta = np.array(theta, dtype=np.float64)
+        self.known = None  # J(θ), where a line search has it already, and ∇J in g
         self.g = np.zeros_like(self.theta)
         self.state = self._fresh()
         self.examples = len(cost)
@@ -105,6 +107,8 @@ class _Run:
         self.rate = self._rate(rate)
         self.exact = self.full or stop is not None or validate is not None
         self.exact = self.exact or isinstance(self.rate, AutoRate)
+        self.noisy = getattr(cost, "noisy", False)  # J is another one at each step
+        self.searches = self.full and getattr(optimizer, "searches", False)
         self.averages = isinstance(self.rate, AutoRate) and not self.full
         self.trace, self.started = Trace(), time.perf_counter()
         self.epoch = self.step = self.evaluations = 0
@@ -112,6 +116,7 @@ class _Run:
         self.best, self.walker = self.theta.copy(), self.theta.copy()
         self.best_cost = self.best_validation = math.inf
         self.waited = self.above = self.still = 0
+        self.stuck = False  # a line search found no lower point
         self.reference = math.nan
         self.ended = None
 
@@ -134,33 +139,31 @@ class _Run:
         """J, ∇J and the rules at θ. True when the descent has ended."""
         previous = self.measured
         if self.exact or self.step == 0:
-            self.measured = self.cost.value_and_gradient(self.theta, self.g)
+            if self.known is None:
+                self.measured = self.cost.value_and_gradient(self.theta, self.g)
+                self.evaluations += 1
+            else:
+                self.measured, self.known = self.known, None
             self.here = self.measured
-            self.evaluations += 1
-            norm = kernels.norm(self.cost.steepest(self.theta, self.g))
+            norm = self.cost.norm(self.theta, self.g)
         else:
             self.measured, norm = self.value, math.nan
         if self.step == 0:
-            self._set_reference()
+            self.reference = self.cost.baseline(self.theta, self.measured)
+        rate = self.rate.now(self.step)
+        seconds, examples = time.perf_counter() - self.started, self.epoch * self.examples
+        validation = math.nan if self.validate is None else self.validate(self.theta)
         moment = Moment(
-            self.step, self.epoch, self.measured, previous, norm, self.moved,
-            self.rate.now(self.step), time.perf_counter() - self.started,
-            self.epoch * self.examples,
+            self.step, self.epoch, self.measured, previous, norm, self.moved, rate, seconds,
+            examples, validation, self.theta,
         )  # fmt: skip
-        if self.validate is not None:
-            moment.validation = self.validate(self.theta)
-        values = vars(moment)
-        self.trace.add(**{k: v for k, v in values.items() if k not in ("previous_cost", "moved")})
+        if self.trace is not None:
+            self.trace.append(
+                (self.step, self.epoch, self.measured, norm, rate, seconds, examples, validation)
+            )
         self._keep_best(moment)
         self.ended = self._reason(moment)
         return self.ended is not None
-
-    def _set_reference(self):
-        """The larger of J at the start and at θ = 0: no descent has business far above it."""
-        self.reference = self.measured
-        if self.theta.any():
-            other = self.cost.value_and_gradient(np.zeros_like(self.theta), np.empty_like(self.g))
-            self.reference = max(self.reference, other)
 
     def _keep_best(self, moment):
         if self.validate is not None:
@@ -169,8 +172,8 @@ class _Run:
             if better:
                 self.best_validation = moment.validation
         else:
-            # of equals the later one: its gradient is smaller
-            better = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost)
+            # of equals the later one: its gradient is smaller; of noisy ones the last
+            better = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost) or self.noisy
         self.rate.observe(moment.cost, self.best_cost)
         self.best_cost = min(self.best_cost, moment.cost)
         if better and np.isfinite(moment.cost):
@@ -197,7 +200,7 @@ class _Run:
             return Status.CALLBACK, f"stopped after epoch {self.epoch}"
         still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
         self.still = self.still + 1 if still else 0
-        if self.still >= STALLED_AFTER and self.stop is not None:
+        if self.stuck or (self.still >= STALLED_AFTER and self.stop is not None):
             return (
                 Status.STALLED,
                 f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}",
@@ -232,7 +235,9 @@ class _Run:
         """One full-batch step, or one epoch of mini-batch steps."""
         before = self.theta.copy()
         with np.errstate(all="ignore"):
-            if self.full:
+            if self.searches:
+                self._search()
+            elif self.full:
                 lr = float(self.rate.at(self.step, 1)[0])
                 self.optimizer.step(self.theta, self.g, self.state, lr, cost=self.here)
                 self.cost.prox(self.theta, self.optimizer.reach(self.state, lr))
@@ -256,16 +261,41 @@ class _Run:
             self.moved = kernels.norm(self.theta - before)
         self.epoch += 1
 
-    def result(self):
-        """What came of it, measured at the θ that is returned."""
-        status, sentence = self.ended
+    def _chosen(self, status):
+        """The last θ where the descent settled, the average where the rule keeps one, or the best."""
         theta = self.theta
         worse = self.measured > self.best_cost + 1e-9 * abs(self.best_cost)
         settled = status is Status.GRADIENT or (status in SETTLED and not worse)
-        if not (self.exact and settled):
-            theta = self.best
-            self.measured = self.cost.value_and_gradient(theta, self.g)
+        if self.exact and (settled or np.array_equal(theta, self.best)):
+            chosen = theta
+        else:
+            chosen = self.best
+            self.measured = self.cost.value_and_gradient(chosen, self.g)
             self.evaluations += 1
+        point = self.optimizer.solution(theta, self.state) if self.full else theta
+        if point is not theta and np.isfinite(point).all():
+            g = np.empty_like(self.g)
+            value = self.cost.value_and_gradient(point, g)
+            self.evaluations += 1
+            if value <= self.measured or self.noisy:
+                chosen, self.measured, self.g = point, value, g
+        return chosen
+
+    def _search(self):
+        """A quasi-Newton step by line search, which measures the point it goes to."""
+        start = Point(0.0, self.here, 0.0, self.theta, self.g)
+        point, trials = quasi_newton_step(self.cost, self.optimizer, start, self.state)
+        self.evaluations += trials
+        self.step += 1
+        if point is None:
+            self.stuck, self.known = True, self.here
+        else:
+            self.theta, self.g, self.known = point.x, point.g, point.f
+
+    def result(self):
+        """What came of it, measured at the θ that is returned."""
+        status, sentence = self.ended
+        theta = self._chosen(status)
         return Result(
             x=theta, fun=self.measured, jac=np.array(self.cost.steepest(theta, self.g)),
             nit=self.step, nfev=self.evaluations, status=status, success=status.success,

@@ -33,6 +33,10 @@ class Trace:
 
     def add(self, **values):
         """Append one row; what is not given is NaN."""
+        self.append([values.get(name, np.nan) for name in COLUMNS])
+
+    def append(self, row):
+        """Append one row, its values in the order of COLUMNS."""
         if self._used == self._limit:
             kept = np.r_[0 : self._used : 2, self._used - 1]
             kept = np.unique(kept)
@@ -40,7 +44,7 @@ class Trace:
             self._used = len(kept)
         if self._used == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-        self._rows[self._used] = [values.get(name, np.nan) for name in COLUMNS]
+        self._rows[self._used] = row
         self._used += 1
 
     def __len__(self):

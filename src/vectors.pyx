@@ -1,5 +1,6 @@
 """Norm, dot, clip and finite check of one vector. NumPy twins: gdcore/_numpy/vectors.py."""
 from libc.math cimport sqrt
+from libc.stdlib cimport free, malloc
 
 from _math cimport LANES, fold64, hot_double, hot_void, real, require_one_length
 
@@ -117,6 +118,71 @@ def dot(const real[::1] a not None, const real[::1] b not None):
         with nogil:
             product = dot_pass(&a[0], &b[0], a.shape[0], 1.0)
     return product
+
+
+def largest(const real[::1] a not None):
+    """Largest absolute element ‖a‖∞; 0 for none, NaN where one is."""
+    cdef double most = 0
+    cdef Py_ssize_t i
+    if a.shape[0]:
+        with nogil:
+            if zeros_pass(&a[0], a.shape[0]) == 0:
+                most = largest_pass(&a[0], a.shape[0])
+            else:  # one is infinite, or not a number, which no comparison would find
+                for i in range(a.shape[0]):
+                    most = abs(a[i]) if abs(a[i]) > most or a[i] != a[i] else most
+                    if most != most:
+                        break
+    return most
+
+
+cdef hot_void add_pass(const real *a, double factor, real *out, Py_ssize_t n) noexcept nogil:
+    cdef real by = <real>factor
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = out[i] + by * a[i]
+
+
+cdef void recurse(
+    const real *S, const real *Y, const real *rho, Py_ssize_t n, Py_ssize_t memory,
+    Py_ssize_t newest, Py_ssize_t count, double *alpha, real *d,
+) noexcept nogil:
+    """From the newest pair to the oldest, scale, and back."""
+    cdef Py_ssize_t k, row
+    cdef double square
+    for k in range(count):
+        row = (newest - k + memory) % memory
+        alpha[k] = <double>rho[row] * dot_pass(S + row * n, d, n, 1.0)
+        add_pass(Y + row * n, -alpha[k], d, n)
+    square = <double>rho[newest] * dot_pass(Y + newest * n, Y + newest * n, n, 1.0)
+    scale_pass(d, n, 1 / square if square > 0 else 1.0)
+    for k in range(count - 1, -1, -1):
+        row = (newest - k + memory) % memory
+        square = <double>rho[row] * dot_pass(Y + row * n, d, n, 1.0)
+        add_pass(S + row * n, alpha[k] - square, d, n)
+
+
+def two_loop(
+    const real[::1] g not None, const real[:, ::1] S not None, const real[:, ::1] Y not None,
+    const real[::1] rho not None, Py_ssize_t newest, Py_ssize_t count, real[::1] d not None,
+):
+    """Write −H·g into d, H the inverse Hessian of `count` pairs of steps S and gradient changes Y whose last is row `newest` (Nocedal, 1980); rho is 1/sᵀy. Changes d."""
+    cdef Py_ssize_t n = g.shape[0], memory = rho.shape[0], i
+    cdef double *alpha
+    require_one_length(d.shape[0] == n)
+    if S.shape[0] != Y.shape[0] or S.shape[1] != Y.shape[1] or S.shape[0] != memory or S.shape[1] != n:
+        raise ValueError("S and Y must hold one row of g's length for each rho. Pass such.")
+    if not (0 <= count <= memory and (0 <= newest < memory or not count)):
+        raise ValueError("newest and count must name rows of S. Pass numbers within them.")
+    alpha = <double *>malloc((count + 1) * sizeof(double))
+    if alpha == NULL:
+        raise MemoryError
+    with nogil:
+        for i in range(n):
+            d[i] = -g[i]
+        if count and n:
+            recurse(&S[0, 0], &Y[0, 0], &rho[0], n, memory, newest, count, alpha, &d[0])
+    free(alpha)
 
 
 def clip_norm(real[::1] a not None, double limit):

@@ -1,12 +1,15 @@
 """Norm, dot, clip and finite check of one vector, in NumPy. Compiled twins: src/vectors.pyx."""
 
 import math
+import operator
 
 import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_one_length, require_writeable
 
-__all__ = ["all_finite", "clip_norm", "clip_value", "dot", "norm", "simd_level"]
+__all__ = [
+    "all_finite", "clip_norm", "clip_value", "dot", "largest", "norm", "simd_level", "two_loop",
+]  # fmt: skip
 
 BLOCK = 16384
 
@@ -30,6 +33,41 @@ def dot(a, b):
     require_arrays(a, b)
     require_one_length(a, b)
     return _dot(a, b)
+
+
+def largest(a):
+    """Largest absolute element ‖a‖∞; 0 for none, NaN where one is."""
+    require_arrays(a)
+    return float(np.abs(a).max(initial=0))
+
+
+def two_loop(g, S, Y, rho, newest, count, d):
+    """Write −H·g into d, H the inverse Hessian of `count` pairs of steps S and gradient changes Y whose last is row `newest` (Nocedal, 1980); rho is 1/sᵀy. Changes d."""
+    require_arrays(g, d)
+    require_arrays(S, Y, ndim=2)
+    require_arrays(g, rho)
+    require_arrays(g[:1], S[:1].reshape(-1))
+    require_writeable(d)
+    newest, count = operator.index(newest), operator.index(count)
+    require_one_length(g, d)
+    if S.shape != Y.shape or S.shape != (len(rho), len(g)):
+        raise ValueError("S and Y must hold one row of g's length for each rho. Pass such.")
+    if not (0 <= count <= len(rho) and (0 <= newest < len(rho) or not count)):
+        raise ValueError("newest and count must name rows of S. Pass numbers within them.")
+    np.negative(g, out=d)
+    if not count:
+        return
+    rows, alphas = [(newest - k) % len(rho) for k in range(count)], []
+    with np.errstate(all="ignore"):
+        for row in rows:
+            alpha = float(rho[row]) * _dot(S[row], d)
+            alphas.append(alpha)
+            d += d.dtype.type(-alpha) * Y[row]
+        square = float(rho[newest]) * _dot(Y[newest], Y[newest])
+        d *= d.dtype.type(1 / square if square > 0 else 1.0)
+        for row, alpha in zip(reversed(rows), reversed(alphas), strict=True):
+            beta = float(rho[row]) * _dot(Y[row], d)
+            d += d.dtype.type(alpha - beta) * S[row]
 
 
 def clip_norm(a, limit):

@@ -7,6 +7,7 @@ EMA …), `SparseGradient` and `Updater`.
 from gdcore.optim.adam import Adam, AdamW, AMSGrad
 from gdcore.optim.adam_kin import AdaMax, Lion, NAdam, RAdam
 from gdcore.optim.adaptive import AdaDelta, AdaGrad, RMSProp
+from gdcore.optim.adgd import AdGD
 from gdcore.optim.automatic import DoWG, Polyak, Prodigy
 from gdcore.optim.averages import EMA as EMA
 from gdcore.optim.averages import Lookahead as Lookahead
@@ -18,6 +19,7 @@ from gdcore.optim.chain import Chain as Chain
 from gdcore.optim.chain import chain as chain
 from gdcore.optim.descent import SGD, Momentum, Nesterov
 from gdcore.optim.fista import FISTA
+from gdcore.optim.lbfgs import LBFGS
 from gdcore.optim.matrix import Adafactor, Muon
 from gdcore.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from gdcore.optim.sparse import SparseGradient as SparseGradient
@@ -33,8 +35,10 @@ from gdcore.optim.transforms import ZeroNonFinite as ZeroNonFinite
 
 __all__ = [
     "FISTA",
+    "LBFGS",
     "SGD",
     "AMSGrad",
+    "AdGD",
     "AdaDelta",
     "AdaGrad",
     "AdaMax",

@@ -86,7 +86,7 @@ class Optimizer(ABC):
     def __call__(self, fun, x0, args=(), **options):
         """Minimise for SciPy: `scipy.optimize.minimize(fun, x0, method=gd.optim.Adam(0.01))`."""
         # The one call up the house: SciPy knows nothing but the instance it was given.
-        return import_module("gdcore.minimize").scipy_method(self, fun, x0, args, **options)
+        return import_module("gdcore.minimizer").scipy_method(self, fun, x0, args, **options)
 
 
 class Rule(Optimizer):

@@ -23,32 +23,31 @@ def leaves(tree, path=""):
         yield from leaves(child, f"{path}.{key}" if path else str(key))
 
 
-def matching(tree, like, path=""):
+def matching(tree, like, what="grads", of="params", path=""):
     """The leaves of `tree`, which must be built as `like` is, in the order of `like`."""
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
-            raise _other(tree, f"the keys {', '.join(map(str, like))}", path)
+            raise _other(tree, what, f"the keys {', '.join(map(str, like))}", of, path)
         pairs = [(key, tree[key], child) for key, child in like.items()]
     elif isinstance(like, (list, tuple)):
         if not isinstance(tree, (list, tuple)) or len(tree) != len(like):
-            raise _other(tree, f"{len(like)} entries", path)
+            raise _other(tree, what, f"{len(like)} entries", of, path)
         pairs = zip(range(len(like)), tree, like, strict=True)
     else:
         return [tree]
     found = []
     for key, one, child in pairs:
         if isinstance(child, (dict, list, tuple)):
-            found += matching(one, child, f"{path}.{key}" if path else str(key))
+            found += matching(one, child, what, of, f"{path}.{key}" if path else str(key))
         else:
             found.append(one)
     return found
 
 
-def _other(tree, wanted, path):
+def _other(tree, what, wanted, of, path):
     here = f" at {path!r}" if path else ""
     return ValueError(
-        f"grads must hold {wanted}{here}, got {_name(tree)}. "
-        "Pass gradients in the structure of params."
+        f"{what} must hold {wanted}{here}, got {_name(tree)}. Give it the structure of {of}."
     )
 
 

@@ -36,6 +36,16 @@ def vectors(names, **numbers):
     return arguments
 
 
+def pairs(dtype, n=ROWS, memory=4, newest=1, count=3, seed=0):
+    """What L-BFGS remembers of a quadratic, and a gradient."""
+    rng = np.random.default_rng(seed)
+    S = rng.normal(size=(memory, n))
+    Y = S * np.geomspace(0.1, 10, n)
+    arrays = {"g": rng.normal(size=n), "S": S, "Y": Y, "rho": 1 / (S * Y).sum(axis=1)}
+    arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+    return arrays | {"newest": newest, "count": count, "d": np.zeros(n, dtype)}
+
+
 def tables(out):
     """Z with rows and columns, and out of the shape that `out` says."""
 
@@ -162,6 +172,7 @@ CASES = {
     "logistic_epoch": epoch("logistic"),
     "logistic_gradient": gradient("logistic"),
     "logsumexp": Case(tables((ROWS,)), ("out",), near=(2.4e-7, 4.5e-16)),
+    "largest": Case(vectors("a"), free=("a",)),
     "norm": Case(vectors("a"), free=("a",), near=(1e-15, 1e-15)),
     "sigmoid": Case(vectors("z out"), ("out",), near=(4.8e-7, 9e-16)),
     "simd_level": Case(lambda dtype: {}),
@@ -170,6 +181,7 @@ CASES = {
     "softmax_gradient": gradient("softmax"),
     "squared_epoch": epoch("squared"),
     "squared_gradient": gradient("squared"),
+    "two_loop": Case(pairs, ("d",), near=(1e-5, 1e-13)),
     **{f"update:{rule}": rule_case(rule) for rule in RULES},
 }
 DIFFER = ("simd_level",)  # whose answers are not meant to agree

@@ -1,0 +1,50 @@
+"""Is it a minimum? The extreme curvatures at a stationary point, from a few gradients."""
+
+import numpy as np
+
+from gdcore import kernels
+
+PRODUCTS = 6  # gradients spent at most
+STEP = 1e-5  # relative; forward differences of the gradient
+NEGATIVE = 1e-4  # of the largest curvature met: less is rounding of the differences
+
+
+def extreme_curvatures(cost, x, g):
+    """(smallest, largest) Ritz value of the Hessian at x by Lanczos, and the gradients it took.
+
+    Hv ≈ (∇f(x + hv) − ∇f(x))/h on a Krylov space of a random start (seeded): exact to the
+    differences' rounding up to `PRODUCTS` coordinates, an inner estimate beyond that: a negative
+    value proves a saddle, positive ones are good signs (Golub & Van Loan, 2013, §10.1).
+    Coordinates held by bounds stay out.
+    """
+    free = cost.free(x, g)
+    size = len(x) if free is None else int(free.sum())
+    if size == 0:
+        return 0.0, 0.0, 0
+    h = STEP * max(1.0, kernels.largest(x))
+    v = np.random.default_rng(0).standard_normal(len(x))
+    basis, diagonal, beside, probe = [], [], [], np.empty_like(g)
+    for _ in range(min(PRODUCTS, size)):
+        if free is not None:
+            v[~free] = 0
+        for _ in range(2):  # once more than in exact arithmetic
+            for u in basis:
+                v -= (u @ v) * u
+        length = kernels.norm(v)
+        if basis and not length > 1e-8 * max(map(abs, diagonal)):
+            break
+        if basis:
+            beside.append(length)
+        v = v / length
+        basis.append(v)
+        cost.value_and_gradient(x + h * v, probe)
+        v = (probe - g) / h
+        if not np.isfinite(v).all():
+            basis.pop()
+            break
+        diagonal.append(float(basis[-1] @ v))
+    if not diagonal:
+        return 0.0, 0.0, 1
+    beside = beside[: len(diagonal) - 1]
+    ritz = np.linalg.eigvalsh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    return float(ritz[0]), float(ritz[-1]), len(basis)

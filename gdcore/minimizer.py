@@ -1,0 +1,396 @@
+"""The loop for a user's own function: `gd.minimize(fun, x0)`."""
+
+import inspect
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore import optim, schedules
+from gdcore.convergence import RelativeChange, RelativeStep, Rule, Status
+from gdcore.curvature import NEGATIVE, extreme_curvatures
+from gdcore.descent import descend
+from gdcore.errors import require, require_choice, require_number
+from gdcore.objective import Layout, Noisy, Objective, bounds_of
+from gdcore.result import Result
+
+MOST = 10_000  # iterations, unless max_iter says otherwise
+DRAWS = 1000  # steps on a function with noise
+FLAT = 1e3  # rounding errors of f: less than that over a unit step in all directions is a plateau
+
+
+@dataclass(frozen=True)
+class LargestSlope(Rule):
+    """Stop when the largest |∂f/∂xᵢ| ≤ eps; of the projected gradient with bounds."""
+
+    eps: float = 1e-5
+
+    def check(self, moment):
+        """Fires on the norm that an `Objective` measures."""
+        if moment.gradient_norm <= self.eps:
+            return Status.GRADIENT, f"max |∂f/∂x| = {moment.gradient_norm:.3g} ≤ {self.eps:.3g}"
+        return None
+
+
+def minimize(
+    fun, x0, *, jac=True, args=(), method="auto", bounds=None, tol=None, gtol=None, ftol=None,
+    xtol=None, max_iter=None, max_time=math.inf, learning_rate=None, callback=None, trace=True,
+    restarts=0, check_saddle=True, random_state=None, rng=None, batches=None,
+):  # fmt: skip
+    """Minimise a function of arrays by gradient descent, and say why it stopped.
+
+    Parameters
+    ----------
+    fun : callable
+        fun(x, *args) → (value, gradient), asked once a step; with `rng`, fun(x, rng, *args); with
+        `batches`, fun(x, batch, *args).
+    x0 : array of any shape, number, or (nested) dict, list or tuple of arrays
+        Where to start; not changed. fun gets copies in this structure and gives the gradient in it.
+    jac : True, callable or None
+        True: fun gives both. A callable: jac(x, *args) → gradient. None: central differences, two
+        calls of fun for each number in x, counted in `nfev`.
+    method : "auto", a rule's name in lower case, or an `Optimizer`
+        "auto" is L-BFGS, with `rng` or `batches` Adam. "adgd" needs no line search. A name finds
+        its rate on the way; an instance brings its own.
+    bounds : (low, high), one pair for each number in x, a structure like x0 of pairs, or an object
+        with lb and ub; None in a pair is no bound. Kept by projection at every point asked for.
+    tol : float, optional
+        Sets gtol and ftol.
+    gtol : float
+        Stop when max |∂f/∂x| ≤ gtol; default 1e-5, 1e-3 where x0 has single precision.
+    ftol : float
+        Stop when |Δf| ≤ ftol·max(|f|, 1); default 2.2e-9 (1e-6) for L-BFGS, 0 for other methods,
+        whose steps may be small far from any minimum.
+    xtol : float
+        Stop when ‖Δx‖ ≤ xtol·max(‖x‖, 1); default 0. 0 switches a criterion off.
+    max_iter, max_time : budgets, steps (10,000; 1,000 with noise) and seconds
+    learning_rate : float or callable t → factor, optional
+        A rate for the method's name, or a schedule.
+    callback : callable, optional
+        Called after each step with a copy of x, or, where its only parameter is named
+        `intermediate_result`, with a Result of x, fun and nit. True or StopIteration ends the run.
+    trace : bool
+        Keep the course: result.trace.
+    restarts : int
+        Run again from that many random points, within finite bounds or around x0, and keep the
+        lowest; result.restarts has them all.
+    check_saddle : bool
+        Spend up to six gradients at the end to tell a minimum from a saddle or a plateau.
+    random_state : int, Generator or None
+        For the restarts.
+    rng : int or Generator, optional
+        fun is random: it is given this generator. Its last mean is what `fun` in the result says.
+    batches : iterable, or callable epoch → iterable, optional
+        fun is asked on one batch a step; an iterable that can be walked again is.
+
+    Returns
+    -------
+    Result
+        x in the structure of x0, fun, jac, nit, nfev, njev, success, status (a `Status`), message
+        (the criterion, and the number that met it), trace, optimizer. The best point is kept:
+        divergence, Ctrl-C and values that are no numbers never reach x.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> def rosenbrock(x):
+    ...     a, b = 1 - x[0], x[1] - x[0] ** 2
+    ...     return a * a + 100 * b * b, np.array([-2 * a - 400 * x[0] * b, 200 * b])
+    >>> result = gd.minimize(rosenbrock, [-1.2, 1.0])
+    >>> result.x.round(4), result.status.name
+    (array([1., 1.]), 'GRADIENT')
+    """
+    layout = Layout(x0)
+    plan = _Plan(layout, method, random=rng is not None or batches is not None)
+    plan.rules(tol, gtol, ftol, xtol)
+    plan.budget(max_iter, max_time)
+    plan.learning_rate = learning_rate
+    require_number("restarts", restarts, low=0, whole=True)
+    require(
+        jac is True or jac is None or callable(jac),
+        "jac must be True, None or a callable. Pass one of them.",
+    )
+    require(callable(fun), f"fun must be callable, got {type(fun).__name__}. Pass a function of x.")
+    both = rng is not None and batches is not None
+    require(not both, "rng and batches are two kinds of noise. Pass one of them.")
+    args = args if isinstance(args, tuple) else (args,)
+    low_high = bounds_of(bounds, layout)
+    draws = _Draws(rng, batches) if plan.random else None
+
+    def run(start):
+        settings = {"jac": jac, "args": args, "bounds": low_high}
+        if draws is not None:
+            cost = Noisy(fun, layout, **settings, source=draws.next)
+        else:
+            cost = Objective(fun, layout, **settings)
+        return _one(cost, start, plan, _callback(callback, layout), draws, check_saddle)
+
+    rng = np.random.default_rng(random_state)
+    starts = _starts(layout.start, low_high, restarts, rng)
+    result = _best([run(start) for start in starts])
+    result.jac = layout.build(result.jac)
+    result.x = layout.build(result.x)
+    if not trace:
+        del result["trace"]
+    return result
+
+
+class _Plan:
+    """Method, rules and budgets of a run."""
+
+    def __init__(self, layout, method, random):
+        self.random, self.layout, self.named = random, layout, isinstance(method, str)
+        if self.named:
+            require_choice("method", method, ["auto", *map(str.lower, optim.__all__)])
+            auto = optim.Adam(0.01) if random else optim.LBFGS()
+            method = auto if method == "auto" else optim.by_name(method)()
+        elif not isinstance(method, optim.Optimizer):
+            raise TypeError(
+                f"method must be a name or an optimizer, got {method!r}. Pass 'auto', a name as "
+                "'adam', or an instance as gd.optim.Adam(1e-3)."
+            )
+        require(
+            not (random and getattr(method, "searches", False)),
+            "A line search needs the same function at every call. Pass another method than L-BFGS.",
+        )
+        self.optimizer = method
+
+    def rules(self, tol, gtol, ftol, xtol):
+        """The criteria as one rule, or None."""
+        for name, value in {"tol": tol, "gtol": gtol, "ftol": ftol, "xtol": xtol}.items():
+            if value is not None:
+                require_number(name, value, low=0)
+        single = self.layout.resolution > 1e-10
+        searches = getattr(self.optimizer, "searches", False)
+        if self.random:
+            default = 0.0, 0.0
+        else:
+            default = (1e-3 if single else 1e-5), (1e-6 if single else 2.2e-9) * searches
+        if tol is not None:
+            default = tol, tol
+        gtol = default[0] if gtol is None else gtol
+        ftol = default[1] if ftol is None else ftol
+        found = (LargestSlope, gtol), (RelativeChange, ftol), (RelativeStep, xtol or 0)
+        wanted = [rule(eps) for rule, eps in found if eps > 0]
+        self.stop = None
+        for rule in wanted:
+            self.stop = rule if self.stop is None else self.stop | rule
+
+    def budget(self, max_iter, max_time):
+        """Steps and seconds."""
+        self.max_iter = max_iter if max_iter is not None else DRAWS if self.random else MOST
+        require_number("max_iter", self.max_iter, low=0, whole=True)
+        require(max_time > 0, f"max_time must be positive, got {max_time}. Pass seconds.")
+        self.until = time.perf_counter() + max_time
+
+    def rate(self):
+        """What `descend` takes as learning_rate."""
+        if callable(self.learning_rate):
+            return self.learning_rate
+        if self.learning_rate is not None:
+            require_number("learning_rate", self.learning_rate, low=0, above=True)
+            return float(self.learning_rate)
+        if self.random:  # at a constant rate the noise would stay
+            return schedules.Cosine(max(self.max_iter, 1)) if self.named else self.optimizer.lr
+        if self.named and not getattr(self.optimizer, "searches", False):
+            return None
+        return self.optimizer.lr
+
+
+def _one(cost, start, plan, callback, draws, check_saddle):
+    """One run; its result with flat x and jac."""
+    start = start.copy()
+    cost.prox(start, 1.0)
+    cost.begin(start)
+    callbacks = [] if callback is None else [callback]
+    if draws is not None:
+        draws.restart()
+        callbacks.append(draws.over)
+    left = max(plan.until - time.perf_counter(), 1e-9)
+    result = descend(
+        cost, start, plan.optimizer, learning_rate=plan.rate(), stop=plan.stop,
+        max_epochs=plan.max_iter, max_time=left, callbacks=callbacks,
+    )  # fmt: skip
+    _reword(result, cost, draws)
+    if check_saddle and result.status is Status.GRADIENT and draws is None:
+        _look_around(result, cost, plan.layout.resolution)
+    result.nfev, result.njev = cost.calls, cost.slopes
+    del result["batch_size"]
+    return result
+
+
+def _reword(result, cost, draws):
+    """The loop's message in a function's words: iterations, not epochs."""
+    slope = f"max |∂f/∂x| = {cost.norm(result.x, result.jac):.3g}"
+    if result.status is Status.EPOCHS or (draws is not None and draws.done):
+        result.status = Status.ITERATIONS
+        result.message = f"{result.nit} iterations, {slope}. {result.status.value}"
+    elif result.status is Status.STALLED:
+        result.message = (
+            f"No lower point along the direction, {slope}: f is level to rounding here, or its "
+            f"gradient is not its own. {result.status.value}"
+        )
+    elif result.status is Status.DIVERGED:
+        result.message = f"{result.message} The lowest point is kept."
+    if cost.jac is None:
+        result.message += f" ({cost.calls} calls of fun, most of them for differences: pass jac.)"
+    if draws is not None:
+        tail = result.trace.cost[-max(1, len(result.trace) // 10) :]
+        result.fun = float(tail.mean())
+    result.success = result.status.success
+
+
+def _look_around(result, cost, resolution):
+    """A stationary point may be a saddle, or part of a plateau."""
+    g = np.empty_like(result.x)
+    value = cost.value_and_gradient(result.x, g) if cost.bounded else result.fun
+    g = g if cost.bounded else np.array(result.jac)
+    low, high, _ = extreme_curvatures(cost, result.x, g)
+    result.curvature = low, high
+    size = max(abs(low), abs(high))
+    if low < -NEGATIVE * size and size > 0:
+        result.status = Status.SADDLE
+        found = f"a curvature of {low:.3g} beside one of {high:.3g}"
+    elif size * max(1.0, float(np.abs(result.x).max(initial=0))) ** 2 <= FLAT * resolution * max(
+        1e-300, abs(value)
+    ):
+        result.status = Status.PLATEAU
+        found = f"no curvature above {size:.3g}"
+    else:
+        return
+    sentence = result.message.partition(". ")[0]
+    result.message = f"{sentence}, but {found}. {result.status.value}"
+    result.success = result.status.success
+
+
+def _starts(x0, bounds, restarts, rng):
+    """x0 and random points: uniform within finite bounds, else normal around x0 in its own size."""
+    yield x0
+    low, high = bounds
+    spread = np.maximum(np.abs(x0), 1.0)
+    for _ in range(restarts):
+        start = x0 + spread * rng.standard_normal(len(x0))
+        if low is not None:
+            inside = np.isfinite(low) & np.isfinite(high)
+            start[inside] = rng.uniform(low[inside], high[inside])
+            start = np.clip(start, low, high)
+        yield start
+
+
+def _best(results):
+    """The lowest of several runs, with what became of all."""
+    order = sorted(
+        results, key=lambda r: (not r.success, r.fun) if np.isfinite(r.fun) else (True, np.inf)
+    )
+    lowest = min(results, key=lambda r: r.fun)
+    best = order[0] if order[0].success and order[0].fun <= lowest.fun else lowest
+    if len(results) > 1:
+        values = np.array([result.fun for result in results])
+        best.restarts = {"fun": values, "status": [result.status for result in results]}
+        best.nfev = sum(result.nfev for result in results)
+        best.njev = sum(result.njev for result in results)
+        best.message += (
+            f" Lowest of {len(results)} runs, whose values range from {values.min():.6g} to "
+            f"{values.max():.6g}."
+        )
+    return best
+
+
+class _Draws:
+    """What makes a function another one at each call: a generator, or the next batch."""
+
+    def __init__(self, rng, batches):
+        self.rng = None if rng is None else np.random.default_rng(rng)
+        require(
+            batches is None or callable(batches) or hasattr(batches, "__iter__"),
+            "batches must be an iterable, or a callable epoch → iterable. Pass one of them.",
+        )
+        self.batches, self.done = batches, False
+
+    def restart(self):
+        """Before a run: the first batch of the first epoch."""
+        self.epoch, self.done = 0, False
+        if self.rng is None:
+            self.walk = self._epochs()
+            self.ahead = next(self.walk, None)
+            require(self.ahead is not None, "batches is empty. Pass at least one batch.")
+
+    def _epochs(self):
+        """Boxes of batches, epoch after epoch, until one has none."""
+        while True:
+            some = False
+            for batch in self.batches(self.epoch) if callable(self.batches) else self.batches:
+                some = True
+                yield (batch,)
+            self.epoch += 1
+            if not some or iter_once(self.batches):
+                return
+
+    def next(self):
+        """The generator, or the batch that is due."""
+        if self.rng is not None:
+            return self.rng
+        box, self.ahead = self.ahead, next(self.walk, None)
+        self.last = box if box is not None else self.last
+        return self.last[0]
+
+    def over(self, moment):
+        """True when there is no batch for another step."""
+        self.done = self.rng is None and self.ahead is None
+        return self.done
+
+
+def iter_once(batches):
+    """An iterator, which cannot be walked again."""
+    return not callable(batches) and iter(batches) is batches
+
+
+def _callback(callback, layout):
+    """The user's callback as `descend` calls it, or None."""
+    if callback is None:
+        return None
+    require(callable(callback), f"callback must be callable, got {callback!r}. Pass a function.")
+    try:
+        names = list(inspect.signature(callback).parameters)
+    except (TypeError, ValueError):
+        names = []
+    whole = names == ["intermediate_result"]
+
+    def call(moment):
+        if moment.step == 0:
+            return None  # after each step, as SciPy
+        x = layout.build(moment.theta)
+        try:
+            if whole:
+                return callback(intermediate_result=Result(x=x, fun=moment.cost, nit=moment.step))
+            return callback(x)
+        except StopIteration:
+            return True
+
+    return call
+
+
+def scipy_method(
+    optimizer, fun, x0, args=(), *, jac=None, hess=None, hessp=None, bounds=None, constraints=(),
+    callback=None, **options,
+):  # fmt: skip
+    """What `scipy.optimize.minimize(fun, x0, method=optimizer)` calls, with SciPy's names.
+
+    Options: tol, gtol, ftol, xtol, maxiter (or max_iter), max_time, learning_rate, trace, disp.
+    """
+    require(not constraints, "constraints are not supported. Pass bounds, or add a penalty to fun.")
+    if "maxiter" in options:
+        options["max_iter"] = options.pop("maxiter")
+    disp = options.pop("disp", False)
+    known = {"tol", "gtol", "ftol", "xtol", "max_iter", "max_time", "learning_rate", "trace",
+             "check_saddle", "restarts", "random_state"}  # fmt: skip
+    for name in options:
+        require_choice("options", name, sorted(known))
+    result = minimize(
+        fun, np.atleast_1d(x0), jac=jac if callable(jac) else jac is True or None, args=args,
+        method=optimizer, bounds=bounds, callback=callback, **options,
+    )  # fmt: skip
+    if disp:
+        print(result.message)
+    return result

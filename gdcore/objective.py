@@ -1,0 +1,287 @@
+"""A user's function as a cost: values, gradients, bounds and structures, for the one loop."""
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.errors import require
+from gdcore.optim.tree import leaves, matching
+
+PROBE = 1e-6  # relative step at which the first curvature is looked at
+NEAR = 1e-6  # a coordinate this near to its bound, relative, may be held by it
+STEP = float(np.finfo(float).eps) ** (
+    1 / 3
+)  # best for central differences (Nocedal & Wright, §8.1)
+
+
+class Layout:
+    """The structure of x0: an array of any shape, or a nested dict, list or tuple of arrays."""
+
+    def __init__(self, x0):
+        self.bare = not isinstance(x0, (dict, list, tuple)) or _is_numbers(x0)
+        self.like = np.asarray(x0) if self.bare else x0
+        arrays = [(path, _real(path, leaf)) for path, leaf in leaves(self.like)]
+        require(arrays, "x0 holds no array. Pass numbers to start from.")
+        self.paths = [path for path, _ in arrays]
+        self.shapes = [array.shape for _, array in arrays]
+        self.kinds = [
+            array.dtype if array.dtype.kind == "f" else np.dtype(float) for _, array in arrays
+        ]
+        self.sizes = [array.size for _, array in arrays]
+        self.start = np.concatenate([array.ravel() for _, array in arrays], dtype=np.float64)
+        self.plain = self.bare and self.kinds[0] == np.float64
+        self.resolution = max(float(np.finfo(kind).eps) for kind in self.kinds)
+
+    def build(self, x):
+        """A copy of flat x in the structure of x0."""
+        if self.plain:
+            return x.reshape(self.shapes[0]).copy()
+        pieces, at = [], 0
+        for size, shape, kind in zip(self.sizes, self.shapes, self.kinds, strict=True):
+            pieces.append(x[at : at + size].reshape(shape).astype(kind))
+            at += size
+        return pieces[0] if self.bare else _filled(self.like, iter(pieces))
+
+    def flatten(self, tree, out, what="the gradient"):
+        """The same structure's numbers into a flat vector."""
+        parts = [tree] if self.bare else matching(tree, self.like, what, "x")
+        at = 0
+        for path, part, shape, size in zip(self.paths, parts, self.shapes, self.sizes, strict=True):
+            array = np.asarray(part)
+            if array.shape != shape and not (array.size == size == 1):
+                name = f"{what} at {path!r}" if path else what
+                raise ValueError(
+                    f"{name} must have the shape {shape} of x, got {array.shape}. Return one number "
+                    "for each of x."
+                )
+            out[at : at + size] = array.ravel()
+            at += size
+
+
+class Objective:
+    """fun as J(θ) over a flat θ; counts its calls. What `descend` asks of a cost, and bounds.
+
+    ‖∇J‖ is the largest absolute element here, of the projected gradient where there are bounds.
+    """
+
+    unit = 1.0
+    noisy = False
+
+    def __init__(self, fun, layout, *, jac, args, bounds):
+        self.fun, self.layout, self.jac, self.args = fun, layout, jac, args
+        self.shapes = layout.shapes
+        self.low, self.high = bounds
+        self.bounded = self.low is not None
+        self.calls = self.slopes = 0
+        self._first = self._origin = self._rate = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def __len__(self):
+        return 1
+
+    def begin(self, x):
+        """Evaluate the start, once: the loop's first question is answered from here."""
+        g = np.empty_like(x)
+        value = self._evaluate(x, g)
+        if not np.isfinite(value) or not np.isfinite(g).all():
+            what = "its gradient is not finite" if np.isfinite(value) else f"fun is {value}"
+            raise ValueError(f"At x0 {what}. Start where fun and its gradient are finite.")
+        self._first = self._origin = x.copy(), value, g
+
+    def value_and_gradient(self, x, g):
+        """fun at x; its gradient goes into g."""
+        if self._first is not None:
+            (start, value, slope), self._first = self._first, None
+            if np.array_equal(start, x):
+                g[:] = slope
+                return value
+        return self._evaluate(x, g)
+
+    def _evaluate(self, x, g):
+        self.calls += 1
+        if self.jac is True:
+            answer = self.fun(self.layout.build(x), *self.args)
+            if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+                raise TypeError(
+                    f"fun must return (value, gradient) with jac=True, got "
+                    f"{type(answer).__name__}. Return both, or pass jac=None or a callable."
+                )
+            value, slope = answer
+        else:
+            value = self.fun(self.layout.build(x), *self.args)
+            if self.jac is None:
+                value = _number(value)
+                self._differences(x, g)
+                return value
+            slope = self.jac(self.layout.build(x), *self.args)
+        self.slopes += 1
+        if self.layout.plain and getattr(slope, "shape", None) == self.layout.shapes[0]:
+            g[:] = slope.reshape(-1)
+        else:
+            self.layout.flatten(slope, g)
+        return _number(value)
+
+    def _differences(self, x, g):
+        """Central differences, (f(x + h) − f(x − h))/2h, one-sided where a bound is nearer."""
+        self.slopes += 1
+        moved = x.copy()
+        for i, here in enumerate(x.tolist()):
+            h = STEP * max(1.0, abs(here))
+            up, down = here + h, here - h
+            if self.bounded:
+                up, down = min(up, self.high[i]), max(down, self.low[i])
+            values = []
+            for moved[i] in (up, down):
+                values.append(_number(self.fun(self.layout.build(moved), *self.args)))
+            moved[i] = here
+            self.calls += 2
+            g[i] = (values[0] - values[1]) / (up - down) if up > down else 0.0
+
+    def steepest(self, x, g):
+        """g, or x − P(x − g) with bounds: zero where no small step leads down."""
+        return g if not self.bounded else x - np.clip(x - g, self.low, self.high)
+
+    def norm(self, x, g):
+        """Its largest absolute element."""
+        return kernels.largest(self.steepest(x, g))
+
+    def free(self, x, g):
+        """Coordinates that are not pushed against a bound near them; None without bounds."""
+        if not self.bounded:
+            return None
+        near = min(NEAR * max(1.0, kernels.largest(x)), self.norm(x, g))
+        below = (x <= self.low + near) & (g > 0)
+        return ~(below | ((x >= self.high - near) & (g < 0)))
+
+    def prox(self, x, reach):
+        """The projection onto the bounds. Changes x."""
+        if self.bounded:
+            np.clip(x, self.low, self.high, out=x)
+
+    def baseline(self, x, value):
+        """A value far above which a descent has gone astray."""
+        return value + max(1.0, abs(value))
+
+    def safe_rate(self, batch_size):
+        """1/L, L the change of the gradient over a small step along it from the start."""
+        if self._rate is None:
+            x, _, g = self._origin
+            length = kernels.norm(g)
+            self._rate = 1.0
+            if length > 0:
+                h = PROBE * max(1.0, kernels.norm(x)) / length
+                probe, slope = x - h * g, np.empty_like(g)
+                self.prox(probe, 1.0)
+                self._evaluate(probe, slope)
+                bend = kernels.norm(slope - g) / max(kernels.norm(probe - x), 1e-300)
+                self._rate = 1 / bend if 0 < bend < np.inf else 1.0
+        return self._rate
+
+
+class Noisy(Objective):
+    """A function that is another one at each call: fun(x, rng) or fun(x, batch)."""
+
+    noisy = True
+
+    def __init__(self, fun, layout, *, jac, args, bounds, source):
+        super().__init__(fun, layout, jac=jac, args=args, bounds=bounds)
+        self.source, self.plain_args = source, args
+
+    def begin(self, x):
+        """Nothing: the first draw belongs to the first step."""
+
+    def value_and_gradient(self, x, g):
+        """fun at x on the next draw."""
+        self.args = (self.source(), *self.plain_args)
+        return self._evaluate(x, g)
+
+    def baseline(self, x, value):
+        """None: a noisy value is no measure."""
+        return np.inf
+
+
+def bounds_of(bounds, layout):
+    """(low, high) as flat vectors, or (None, None); refused where x0's structure is not theirs."""
+    if bounds is None:
+        return None, None
+    size = len(layout.start)
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        low, high = np.broadcast_to(bounds.lb, size), np.broadcast_to(bounds.ub, size)
+    elif not layout.bare:
+        pairs = matching(bounds, layout.like, "bounds", "x0")
+        spread = [
+            [np.broadcast_to(_end(end, sign), shape).ravel() for end, sign in zip(pair, (-1, 1), strict=True)]
+            for pair, shape in zip(pairs, layout.shapes, strict=True)
+        ]  # fmt: skip
+        low, high = (np.concatenate(side) for side in zip(*spread, strict=True))
+    else:
+        pairs = [bounds] * size if _is_pair(bounds) else list(bounds)
+        if len(pairs) != size or not all(_is_pair(pair) for pair in pairs):
+            raise ValueError(
+                f"bounds must be one (low, high) or {size} of them, got {bounds!r}. Use None for "
+                "a side without bound."
+            )
+        low = np.array([_end(pair[0], -1) for pair in pairs])
+        high = np.array([_end(pair[1], 1) for pair in pairs])
+    low, high = np.array(low, float), np.array(high, float)
+    wrong = np.flatnonzero(~(low <= high))
+    require(
+        not len(wrong),
+        f"bounds must have low ≤ high, got {low[wrong[:1]]} and {high[wrong[:1]]} at index "
+        f"{wrong[:1]}. Swap them.",
+    )
+    return low, high
+
+
+def _is_pair(bounds):
+    return (
+        isinstance(bounds, (tuple, list, np.ndarray))
+        and len(bounds) == 2
+        and all(end is None or np.ndim(end) == 0 for end in bounds)
+    )
+
+
+def _end(value, sign):
+    return sign * np.inf if value is None else value
+
+
+def _is_numbers(x0):
+    """A list or tuple of plain numbers, nested or not, is one array."""
+    return (
+        not isinstance(x0, dict)
+        and all(isinstance(leaf, (int, float, np.number)) for _, leaf in leaves(x0))
+        and len(x0) > 0
+    )
+
+
+def _real(path, leaf):
+    name = f"x0[{path!r}]" if path else "x0"
+    array = np.asarray(leaf)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers, got {array.dtype}. Convert it.")
+    require(np.isfinite(array).all(), f"{name} holds NaN or infinity. Pass finite numbers.")
+    return array
+
+
+def _number(value):
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"fun must return one real number as its value, got {value!r:.60}. Return a float."
+        )
+    return float(array.reshape(-1)[0])
+
+
+def _filled(like, pieces):
+    if isinstance(like, dict):
+        return {key: _filled(child, pieces) for key, child in like.items()}
+    if isinstance(like, (list, tuple)):
+        made = [_filled(child, pieces) for child in like]
+        if isinstance(like, tuple):
+            return type(like)(*made) if hasattr(like, "_fields") else tuple(made)
+        return made
+    return next(pieces)

@@ -1,0 +1,72 @@
+"""Gradient descent at the pace of the curvature it meets: AdGD."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.optim.base import Optimizer, require_positive, require_rate
+
+
+@dataclass(frozen=True)
+class AdGD(Optimizer):
+    """Gradient descent without a rate and without line search (Malitsky & Mishchenko, 2020).
+
+    λ ← min(√(1 + λ/λ′)·λ, ‖θ − θ′‖/(2‖g − g′‖)), θ ← θ − lr·λ·g, where a dash is the step before:
+    two rules, the step grows by little and stays below half the inverse local curvature. Converges
+    on every convex cost that is locally smooth. For full batches.
+
+    Parameters
+    ----------
+    lr : float > 0
+        Multiplies the step; 1 is the paper's.
+    initial : float > 0
+        The first λ, better too small than too large: it only serves to meet the curvature.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> theta, rule = np.array([4.0, 1.0]), gd.optim.AdGD()
+    >>> state = rule.init(theta)
+    >>> for _ in range(60):
+    ...     rule.step(theta, np.array([1.0, 10.0]) * theta, state, rule.lr)
+    >>> bool(abs(theta).max() < 1e-3)
+    True
+    """
+
+    lr: float = 1.0
+    initial: float = 1e-6
+
+    moments = ("x", "g")
+    scale = "itself"
+
+    def __post_init__(self):
+        require_rate(self)
+        require_positive(self, "initial")
+
+    def init(self, theta, shapes=None):
+        """The last point and gradient, the last λ and its growth (none yet: infinite)."""
+        scalars = {"pace": np.full(1, float(self.initial)), "growth": np.full(1, math.inf)}
+        return super().init(theta, shapes) | scalars
+
+    def step(self, theta, g, state, lr, cost=None):
+        """θ ← θ − lr·λ·g."""
+        t, x, last = state["t"].item(), state["x"], state["g"]
+        pace = before = state["pace"].item()
+        if t:
+            bend = kernels.norm(g - last)
+            near = kernels.norm(theta - x) / (2 * bend) if bend > 0 else math.inf
+            more = math.sqrt(1 + state["growth"].item()) * before
+            pace = min(more, near)
+            if not math.isfinite(pace):  # no curvature was met yet
+                pace = 10 * before
+            state["growth"][0] = pace / before
+        state["pace"][0] = pace
+        state["t"][0] = t + 1
+        x[:], last[:] = theta, g
+        kernels.update("sgd", theta, g, (), (lr * pace,))
+
+    def reach(self, state, lr):
+        """The length of the step taken."""
+        return lr * state["pace"].item()
