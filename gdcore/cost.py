@@ -120,10 +120,12 @@ class Cost:
         for t, rate in enumerate(rates.tolist()):
             part = self.rows.part(order[t * batch_size : (t + 1) * batch_size])
             g[:] = 0
-            total += self.model.add_cost_and_gradient(theta, part, g)
+            loss = self.model.add_cost_and_gradient(theta, part, g)
+            total += loss
             g /= len(part)
             self.penalty.add_gradient(theta, g)
-            optimizer.step(theta, g, state, rate)
+            met = loss / len(part) + self.penalty.value(theta) if optimizer.needs_cost else None
+            optimizer.step(theta, g, state, rate, cost=met)
             self.prox(theta, optimizer.reach(state, rate))
             optimizer.extrapolate(theta, g, state)
             if len(average):

@@ -98,7 +98,7 @@ class _Run:
         self.validate, self.patience = validate, patience
         self.theta = np.array(theta, dtype=np.float64)
         self.g = np.zeros_like(self.theta)
-        self.state = optimizer.init(self.theta)
+        self.state = self._fresh()
         self.examples = len(cost)
         self.full = batch_size is None or batch_size >= self.examples
         self.batch_size = self.examples if self.full else int(batch_size)
@@ -127,11 +127,15 @@ class _Run:
         require_number("learning_rate", rate, low=0, above=True)
         return FixedRate(float(rate))
 
+    def _fresh(self):
+        return self.optimizer.init(self.theta, getattr(self.cost, "shapes", None))
+
     def measure(self):
         """J, ∇J and the rules at θ. True when the descent has ended."""
         previous = self.measured
         if self.exact or self.step == 0:
             self.measured = self.cost.value_and_gradient(self.theta, self.g)
+            self.here = self.measured
             self.evaluations += 1
             norm = kernels.norm(self.cost.steepest(self.theta, self.g))
         else:
@@ -212,9 +216,9 @@ class _Run:
         self.walker[:] = self.best
         broken = not all(np.isfinite(array).all() for array in self.state.values())
         if self.full:
-            self.cost.value_and_gradient(self.theta, self.g)
+            self.here = self.cost.value_and_gradient(self.theta, self.g)
         if self.full or broken:
-            self.state = self.optimizer.init(self.theta)
+            self.state = self._fresh()
 
     def _advice(self, moment):
         safe = self.cost.safe_rate(self.batch_size)
@@ -230,7 +234,7 @@ class _Run:
         with np.errstate(all="ignore"):
             if self.full:
                 lr = float(self.rate.at(self.step, 1)[0])
-                self.optimizer.step(self.theta, self.g, self.state, lr)
+                self.optimizer.step(self.theta, self.g, self.state, lr, cost=self.here)
                 self.cost.prox(self.theta, self.optimizer.reach(self.state, lr))
                 self.optimizer.extrapolate(self.theta, self.g, self.state)
                 self.step += 1
@@ -247,7 +251,7 @@ class _Run:
                     self.rate.epochs += 1
                     self.theta += self.rate.weight() * (mean - self.theta)
                 else:
-                    self.theta[:] = self.walker
+                    self.theta[:] = self.optimizer.solution(self.walker, self.state)
                 self.step += batches
             self.moved = kernels.norm(self.theta - before)
         self.epoch += 1

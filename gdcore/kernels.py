@@ -38,7 +38,7 @@ def backend():
     Example
     -------
     >>> import gdcore as gd
-    >>> gd.backend()["adam"] in ("native", "numpy")
+    >>> gd.backend()["update"] in ("native", "numpy")
     True
     """
     return {

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-ADAPTIVE_START = 0.05  # in standardised coordinates, for rules whose step does not scale with g
 PATIENCE = 10  # full-batch steps without a lower cost before an adaptive rule's rate halves
 EPOCHS = 4  # and epochs, for any rule on mini-batches
 LATER = 2  # the mean weighs epoch t by about t² (Shamir & Zhang, 2013)
@@ -51,11 +50,12 @@ class AutoRate:
 
     @classmethod
     def start(cls, optimizer, safe, full, unit):
-        """The rate that suits a rule: 1/L, less for momentum, a step in θ for adaptive rules."""
-        if optimizer.rule in ("adagrad", "rmsprop", "adam", "adamw"):
-            return cls(ADAPTIVE_START * unit, PATIENCE if full else EPOCHS)
-        if optimizer.rule in ("momentum", "nesterov") and not full:
-            safe *= 1 - optimizer.momentum
+        """The rate that suits a rule: 1/L, less for momentum; a step in θ for adaptive ones; lr."""
+        if optimizer.scale != "gradient":
+            start = optimizer.lr if optimizer.scale == "itself" else optimizer.automatic * unit
+            return cls(start, PATIENCE if full else EPOCHS)
+        if not full:
+            safe *= 1 - getattr(optimizer, "momentum", 0.0)
         return cls(safe, math.inf if full else EPOCHS)
 
     def weight(self):

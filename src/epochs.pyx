@@ -2,7 +2,7 @@
 
 The letters are those of _rows.pxd.
 """
-from libc.math cimport sqrt
+from libc.math cimport pow, sqrt
 from libc.stdlib cimport free
 from libc.string cimport memset
 
@@ -12,37 +12,70 @@ from _rows cimport (
     logistic_slope, logistic_slopes, one_dot, outputs, spread, squared_slopes, workspace,
 )
 from _rules cimport (
-    adagrad_rule, adam_rule, momentum_rule, nesterov_rule, rmsprop_rule, sgd_rule,
+    ADAGRAD, ADAM, MOMENTUM, MOST_NUMBERS, NESTEROV, RMSPROP, SGD, adagrad_rule, adam_rule,
+    momentum_rule, nesterov_rule, rmsprop_rule, sgd_rule,
 )
 
 cdef enum:
-    SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW
-
-cdef enum:
+    ADAMW = 100  # not a rule of its own: Adam whose parameters decay
     PATH = 512  # steps summed in X's precision before they are added to the average in double
 
-_RULES = {
-    "sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adagrad": ADAGRAD,
-    "rmsprop": RMSPROP, "adam": ADAM, "adamw": ADAMW,
+_RULES = {  # name: (code, rows of state, constants)
+    "sgd": (SGD, 0, 0), "momentum": (MOMENTUM, 1, 1), "nesterov": (NESTEROV, 1, 1),
+    "adagrad": (ADAGRAD, 1, 1), "rmsprop": (RMSPROP, 1, 2), "adam": (ADAM, 2, 3),
+    "adamw": (ADAMW, 2, 4),
 }
+
+
+cdef inline inline_void numbers(
+    int rule, double lr, const double *given, long long t, double *c,
+) noexcept nogil:
+    """What the rule's loop takes at step t, from the optimizer's constants."""
+    cdef double root_c2
+    c[0] = lr
+    if rule == SGD:
+        pass
+    elif rule == MOMENTUM or rule == NESTEROV:
+        c[1] = given[0]
+        c[2] = 1
+    elif rule == ADAGRAD:
+        c[1] = 0
+        c[2] = given[0]
+    elif rule == RMSPROP:
+        c[1] = given[0]
+        c[2] = 1 - given[0]
+        c[3] = 0
+        c[4] = given[1]
+    else:
+        root_c2 = sqrt(1 - pow(given[1], <double>t))
+        c[0] = lr * root_c2 / (1 - pow(given[0], <double>t))
+        c[1] = given[0]
+        c[2] = 1 - given[0]
+        c[3] = given[1]
+        c[4] = 1 - given[1]
+        c[5] = 0
+        c[6] = given[2] * root_c2
+        c[7] = 1 - lr * given[3] if rule == ADAMW else 1
 
 
 cdef inline inline_void step(
     int rule, real *w, const real *g, real *a, real *b, Py_ssize_t n, double lr,
-    const double *c, long long t,
+    const double *given, long long t,
 ) noexcept nogil:
+    cdef double c[MOST_NUMBERS]
+    numbers(rule, lr, given, t, c)
     if rule == SGD:
-        sgd_rule(w, g, n, lr)
+        sgd_rule(w, g, n, c)
     elif rule == MOMENTUM:
-        momentum_rule(w, g, a, n, lr, c[0])
+        momentum_rule(w, g, a, n, c)
     elif rule == NESTEROV:
-        nesterov_rule(w, g, a, n, lr, c[0])
+        nesterov_rule(w, g, a, n, c)
     elif rule == ADAGRAD:
-        adagrad_rule(w, g, a, n, lr, c[0])
+        adagrad_rule(w, g, a, n, c)
     elif rule == RMSPROP:
-        rmsprop_rule(w, g, a, n, lr, c[0], c[1])
+        rmsprop_rule(w, g, a, n, c)
     else:
-        adam_rule(w, g, a, b, n, lr, c[0], c[1], c[2], c[3] if rule == ADAMW else 0.0, t)
+        adam_rule(w, g, a, b, n, c)
 
 
 cdef inline inline_void shrink(
@@ -228,9 +261,9 @@ cdef int require_steps(
     cdef bint inside = True
     if rule not in _RULES:
         raise ValueError(f"rule must be one of {', '.join(_RULES)}, got {rule!r}. Pass one of them.")
-    cdef int code = _RULES[rule]
-    cdef Py_ssize_t moments = 0 if code == SGD else (2 if code >= ADAM else 1)
-    cdef Py_ssize_t needed = (0, 1, 1, 1, 2, 3, 4)[code]
+    cdef int code
+    cdef Py_ssize_t moments, needed
+    code, moments, needed = _RULES[rule]
     if state.shape[0] != moments or (moments and state.shape[1] != width):
         raise ValueError("state must hold one row of theta's length a moment. Pass the optimizer's own.")
     if average.shape[0] not in (0, width):

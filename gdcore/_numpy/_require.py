@@ -14,7 +14,8 @@ def require_arrays(*arrays, ndim=1):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
         same = array.dtype == arrays[0].dtype and array.dtype.isnative
-        if array.ndim != ndim or not same or array.dtype.char not in "fd":
+        same = same and ndim in (array.ndim, None)
+        if not same or array.dtype.char not in "fd":
             raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
         if not array.flags.c_contiguous:
             raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
@@ -24,6 +25,25 @@ def require_writeable(*arrays):
     for array in arrays:
         if not array.flags.writeable:
             raise ValueError("buffer source array is read-only")
+
+
+def require_parts(w, g):
+    """Arrays of any shape to be moved, and a gradient of the same shape for each."""
+    if len(w) != len(g):
+        raise ValueError("w and g must hold equally many arrays. Pass one gradient for each.")
+    require_arrays(*w, *g, ndim=None)
+    require_writeable(*w)
+    if any(one.shape != slope.shape for one, slope in zip(w, g, strict=True)):
+        raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
+
+
+def require_vectors(state, w):
+    """Vectors over all arrays of w in a row."""
+    require_arrays(*w[:1], *state, ndim=None)
+    require_writeable(*state)
+    total = sum(one.size for one in w)
+    if any(vector.shape != (total,) for vector in state):
+        raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
 
 
 def require_doubles(*arrays, ndim=1):

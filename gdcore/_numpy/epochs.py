@@ -9,10 +9,10 @@ import operator
 
 import numpy as np
 
-from gdcore._numpy import updates
 from gdcore._numpy._losses import logistic, softmax, squared
 from gdcore._numpy._require import require_doubles, require_writeable
 from gdcore._numpy.gradients import add_gradient, require_rows
+from gdcore._numpy.updates import update
 
 __all__ = ["logistic_epoch", "softmax_epoch", "squared_epoch"]
 
@@ -69,7 +69,7 @@ def _epoch(
         np.concatenate([np.tile(row[:p], k), np.repeat(row[p], k)]).astype(X.dtype)
         for row in columns[2:4]
     )
-    update = getattr(updates, rule)
+    name = "adam" if rule == "adamw" else rule
     w, moments = theta.astype(X.dtype), state.astype(X.dtype)  # steps are in X's precision
     g, step, total = np.zeros_like(theta), np.zeros_like(w), 0.0
     for t, rate in enumerate(rates.tolist()):
@@ -78,10 +78,9 @@ def _epoch(
         total += add_gradient(
             loss, X[rows], y[rows], weights[rows], columns, w.astype(np.float64), g
         )
-        count = (first_step + t,) if rule in ("adam", "adamw") else ()
         with np.errstate(all="ignore"):
             step[:] = g / len(rows) + ridge * w
-            update(w, step, *moments, rate, *constants.tolist(), *count)
+            update(name, w, step, moments, _numbers(rule, rate, constants.tolist(), first_step + t))
             if lasso.any():
                 reach = _reach(rule, moments, rate, constants, first_step + t)
                 w[:] = np.copysign(np.maximum(np.abs(w) - reach * lasso, 0), w)
@@ -90,6 +89,23 @@ def _epoch(
     theta[:] = w
     state[:] = moments
     return total
+
+
+def _numbers(rule, lr, constants, t):
+    """What the rule's update takes at step t, from the optimizer's constants."""
+    if rule == "sgd":
+        return (lr,)
+    if rule in ("momentum", "nesterov"):
+        return (lr, constants[0], 1.0)
+    if rule == "adagrad":
+        return (lr, 0.0, constants[0])
+    if rule == "rmsprop":
+        decay, eps = constants
+        return (lr, decay, 1 - decay, 0.0, eps)
+    beta1, beta2, eps, decay = (*constants, 0.0)[:4]
+    root_c2 = math.sqrt(1 - beta2**t)
+    rate = lr * root_c2 / (1 - beta1**t)
+    return (rate, beta1, 1 - beta1, beta2, 1 - beta2, 0.0, eps * root_c2, 1 - lr * decay)
 
 
 def _reach(rule, moments, lr, constants, t):

@@ -1,124 +1,297 @@
-"""Parameter updates in NumPy. Compiled twins: src/updates.pyx.
+"""Parameter updates in NumPy. Compiled twin: src/updates.pyx.
 
-Each rule walks its vectors in blocks that stay in the cache, with one block of scratch: no
-temporary of the vectors' length, and the same operations in the same order as the compiled twin,
-hence the same bits. Scalars are formed in double and cast once.
+A rule walks its vectors in blocks that stay in the cache, with two blocks of scratch: no temporary
+of the vectors' length, and the same operations in the same order as the compiled twin, hence the
+same bits. Its numbers are formed in double by the optimizer and cast once, here.
+
+Letters: w parameters, g gradient, m its running mean, v its running mean square, b a running sum
+of steps; `inside` and `outside` say where ε stands: √(v + inside) + outside.
 """
-
-import math
-import operator
 
 import numpy as np
 
-from gdcore._numpy._require import (
-    numbers,
-    require_arrays,
-    require_one_length,
-    require_writeable,
-)
+from gdcore._numpy._require import numbers as as_numbers
+from gdcore._numpy._require import require_parts, require_vectors
 
-__all__ = ["adagrad", "adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd"]
+__all__ = ["update"]
 
 BLOCK = 16384
 
 
-def _blocks(*arrays):
-    """Views of BLOCK elements of each array, and two blocks of scratch."""
-    require_arrays(*arrays)
-    require_one_length(*arrays)
-    require_writeable(arrays[0], *arrays[2:])  # all but the gradient, which comes second
-    size = min(BLOCK, len(arrays[0]))
-    one, two = np.empty((2, size), arrays[0].dtype)
-    for start in range(0, len(arrays[0]), BLOCK):
-        views = [array[start : start + BLOCK] for array in arrays]
-        yield *views, one[: len(views[0])], two[: len(views[0])]
+def update(rule, w, g, state, numbers):
+    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. Changes w and state."""
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}. Pass one of them.")
+    apply, moments, needed = RULES[rule]
+    c = as_numbers(*numbers)
+    if len(c) != needed:
+        raise ValueError("numbers must hold the rule's own. Pass what the optimizer gives.")
+    w, g = (x if isinstance(x, (list, tuple)) else (x,) for x in (w, g))
+    state = tuple(state)
+    if len(state) != moments:
+        raise ValueError("state must hold one vector a moment. Pass the optimizer's own.")
+    require_parts(w, g)
+    require_vectors(state, w)
+    if not w:
+        return
+    with np.errstate(all="ignore"):
+        c = np.array(c).astype(w[0].dtype)
+        scratch = np.empty((2, BLOCK), w[0].dtype)
+        at = 0
+        for one, slope in zip(w, g, strict=True):
+            flat, slope, size = one.reshape(-1), slope.reshape(-1), one.size
+            for start in range(0, size, BLOCK):
+                end = min(start + BLOCK, size)
+                parts = [moment[at + start : at + end] for moment in state]
+                apply(c, flat[start:end], slope[start:end], *parts, *scratch[:, : end - start])
+            at += size
 
 
-def sgd(w, g, lr):
-    """Step against the gradient: w ← w − lr·g. Changes w."""
-    (lr,) = numbers(lr)
-    for wb, gb, step, _ in _blocks(w, g):
-        np.multiply(gb, w.dtype.type(lr), out=step)
-        wb -= step
+def _sgd(c, w, g, step, _):
+    """w ← w − rate·g."""
+    (rate,) = c
+    np.multiply(g, rate, out=step)
+    w -= step
 
 
-def momentum(w, g, b, lr, momentum):
-    """Step along the running sum of gradients: b ← momentum·b + g, w ← w − lr·b. Changes w and b."""
-    lr, momentum = numbers(lr, momentum)
-    for wb, gb, bb, step, _ in _blocks(w, g, b):
-        bb *= w.dtype.type(momentum)
-        bb += gb
-        np.multiply(bb, w.dtype.type(lr), out=step)
-        wb -= step
+def _momentum(c, w, g, b, step, _):
+    """b ← keep·b + gain·g, w ← w − rate·b."""
+    rate, keep, gain = c
+    b *= keep
+    np.multiply(g, gain, out=step)
+    b += step
+    np.multiply(b, rate, out=step)
+    w -= step
 
 
-def nesterov(w, g, b, lr, momentum):
-    """Momentum with a look ahead: b ← momentum·b + g, w ← w − lr·(g + momentum·b). Changes w and b."""
-    lr, momentum = numbers(lr, momentum)
-    for wb, gb, bb, step, _ in _blocks(w, g, b):
-        bb *= w.dtype.type(momentum)
-        bb += gb
-        np.multiply(bb, w.dtype.type(momentum), out=step)
-        step += gb
-        step *= w.dtype.type(lr)
-        wb -= step
+def _nesterov(c, w, g, b, step, slope):
+    """b ← keep·b + gain·g, w ← w − rate·(gain·g + keep·b)."""
+    rate, keep, gain = c
+    np.multiply(g, gain, out=slope)
+    b *= keep
+    b += slope
+    np.multiply(b, keep, out=step)
+    step += slope
+    step *= rate
+    w -= step
 
 
-def adagrad(w, g, v, lr, eps):
-    """Step by g over the root of its summed squares: v ← v + g², w ← w − lr·g/(√v + eps). Changes w and v."""
-    lr, eps = numbers(lr, eps)
-    for wb, gb, vb, step, root in _blocks(w, g, v):
-        np.multiply(gb, gb, out=step)
-        vb += step
-        _divide_by_root(gb, vb, lr, eps, step, root)
-        wb -= step
+def _adagrad(c, w, g, v, step, root):
+    """v ← v + g², w ← w − rate·g / (√(v + inside) + outside)."""
+    rate, inside, outside = c
+    np.multiply(g, g, out=step)
+    v += step
+    np.multiply(g, rate, out=step)
+    step /= _root(v, inside, outside, root)
+    w -= step
 
 
-def rmsprop(w, g, v, lr, decay, eps):
-    """Step by g over its running root mean square: v ← decay·v + (1−decay)·g², w ← w − lr·g/(√v + eps). Changes w and v."""
-    lr, decay, eps = numbers(lr, decay, eps)
-    for wb, gb, vb, step, root in _blocks(w, g, v):
-        _running_square(vb, gb, decay, step)
-        _divide_by_root(gb, vb, lr, eps, step, root)
-        wb -= step
+def _adadelta(c, w, g, v, d, step, root):
+    """v ← keep·v + gain·g², s = √(d + eps) / √(v + eps) · g, d ← keep·d + gain·s², w ← w − rate·s."""
+    rate, keep, gain, eps = c
+    _square(v, g, keep, gain, step)
+    np.add(d, eps, out=step)
+    np.sqrt(step, out=step)
+    np.add(v, eps, out=root)
+    np.sqrt(root, out=root)
+    step /= root
+    step *= g
+    _square(d, step, keep, gain, root)
+    step *= rate
+    w -= step
 
 
-def adam(w, g, m, v, lr, beta1, beta2, eps, step):
-    """Step by the bias-corrected mean over the bias-corrected root mean square of g. Changes w, m and v."""
-    adamw(w, g, m, v, lr, beta1, beta2, eps, 0.0, step)
+def _rmsprop(c, w, g, v, step, root):
+    """v ← keep·v + gain·g², w ← w − rate·g / (√(v + inside) + outside)."""
+    rate, keep, gain, inside, outside = c
+    _square(v, g, keep, gain, step)
+    np.multiply(g, rate, out=step)
+    step /= _root(v, inside, outside, root)
+    w -= step
 
 
-def adamw(w, g, m, v, lr, beta1, beta2, eps, decay, step):
-    """Adam with decoupled decay: w ← (1 − lr·decay)·w, then Adam's step. Changes w, m and v."""
-    lr, beta1, beta2, eps, decay = numbers(lr, beta1, beta2, eps, decay)
-    step = operator.index(step)
-    require_arrays(w, g, m, v)
-    require_one_length(w, g, m, v)
-    if step < 1:
-        raise ValueError("step must count from 1, as the corrections need it. Pass 1 first.")
-    root_c2 = math.sqrt(1 - beta2**step)
-    rate, tiny = lr * root_c2 / (1 - beta1**step), eps * root_c2
-    for wb, gb, mb, vb, move, root in _blocks(w, g, m, v):
-        kind = w.dtype.type
-        mb *= kind(beta1)
-        np.multiply(gb, kind(1 - beta1), out=move)
-        mb += move
-        _running_square(vb, gb, beta2, move)
-        _divide_by_root(mb, vb, rate, tiny, move, root)
-        wb *= kind(1 - lr * decay)
-        wb -= move
+def _rmsprop_centered(c, w, g, v, m, step, root):
+    """The same with √(v − m² + inside), m ← keep·m + gain·g, where v − m² is not below 0."""
+    rate, keep, gain, inside, outside = c
+    _spread(g, v, m, (keep, gain, inside, outside), step, root)
+    np.multiply(g, rate, out=step)
+    step /= root
+    w -= step
 
 
-def _running_square(v, g, decay, scratch):
-    v *= v.dtype.type(decay)
-    np.multiply(g, v.dtype.type(1 - decay), out=scratch)
+def _rmsprop_momentum(c, w, g, v, b, step, root):
+    """v ← keep·v + gain·g², b ← momentum·b + push·g / (√(v + inside) + outside), w ← w − rate·b."""
+    rate, keep, gain, inside, outside, momentum, push = c
+    _square(v, g, keep, gain, step)
+    _root(v, inside, outside, root)
+    _heavy(w, g, b, (rate, momentum, push), step, root)
+
+
+def _rmsprop_centered_momentum(c, w, g, v, m, b, step, root):
+    """Both."""
+    rate, keep, gain, inside, outside, momentum, push = c
+    _spread(g, v, m, (keep, gain, inside, outside), step, root)
+    _heavy(w, g, b, (rate, momentum, push), step, root)
+
+
+def _adam(c, w, g, m, v, step, root):
+    """m ← keep1·m + gain1·g, v ← keep2·v + gain2·g², w ← kept·w − rate·m / (√(v + inside) + outside)."""
+    rate, keep1, gain1, keep2, gain2, inside, outside, kept = c
+    _mean(m, g, keep1, gain1, step)
+    _square(v, g, keep2, gain2, step)
+    np.multiply(m, rate, out=step)
+    step /= _root(v, inside, outside, root)
+    w *= kept
+    w -= step
+
+
+def _amsgrad(c, w, g, m, v, x, step, root):
+    """As Adam, over the largest v so far: x ← max(x, fix·v), w ← w − rate·m / (√(x + inside) + outside)."""
+    rate, keep1, gain1, keep2, gain2, inside, outside, fix = c
+    _mean(m, g, keep1, gain1, step)
+    _square(v, g, keep2, gain2, step)
+    np.multiply(v, fix, out=step)
+    np.maximum(x, step, out=x)
+    np.multiply(m, rate, out=step)
+    step /= _root(x, inside, outside, root)
+    w -= step
+
+
+def _nadam(c, w, g, m, v, step, root):
+    """As Adam, w ← w − (rate·m + now·g) / (√(v + inside) + outside)."""
+    rate, now, keep1, gain1, keep2, gain2, inside, outside = c
+    _mean(m, g, keep1, gain1, step)
+    _square(v, g, keep2, gain2, step)
+    np.multiply(m, rate, out=step)
+    np.multiply(g, now, out=root)
+    step += root
+    step /= _root(v, inside, outside, root)
+    w -= step
+
+
+def _moments(c, w, g, m, v, step, _):
+    """Both moments as Adam's, w ← w − rate·m: RAdam's first steps."""
+    rate, keep1, gain1, keep2, gain2 = c
+    _mean(m, g, keep1, gain1, step)
+    _square(v, g, keep2, gain2, step)
+    np.multiply(m, rate, out=step)
+    w -= step
+
+
+def _adamax(c, w, g, m, u, step, size):
+    """m ← keep1·m + gain1·g, u ← max(keep2·u, |g| + inside), w ← w − rate·m / (u + outside)."""
+    rate, keep1, gain1, keep2, inside, outside = c
+    _mean(m, g, keep1, gain1, step)
+    np.abs(g, out=size)
+    size += inside
+    u *= keep2
+    np.maximum(u, size, out=u)
+    np.add(u, outside, out=size)
+    np.multiply(m, rate, out=step)
+    step /= size
+    w -= step
+
+
+def _lion(c, w, g, m, step, slope):
+    """w ← kept·w − rate·sign(keep1·m + gain1·g), m ← keep2·m + gain2·g."""
+    rate, keep1, gain1, keep2, gain2, kept = c
+    np.multiply(m, keep1, out=step)
+    np.multiply(g, gain1, out=slope)
+    step += slope
+    np.sign(step, out=step)
+    _mean(m, g, keep2, gain2, slope)
+    step *= rate
+    w *= kept
+    w -= step
+
+
+def _schedule_free_sgd(c, w, g, z, step, move):
+    """s = g + decay·w, w ← w + pull·(z − w) + blend·s, z ← z − rate·s."""
+    rate, pull, blend, decay = c
+    np.multiply(w, decay, out=step)
+    step += g
+    _interpolate(w, z, step, (rate, pull, blend), move)
+
+
+def _schedule_free_adamw(c, w, g, z, v, step, move):
+    """v ← keep·v + gain·g², s = lift·g / (√v + eps) + decay·w; then as Schedule-Free SGD."""
+    rate, pull, blend, decay, keep, gain, lift, eps = c
+    _square(v, g, keep, gain, step)
+    np.multiply(g, lift, out=step)
+    step /= _root(v, 0.0, eps, move)
+    np.multiply(w, decay, out=move)
+    step += move
+    _interpolate(w, z, step, (rate, pull, blend), move)
+
+
+def _mean(m, g, keep, gain, scratch):
+    m *= keep
+    np.multiply(g, gain, out=scratch)
+    m += scratch
+
+
+def _square(v, g, keep, gain, scratch):
+    v *= keep
+    np.multiply(g, gain, out=scratch)
     scratch *= g
     v += scratch
 
 
-def _divide_by_root(g, v, rate, eps, out, root):
-    """out = rate·g / (√v + eps)."""
-    np.sqrt(v, out=root)
-    root += v.dtype.type(eps)
-    np.multiply(g, v.dtype.type(rate), out=out)
-    out /= root
+def _root(v, inside, outside, out):
+    np.add(v, inside, out=out)
+    np.sqrt(out, out=out)
+    out += outside
+    return out
+
+
+def _spread(g, v, m, c, scratch, out):
+    """out = √(v − m² + inside) + outside, after both moments took g in."""
+    keep, gain, inside, outside = c
+    _square(v, g, keep, gain, scratch)
+    _mean(m, g, keep, gain, scratch)
+    np.multiply(m, m, out=scratch)
+    np.subtract(v, scratch, out=scratch)
+    np.maximum(scratch, 0, out=scratch)
+    _root(scratch, inside, outside, out)
+
+
+def _heavy(w, g, b, c, step, root):
+    rate, momentum, push = c
+    np.multiply(g, push, out=step)
+    step /= root
+    b *= momentum
+    b += step
+    np.multiply(b, rate, out=step)
+    w -= step
+
+
+def _interpolate(w, z, s, c, scratch):
+    rate, pull, blend = c
+    np.subtract(z, w, out=scratch)
+    scratch *= pull
+    w += scratch
+    np.multiply(s, blend, out=scratch)
+    w += scratch
+    s *= rate
+    z -= s
+
+
+RULES = {  # name: (loop, vectors of state, numbers)
+    "sgd": (_sgd, 0, 1),
+    "momentum": (_momentum, 1, 3),
+    "nesterov": (_nesterov, 1, 3),
+    "adagrad": (_adagrad, 1, 3),
+    "rmsprop": (_rmsprop, 1, 5),
+    "adam": (_adam, 2, 8),
+    "adadelta": (_adadelta, 2, 4),
+    "rmsprop_centered": (_rmsprop_centered, 2, 5),
+    "rmsprop_momentum": (_rmsprop_momentum, 2, 7),
+    "rmsprop_centered_momentum": (_rmsprop_centered_momentum, 3, 7),
+    "amsgrad": (_amsgrad, 3, 8),
+    "nadam": (_nadam, 2, 8),
+    "moments": (_moments, 2, 5),
+    "adamax": (_adamax, 2, 6),
+    "lion": (_lion, 1, 6),
+    "schedule_free_sgd": (_schedule_free_sgd, 1, 4),
+    "schedule_free_adamw": (_schedule_free_adamw, 2, 8),
+}

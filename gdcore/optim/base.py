@@ -3,35 +3,46 @@
 import math
 import numbers
 from abc import ABC, abstractmethod
+from importlib import import_module
 
 import numpy as np
 
-from gdcore.errors import require
+from gdcore import kernels
+from gdcore.errors import require, require_choice
 
 
 class Optimizer(ABC):
     """A direction rule.
 
     A subclass is a frozen dataclass, hence equal, printable and picklable. Its state is a dict of
-    arrays of θ's length, and "t", the number of steps taken (int64), where the rule counts them:
-    copy the dict to save it, put it back to resume.
+    arrays: its moments have θ's length, "t" (int64) counts the steps taken. Copy the dict to save
+    it, put it back to resume.
     """
 
     moments = ()  # names of the vectors in the state, in the order in which the kernel takes them
-    rule = None  # name of the update kernel, where the compiled epochs know it
+    rule = None  # what the compiled epochs call it, where they know it
+    needs_cost = False  # whether a step needs J(θ)
+    elementwise = False  # whether θ and g may be lists of arrays: no coordinate sees another
+    proximal = True  # whether `reach` tells the step length for an |θ| term
+    scale = "gradient"  # how long a step is: as the "gradient" says, a "unit", or found by "itself"
+    automatic = 0.05  # where the rate of a "unit" rule starts, in units of θ, when none is given
 
     @abstractmethod
-    def step(self, theta, g, state, lr):
+    def step(self, theta, g, state, lr, cost=None):
         """Move θ against g by the learning rate lr. Changes theta and state, never g."""
 
-    def init(self, theta):
-        """Fresh state for θ: zeros."""
-        state = {name: np.zeros_like(theta) for name in self.moments}
+    def init(self, theta, shapes=None):
+        """Fresh state for a flat θ; shapes of its parts, where it has several."""
+        state = {name: np.full_like(theta, self.start(name)) for name in self.moments}
         state["t"] = np.zeros(1, np.int64)
         return state
 
+    def start(self, moment):
+        """What a moment is filled with at first."""
+        return 0.0
+
     def constants(self):
-        """The hyper-parameters that the update kernel takes after lr."""
+        """The hyper-parameters that the compiled epochs take after lr."""
         return ()
 
     def reach(self, state, lr):
@@ -42,8 +53,64 @@ class Optimizer(ABC):
         """Move on from the point that the step and the proximal operator gave. Changes theta."""
         return None
 
+    def solution(self, theta, state):
+        """The point to use: θ, or the average of its path where the rule keeps one."""
+        return theta
 
-def _value(optimizer, argument):
+    def bind(self, params, *, groups=None, schedule=None):
+        """An `Updater` that moves your own arrays: `updater.step(grads)`.
+
+        Parameters
+        ----------
+        params : array, or (nested) dict, list or tuple of arrays, float32 or float64
+            Moved in place; any shape, contiguous or not.
+        groups : dict of pattern → dict of hyper-parameters, optional
+            Arrays whose path matches the pattern ("*.bias", "layers.0.*") get these instead, as
+            {"*.bias": {"decay": 0}}; the first pattern that matches counts.
+        schedule : callable t → factor, optional
+            Multiplies lr.
+
+        Example
+        -------
+        >>> import numpy as np, gdcore as gd
+        >>> params = {"w": np.ones((2, 2)), "b": np.ones(2)}
+        >>> updater = gd.optim.SGD(lr=0.5).bind(params, groups={"b": {"lr": 1.0}})
+        >>> updater.step({"w": np.ones((2, 2)), "b": np.ones(2)})
+        >>> params["w"][0], params["b"]
+        (array([0.5, 0.5]), array([0., 0.]))
+        """
+        from gdcore.optim.bind import Updater
+
+        return Updater(self, params, groups=groups, schedule=schedule)
+
+    def __call__(self, fun, x0, args=(), **options):
+        """Minimise for SciPy: `scipy.optimize.minimize(fun, x0, method=gd.optim.Adam(0.01))`."""
+        # The one call up the house: SciPy knows nothing but the instance it was given.
+        return import_module("gdcore.minimize").scipy_method(self, fun, x0, args, **options)
+
+
+class Rule(Optimizer):
+    """A rule whose coordinates do not see each other: one pass of a compiled loop over memory."""
+
+    elementwise = True
+
+    @abstractmethod
+    def kernel(self, state, lr):
+        """(name of the loop, its numbers) for the step that state["t"] counts."""
+
+    def advance(self, state, lr):
+        """Bring what the state counts beside its moments to the next step. Changes state."""
+        t = state["t"]
+        t[0] = t.item() + 1  # three times as fast as t += 1, which is a third of a small step
+
+    def step(self, theta, g, state, lr, cost=None):
+        """Move θ, one array or a list of them, against g. Changes theta and state."""
+        self.advance(state, lr)
+        name, c = self.kernel(state, lr)
+        kernels.update(name, theta, g, [state[moment] for moment in self.moments], c)
+
+
+def require_finite(optimizer, argument):
     """The hyper-parameter, which must be a finite number."""
     value, name = getattr(optimizer, argument), type(optimizer).__name__
     if not isinstance(value, numbers.Real) or not math.isfinite(value):
@@ -52,20 +119,45 @@ def _value(optimizer, argument):
 
 
 def require_rate(optimizer):
-    name, lr = type(optimizer).__name__, _value(optimizer, "lr")
+    name, lr = type(optimizer).__name__, require_finite(optimizer, "lr")
     require(lr > 0, f"{name} needs lr > 0, got {lr}. Pass a positive learning rate, as 0.01.")
 
 
-def require_fraction(optimizer, argument):
-    name, value = type(optimizer).__name__, _value(optimizer, argument)
-    require(0 <= value < 1, f"{name} needs {argument} in [0, 1), got {value}. Pass one, as 0.9.")
+def require_fraction(optimizer, *arguments):
+    for argument in arguments:
+        name, value = type(optimizer).__name__, require_finite(optimizer, argument)
+        require(
+            0 <= value < 1, f"{name} needs {argument} in [0, 1), got {value}. Pass one, as 0.9."
+        )
 
 
-def require_positive(optimizer, argument):
-    name, value = type(optimizer).__name__, _value(optimizer, argument)
-    require(value > 0, f"{name} needs {argument} > 0, got {value}. Pass one, as 1e-8.")
+def require_positive(optimizer, *arguments):
+    for argument in arguments:
+        name, value = type(optimizer).__name__, require_finite(optimizer, argument)
+        require(value > 0, f"{name} needs {argument} > 0, got {value}. Pass one, as 1e-8.")
 
 
-def require_not_negative(optimizer, argument):
-    name, value = type(optimizer).__name__, _value(optimizer, argument)
-    require(value >= 0, f"{name} needs {argument} ≥ 0, got {value}. Pass one, as 0.01.")
+def require_not_negative(optimizer, *arguments):
+    for argument in arguments:
+        name, value = type(optimizer).__name__, require_finite(optimizer, argument)
+        require(value >= 0, f"{name} needs {argument} ≥ 0, got {value}. Pass one, as 0.01.")
+
+
+def require_whole(optimizer, argument, low):
+    name, value = type(optimizer).__name__, require_finite(optimizer, argument)
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= low
+    require(
+        whole, f"{name} needs {argument} to be a whole number ≥ {low}, got {value!r}. Pass one."
+    )
+
+
+def require_flag(optimizer, *arguments):
+    for argument in arguments:
+        name, value = type(optimizer).__name__, getattr(optimizer, argument)
+        flag = isinstance(value, (bool, np.bool_))
+        require(flag, f"{name} needs {argument} to be True or False, got {value!r}. Pass one.")
+
+
+def require_one_of(optimizer, argument, choices):
+    name, value = type(optimizer).__name__, getattr(optimizer, argument)
+    require_choice(f"{name} needs {argument} to be known: {argument}", value, choices)

@@ -1,16 +1,13 @@
-"""Steps along the gradient or a running sum of it: SGD, Momentum, Nesterov, FISTA."""
+"""Steps along the gradient or a running sum of it: SGD, Momentum, Nesterov."""
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from gdcore import kernels
-from gdcore.optim.base import Optimizer, require_fraction, require_rate
+from gdcore.optim.base import Rule, require_flag, require_fraction, require_rate
+from gdcore.optim.conventions import conventions
 
 
 @dataclass(frozen=True)
-class SGD(Optimizer):
+class SGD(Rule):
     """Step against the gradient, θ ← θ − lr·g (Cauchy, 1847; Robbins & Monro, 1951).
 
     Parameters
@@ -34,17 +31,27 @@ class SGD(Optimizer):
     def __post_init__(self):
         require_rate(self)
 
-    def step(self, theta, g, state, lr):
+    def kernel(self, state, lr):
         """θ ← θ − lr·g."""
-        state["t"] += 1
-        kernels.sgd(theta, g, lr)
+        return "sgd", (lr,)
 
 
+@conventions(torch={}, optax={}, keras={"lr_in_buffer": True}, sklearn={"lr_in_buffer": True})
 @dataclass(frozen=True)
-class Momentum(Optimizer):
+class Momentum(Rule):
     """Step along a running sum of gradients, b ← momentum·b + g, θ ← θ − lr·b (Polyak, 1964).
 
-    The rate stays outside the sum, as in PyTorch.
+    Parameters
+    ----------
+    lr : float > 0
+    momentum : float in [0, 1)
+    dampening : float in [0, 1)
+        b ← momentum·b + (1 − dampening)·g, from the second step on, as in PyTorch.
+    lr_in_buffer : bool
+        b ← momentum·b + lr·g, θ ← θ − b, as in Keras and scikit-learn: a change of the rate then
+        does not reach what is already in the sum.
+    like : "torch", "optax", "keras" or "sklearn", optional
+        The library whose conventions to take.
 
     Example
     -------
@@ -59,31 +66,49 @@ class Momentum(Optimizer):
 
     lr: float = 0.01
     momentum: float = 0.9
+    dampening: float = 0.0
+    lr_in_buffer: bool = False
 
     moments = ("b",)
-    rule = "momentum"
 
     def __post_init__(self):
         require_rate(self)
-        require_fraction(self, "momentum")
+        require_fraction(self, "momentum", "dampening")
+        require_flag(self, "lr_in_buffer")
+
+    @property
+    def rule(self):
+        """The compiled epochs know the plain form."""
+        return None if self.dampening or self.lr_in_buffer else "momentum"
 
     def constants(self):
         """momentum."""
         return (self.momentum,)
 
+    def kernel(self, state, lr):
+        """b ← momentum·b + gain·g, θ ← θ − rate·b."""
+        gain = 1.0 if state["t"].item() == 1 else 1.0 - self.dampening
+        if self.lr_in_buffer:
+            return "momentum", (1.0, self.momentum, lr * gain)
+        return "momentum", (lr, self.momentum, gain)
+
     def reach(self, state, lr):
-        """lr/(1 − momentum): a steady gradient adds up to that."""
-        return lr / (1 - self.momentum)
-
-    def step(self, theta, g, state, lr):
-        """b ← momentum·b + g, θ ← θ − lr·b."""
-        state["t"] += 1
-        kernels.momentum(theta, g, state["b"], lr, self.momentum)
+        """lr·(1 − dampening)/(1 − momentum): a steady gradient adds up to that."""
+        return lr * (1 - self.dampening) / (1 - self.momentum)
 
 
+@conventions(torch={}, optax={}, keras={"lr_in_buffer": True}, sklearn={"lr_in_buffer": True})
 @dataclass(frozen=True)
-class Nesterov(Optimizer):
+class Nesterov(Rule):
     """Momentum that looks ahead, b ← momentum·b + g, θ ← θ − lr·(g + momentum·b) (Sutskever, 2013).
+
+    Parameters
+    ----------
+    lr : float > 0
+    momentum : float in [0, 1)
+    lr_in_buffer : bool
+        b ← momentum·b + lr·g, θ ← θ − (lr·g + momentum·b), as in Keras and scikit-learn.
+    like : "torch", "optax", "keras" or "sklearn", optional
 
     Example
     -------
@@ -96,78 +121,29 @@ class Nesterov(Optimizer):
 
     lr: float = 0.01
     momentum: float = 0.9
+    lr_in_buffer: bool = False
 
     moments = ("b",)
-    rule = "nesterov"
 
     def __post_init__(self):
         require_rate(self)
         require_fraction(self, "momentum")
+        require_flag(self, "lr_in_buffer")
+
+    @property
+    def rule(self):
+        """The compiled epochs know the plain form."""
+        return None if self.lr_in_buffer else "nesterov"
 
     def constants(self):
         """momentum."""
         return (self.momentum,)
 
+    def kernel(self, state, lr):
+        """b ← momentum·b + gain·g, θ ← θ − rate·(gain·g + momentum·b)."""
+        rate, gain = (1.0, lr) if self.lr_in_buffer else (lr, 1.0)
+        return "nesterov", (rate, self.momentum, gain)
+
     def reach(self, state, lr):
         """lr/(1 − momentum): a steady gradient adds up to that."""
         return lr / (1 - self.momentum)
-
-    def step(self, theta, g, state, lr):
-        """b ← momentum·b + g, θ ← θ − lr·(g + momentum·b)."""
-        state["t"] += 1
-        kernels.nesterov(theta, g, state["b"], lr, self.momentum)
-
-
-@dataclass(frozen=True)
-class FISTA(Optimizer):
-    """Accelerated proximal gradient, restarted whenever it moves uphill; for full batches.
-
-    x₊ = prox(θ − lr·g), θ ← x₊ + (s − 1)/s₊·(x₊ − x), s₊ = ½(1 + √(1 + 4s²)); s falls back to 1
-    when ⟨θ − x₊, x₊ − x⟩ > 0. On a convex cost of curvature L with lr ≤ 1/L the cost falls as
-    1/t², and geometrically where it is strongly convex, at a rate that need not be known
-    (Nesterov, 1983; Beck & Teboulle, 2009; O'Donoghue & Candès, 2015).
-
-    Example
-    -------
-    >>> import numpy as np, gdcore as gd
-    >>> theta, rule = np.array([4.0]), gd.optim.FISTA(lr=0.5)
-    >>> state = rule.init(theta)
-    >>> for _ in range(60):
-    ...     g = theta.copy()
-    ...     rule.step(theta, g, state, rule.lr)
-    ...     rule.extrapolate(theta, g, state)
-    >>> bool(abs(theta[0]) < 1e-8)
-    True
-    """
-
-    lr: float = 0.01
-
-    moments = ("x", "from")
-
-    def __post_init__(self):
-        require_rate(self)
-
-    def init(self, theta):
-        """x = θ, s = 1."""
-        state = {"x": theta.copy(), "from": theta.copy()}
-        return state | {"s": np.ones(1), "t": np.zeros(1, np.int64)}
-
-    def step(self, theta, g, state, lr):
-        """θ ← θ − lr·g; the acceleration follows in `extrapolate`, after the proximal operator."""
-        state["t"] += 1
-        state["from"][:] = theta
-        kernels.sgd(theta, g, lr)
-
-    def extrapolate(self, theta, g, state):
-        """θ ← x₊ + (s − 1)/s₊·(x₊ − x), or x₊ itself where that would lead uphill."""
-        x, s = state["x"], float(state["s"][0])
-        if not np.isfinite(s):
-            s = 1.0
-        move = theta - x
-        x[:] = theta
-        if float((state["from"] - theta) @ move) > 0:
-            state["s"][0] = 1.0
-            return
-        after = 0.5 * (1 + math.sqrt(1 + 4 * s * s))
-        theta += ((s - 1) / after) * move
-        state["s"][0] = after

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.kernels.twins import RULES
+
 ROWS, COLUMNS, CLASSES = 37, 5, 3
 
 
@@ -118,15 +120,41 @@ def epoch(loss):
     )
 
 
+# Numbers for each rule, of the sizes that an optimizer gives.
+NUMBERS = {
+    "sgd": (0.1,),
+    "momentum": (0.1, 0.9, 0.5),
+    "nesterov": (0.1, 0.9, 0.5),
+    "adagrad": (0.1, 1e-8, 1e-4),
+    "rmsprop": (0.1, 0.99, 0.01, 1e-8, 1e-4),
+    "adam": (0.1, 0.9, 0.1, 0.999, 0.001, 1e-8, 1e-4, 0.99),
+    "adadelta": (1.0, 0.9, 0.1, 1e-6),
+    "rmsprop_centered": (0.1, 0.99, 0.01, 1e-8, 1e-4),
+    "rmsprop_momentum": (0.1, 0.99, 0.01, 1e-8, 1e-4, 0.9, 0.5),
+    "rmsprop_centered_momentum": (0.1, 0.99, 0.01, 1e-8, 1e-4, 0.9, 0.5),
+    "amsgrad": (0.1, 0.9, 0.1, 0.999, 0.001, 1e-8, 1e-4, 1.5),
+    "nadam": (0.1, 0.05, 0.9, 0.1, 0.999, 0.001, 1e-8, 1e-4),
+    "moments": (0.1, 0.9, 0.1, 0.999, 0.001),
+    "adamax": (0.1, 0.9, 0.1, 0.999, 1e-8, 1e-4),
+    "lion": (0.1, 0.9, 0.1, 0.99, 0.01, 0.99),
+    "schedule_free_sgd": (0.1, 0.25, -0.03, 0.01),
+    "schedule_free_adamw": (0.1, 0.25, -0.03, 0.01, 0.999, 0.001, 0.5, 1e-8),
+}
+
+
+def rule_case(rule):
+    """w, g and the rule's vectors of state, all of them running squares or maxima at most once."""
+
+    def arguments(dtype, n=ROWS, seed=0):
+        rng = np.random.default_rng(seed)
+        arrays = {name: rng.normal(size=n).astype(dtype) for name in "wg"}
+        state = {f"s{k}": abs(rng.normal(size=n)).astype(dtype) for k in range(RULES[rule][1])}
+        return arrays | {"numbers": NUMBERS[rule]} | state
+
+    return Case(arguments, ("w", *(f"s{k}" for k in range(RULES[rule][1]))))
+
+
 CASES = {
-    "adagrad": Case(vectors("w g v", lr=0.1, eps=1e-8), ("w", "v")),
-    "adam": Case(
-        vectors("w g m v", lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, step=3), ("w", "m", "v")
-    ),
-    "adamw": Case(
-        vectors("w g m v", lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.1, step=3),
-        ("w", "m", "v"),
-    ),
     "all_finite": Case(vectors("a"), free=("a",)),
     "clip_norm": Case(vectors("a", limit=1.0), ("a",), ("a",), near=(2e-7, 4e-16)),
     "clip_value": Case(vectors("a", limit=0.5), ("a",), ("a",)),
@@ -134,11 +162,7 @@ CASES = {
     "logistic_epoch": epoch("logistic"),
     "logistic_gradient": gradient("logistic"),
     "logsumexp": Case(tables((ROWS,)), ("out",), near=(2.4e-7, 4.5e-16)),
-    "momentum": Case(vectors("w g b", lr=0.1, momentum=0.9), ("w", "b")),
-    "nesterov": Case(vectors("w g b", lr=0.1, momentum=0.9), ("w", "b")),
     "norm": Case(vectors("a"), free=("a",), near=(1e-15, 1e-15)),
-    "rmsprop": Case(vectors("w g v", lr=0.1, decay=0.99, eps=1e-8), ("w", "v")),
-    "sgd": Case(vectors("w g", lr=0.1), ("w",)),
     "sigmoid": Case(vectors("z out"), ("out",), near=(4.8e-7, 9e-16)),
     "simd_level": Case(lambda dtype: {}),
     "softmax": Case(tables((ROWS, COLUMNS)), ("out",), near=(4.8e-7, 9e-16)),
@@ -146,6 +170,6 @@ CASES = {
     "softmax_gradient": gradient("softmax"),
     "squared_epoch": epoch("squared"),
     "squared_gradient": gradient("squared"),
+    **{f"update:{rule}": rule_case(rule) for rule in RULES},
 }
-TO_THE_BIT = ("adagrad", "adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd")
 DIFFER = ("simd_level",)  # whose answers are not meant to agree

@@ -26,9 +26,24 @@ HOME = {kernel: family for family in FAMILIES for kernel in PLAIN[family].__all_
 KERNELS = sorted(HOME)
 
 
+RULES = PLAIN["updates"].RULES  # name: (loop, vectors of state, numbers)
+
+
 def namespace(modules):
-    """All kernels of one twin as attributes."""
-    return SimpleNamespace(**{name: getattr(modules[HOME[name]], name, None) for name in KERNELS})
+    """All kernels of one twin as attributes; `update` also as "update:rule", one for each rule."""
+    found = SimpleNamespace(**{name: getattr(modules[HOME[name]], name, None) for name in KERNELS})
+    for rule in RULES:
+        setattr(found, f"update:{rule}", one_rule(found.update, rule))
+    return found
+
+
+def one_rule(update, rule):
+    """The update kernel for one rule and one array, its vectors of state by name."""
+
+    def kernel(w, g, numbers, **state):
+        return update(rule, w, g, [state[name] for name in sorted(state)], numbers)
+
+    return kernel
 
 
 def outcome(kernel, arguments):

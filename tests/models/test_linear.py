@@ -153,7 +153,9 @@ def test_every_optimizer_runs_by_name(diabetes, name, batch_size):
     X, y = diabetes
     exact = gd.LinearRegression(optimizer="closed-form").fit(X, y)
     model = gd.LinearRegression(optimizer=name, batch_size=batch_size, random_state=0).fit(X, y)
-    worst = 1.5 if name == "adamw" else 1.02  # decoupled decay has its optimum elsewhere
+    # Decoupled decay has its optimum elsewhere (vectors go by AdamW in Muon); Polyak's step aims at
+    # a minimum of 0, which no line through these data has.
+    worst = 1.5 if name in ("adamw", "muon", "polyak") else 1.02
     assert model.result_.fun < exact.result_.fun * worst
 
 

@@ -1,0 +1,310 @@
+"""Optimizers on anyone's arrays: `updater = Adam(1e-3).bind(params)`, `updater.step(grads)`."""
+
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from gdcore.errors import require
+from gdcore.optim.chain import Chain
+from gdcore.optim.sparse import SparseGradient, sparse_step
+from gdcore.optim.tree import leaves, matching
+
+
+class Updater:
+    """Moves arrays in place by an optimizer; made by `Optimizer.bind`.
+
+    Elementwise rules run over the arrays where they lie, in one call of a compiled loop for each
+    group of hyper-parameters. Rules that look at all of θ at once, and transforms, work on one
+    flat copy, which is written back. Gradients are never changed.
+    """
+
+    def __init__(self, optimizer, params, *, groups=None, schedule=None):
+        if schedule is not None and not callable(schedule):
+            raise ValueError("schedule must be a callable t → factor. Pass one of gd.schedules.")
+        self.params, self.schedule = params, schedule
+        self.optimizer = optimizer
+        self._chain = optimizer if isinstance(optimizer, Chain) else None
+        rule = self._chain.optimizer if self._chain else optimizer
+        self._bare = isinstance(params, np.ndarray)
+        self._named = dict(_checked(params))
+        self._groups = _grouped(rule, self._named, groups or {})
+        if self._chain is None and rule.elementwise:
+            self._whole = None
+            for group in self._groups:
+                group.lie_where_they_are()
+        else:
+            self._whole = _Whole(self._groups, self._chain)
+        plain = self._whole is None and len(self._groups) == 1 and self._groups[0].plain
+        self._quick = self._groups[0].quick if plain else None
+
+    @property
+    def t(self):
+        """Steps taken."""
+        return int(self._groups[0].state["t"][0])
+
+    def step(self, grads, *, lr=None, cost=None):
+        """Move the parameters against their gradients, given in the parameters' structure.
+
+        A gradient may be a `SparseGradient` for SGD, AdaGrad and Adam. `lr` overrides the
+        optimizer's own this once; `cost` is J(θ), for rules that need it (Polyak).
+        """
+        factor = 1.0 if self.schedule is None else float(self.schedule(self.t))
+        given = [grads] if self._bare else matching(grads, self.params)
+        if self._quick is not None and self._quick(given, lr, factor):
+            return
+        given = dict(zip(self._named, given, strict=True))
+        work = [group.gradients(given) for group in self._groups]
+        if self._whole is None:
+            for group, slopes in zip(self._groups, work, strict=True):
+                group.step(slopes, group.rate(lr, factor))
+        else:
+            self._whole.step(work, lr, factor, cost)
+
+    def state_dict(self):
+        """A copy of everything that a resumed run needs: a dict of arrays, as np.savez takes it."""
+        return {name: array.copy() for name, array in self._entries().items()}
+
+    def load_state_dict(self, state):
+        """Take over what `state_dict` gave; nothing changes where it does not fit."""
+        mine = self._entries()
+        missing = sorted(set(mine) ^ set(state))
+        require(
+            not missing,
+            f"state must hold the arrays of this updater; {missing[0] if missing else ''!r} is on "
+            "one side only. Bind the same optimizer to the same parameters first.",
+        )
+        for name, array in mine.items():
+            given = np.asarray(state[name])
+            if given.shape != array.shape or given.dtype != array.dtype:
+                raise ValueError(
+                    f"state[{name!r}] must be {array.dtype} of shape {array.shape}, got "
+                    f"{given.dtype} of shape {given.shape}. Bind to parameters of the same shapes."
+                )
+        for name, array in mine.items():
+            array[...] = state[name]
+
+    @contextmanager
+    def averaged(self):
+        """Within, the parameters are the optimizer's solution, an average of their path.
+
+        For Schedule-Free rules, EMA and PolyakAverage: evaluate and save there, train outside.
+        """
+        kept = {name: array.copy() for name, array in self._named.items()}
+        points = self._whole.solutions() if self._whole else _solutions(self._groups)
+        for array, point in points:
+            array[...] = point
+        try:
+            yield self.params
+        finally:
+            for name, array in self._named.items():
+                array[...] = kept[name]
+
+    def _entries(self):
+        entries = {
+            f"{number}.{name}": array
+            for number, group in enumerate(self._groups)
+            for name, array in group.state.items()
+        }
+        return entries | (self._whole.entries() if self._whole else {})
+
+    def __repr__(self):
+        count = sum(array.size for array in self._named.values())
+        return f"Updater({self.optimizer}, {len(self._named)} arrays, {count} numbers, t={self.t})"
+
+
+class _Group:
+    """Arrays that share hyper-parameters and a dtype, with their state."""
+
+    def __init__(self, optimizer, named):
+        self.optimizer, self.named = optimizer, named
+        self.names, self.arrays = list(named), list(named.values())
+        self.dtype = self.arrays[0].dtype
+        self.size = sum(array.size for array in self.arrays)
+        self.shapes = [array.shape for array in self.arrays]
+
+    def lie_where_they_are(self):
+        """State over the arrays themselves; those with gaps are stepped in a copy."""
+        theta = np.concatenate([array.ravel() for array in self.arrays])
+        self.state = self.optimizer.init(theta, self.shapes)
+        self.plain = all(array.flags.c_contiguous for array in self.arrays)
+        moments = self.optimizer.moments
+        self.counters = [array for name, array in self.state.items() if name not in moments]
+
+    def rate(self, lr, factor):
+        """lr given, or the optimizer's own, times the schedule's factor."""
+        return (self.optimizer.lr if lr is None else lr) * factor
+
+    def gradients(self, given):
+        """The group's gradients, of its dtype and contiguous; refused by name where unfit."""
+        return [_slope(name, given[name], array) for name, array in self.named.items()]
+
+    def quick(self, grads, lr, factor):
+        """The step without looking, where the kernel accepts what there is; False where not."""
+        optimizer, state = self.optimizer, self.state
+        kept = [array.item() for array in self.counters]
+        lr = optimizer.lr if lr is None else lr
+        try:
+            optimizer.step(self.arrays, grads, state, lr * factor)
+        except (TypeError, ValueError):
+            for array, value in zip(self.counters, kept, strict=True):
+                array[0] = value
+            return False
+        return True
+
+    def step(self, slopes, lr):
+        """An elementwise rule over the arrays; sparse gradients touch their own rows alone."""
+        if any(isinstance(slope, SparseGradient) for slope in slopes):
+            sparse_step(self.optimizer, self.arrays, slopes, self.state, lr)
+            return
+        arrays = [np.ascontiguousarray(array).reshape(array.shape) for array in self.arrays]
+        self.optimizer.step(arrays, slopes, self.state, lr)
+        for array, moved in zip(self.arrays, arrays, strict=True):
+            if moved is not array:
+                array[...] = moved
+
+
+class _Whole:
+    """θ and its gradient as flat vectors, group after group, for what looks at all of them."""
+
+    def __init__(self, groups, chain):
+        self.groups, self.chain = groups, chain
+        kind = np.result_type(*(group.dtype for group in groups))
+        size = sum(group.size for group in groups)
+        self.theta, self.g = np.zeros(size, kind), np.zeros(size, kind)
+        self.slices, at = [], 0
+        for group in groups:
+            self.slices.append(slice(at, at + group.size))
+            at += group.size
+        self._read()
+        for group, part in zip(groups, self.slices, strict=True):
+            group.state = group.optimizer.init(self.theta[part].copy(), group.shapes)
+        shapes = [shape for group in groups for shape in group.shapes]
+        self.states = chain.init_transforms(self.theta, shapes) if chain else []
+
+    def _read(self):
+        arrays = [array.ravel() for group in self.groups for array in group.arrays]
+        np.concatenate(arrays, out=self.theta)
+
+    def _pieces(self, vector):
+        """(the user's array, its piece of a flat vector)."""
+        at = 0
+        for group in self.groups:
+            for array in group.arrays:
+                yield array, vector[at : at + array.size].reshape(array.shape)
+                at += array.size
+
+    def step(self, work, lr, factor, cost):
+        """Gather, transform, step every group, transform, write back."""
+        for slopes in work:
+            if any(isinstance(slope, SparseGradient) for slope in slopes):
+                raise ValueError(
+                    "A sparse gradient needs SGD, AdaGrad or Adam without transforms. Pass "
+                    "SparseGradient.dense(shape)."
+                )
+        self._read()
+        np.concatenate([slope.ravel() for slopes in work for slope in slopes], out=self.g)
+        first = self.groups[0].rate(lr, factor)
+        if self.chain and not self.chain.before(self.theta, self.g, self.states, first):
+            return
+        for group, part in zip(self.groups, self.slices, strict=True):
+            x, slope, rate = self.theta[part], self.g[part], group.rate(lr, factor)
+            group.optimizer.step(x, slope, group.state, rate, cost=cost)
+            group.optimizer.extrapolate(x, slope, group.state)
+        if self.chain:
+            self.chain.after(self.theta, self.states)
+        for array, piece in self._pieces(self.theta):
+            array[...] = piece
+
+    def solutions(self):
+        """(the user's array, its solution)."""
+        self._read()
+        point = self.theta.copy()
+        for group, part in zip(self.groups, self.slices, strict=True):
+            point[part] = group.optimizer.solution(self.theta[part], group.state)
+        if self.chain:
+            point = self.chain.average(point, self.states)
+        return list(self._pieces(point))
+
+    def entries(self):
+        """The state of the transforms."""
+        return {
+            f"transform{number}.{name}": array
+            for number, state in enumerate(self.states)
+            for name, array in state.items()
+        }
+
+
+def _solutions(groups):
+    for group in groups:
+        theta = np.concatenate([array.ravel() for array in group.arrays])
+        point, at = group.optimizer.solution(theta, group.state), 0
+        for array in group.arrays:
+            yield array, point[at : at + array.size].reshape(array.shape)
+            at += array.size
+
+
+def _checked(params):
+    """(path, array) of everything that is to be moved."""
+    seen = set()
+    for path, array in leaves(params):
+        name = f"params[{path!r}]" if path else "params"
+        if not isinstance(array, np.ndarray):
+            raise TypeError(
+                f"{name} must be a NumPy array, to be moved in place, got {type(array).__name__}. "
+                "Pass numpy.asarray(…) and keep it."
+            )
+        if array.dtype.char not in "fd" or not array.dtype.isnative:
+            raise ValueError(
+                f"{name} must be float32 or float64, got {array.dtype}. Convert it with astype."
+            )
+        if not array.flags.writeable:
+            raise ValueError(f"{name} is read-only, so it cannot be moved. Pass a copy.")
+        if id(array) in seen:
+            raise ValueError(f"{name} is there twice, so it would move twice. Pass it once.")
+        seen.add(id(array))
+        yield path, array
+    require(seen, "params holds no array. Pass at least one.")
+
+
+def _grouped(rule, named, groups):
+    """Groups by the first pattern that matches, in the order of patterns, and by dtype."""
+    known = {field.name for field in fields(rule)}
+    for pattern, changes in groups.items():
+        unknown = sorted(set(changes) - known)
+        require(
+            not unknown,
+            f"groups[{pattern!r}] names {unknown[0] if unknown else ''!r}, which "
+            f"{type(rule).__name__} does not have. Choose from {', '.join(sorted(known))}.",
+        )
+        require(
+            any(fnmatchcase(path, pattern) for path in named),
+            f"groups[{pattern!r}] matches no array of {', '.join(map(repr, named))}. "
+            "Correct the pattern.",
+        )
+    sorted_in = {}
+    for path, array in named.items():
+        hits = [pattern for pattern in groups if fnmatchcase(path, pattern)]
+        sorted_in.setdefault((hits[0] if hits else None, array.dtype.char), {})[path] = array
+    return [
+        _Group(replace(rule, **groups[pattern]) if pattern is not None else rule, arrays)
+        for (pattern, _), arrays in sorted_in.items()
+    ]
+
+
+def _slope(path, given, array):
+    """One gradient, ready for the kernel."""
+    name = f"grads[{path!r}]" if path else "grads"
+    if isinstance(given, SparseGradient):
+        given.check(name, array)
+        return given
+    slope = np.asarray(given)
+    if slope.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got {slope.dtype}. Convert it.")
+    if slope.shape != array.shape:
+        raise ValueError(
+            f"{name} must have the shape {array.shape} of its parameter, got {slope.shape}. "
+            "Reshape it."
+        )
+    return np.ascontiguousarray(slope, array.dtype).reshape(array.shape)

@@ -1,0 +1,121 @@
+"""One optimizer of transforms and a rule: `chain(ClipNorm(1.0), Adam(1e-3), EMA(0.999))`."""
+
+from dataclasses import dataclass, field
+
+from gdcore.errors import require
+from gdcore.optim.base import Optimizer
+from gdcore.optim.transforms import Transform
+
+
+@dataclass(frozen=True)
+class Chain(Optimizer):
+    """Transforms around a rule; made by `chain`."""
+
+    transforms: tuple = ()
+    optimizer: Optimizer = field(default=None)
+
+    def __post_init__(self):
+        require(
+            isinstance(self.optimizer, Optimizer) and not isinstance(self.optimizer, Chain),
+            f"chain needs one rule, got {self.optimizer!r}. Pass one, as gd.optim.Adam(1e-3).",
+        )
+
+    @property
+    def lr(self):
+        """The rule's learning rate."""
+        return self.optimizer.lr
+
+    @property
+    def moments(self):
+        """The rule's."""
+        return self.optimizer.moments
+
+    @property
+    def needs_cost(self):
+        """As the rule does."""
+        return self.optimizer.needs_cost
+
+    @property
+    def scale(self):
+        """As the rule's."""
+        return self.optimizer.scale
+
+    @property
+    def proximal(self):
+        """As the rule is."""
+        return self.optimizer.proximal
+
+    def init(self, theta, shapes=None):
+        """The rule's state, and each transform's under its number."""
+        state = self.optimizer.init(theta, shapes)
+        for number, inner in enumerate(self.init_transforms(theta, shapes)):
+            state |= {f"transform{number}.{name}": array for name, array in inner.items()}
+        return state
+
+    def init_transforms(self, theta, shapes):
+        """States of the transforms alone."""
+        return [transform.init(theta, shapes) for transform in self.transforms]
+
+    def _states(self, state):
+        """The states of the transforms within the chain's."""
+        states = [{} for _ in self.transforms]
+        for name, array in state.items():
+            if name.startswith("transform"):
+                number, _, inner = name[len("transform") :].partition(".")
+                states[int(number)][inner] = array
+        return states
+
+    def before(self, theta, g, states, lr):
+        """Everything that comes before the step; False where it is not to be taken."""
+        pairs = zip(self.transforms, states, strict=True)
+        return all(transform.before(theta, g, state, lr) for transform, state in pairs)
+
+    def after(self, theta, states):
+        """Everything that comes after it."""
+        for transform, state in zip(self.transforms, states, strict=True):
+            transform.after(theta, state)
+
+    def average(self, theta, states):
+        """The point to use."""
+        for transform, state in zip(self.transforms, states, strict=True):
+            theta = transform.average(theta, state)
+        return theta
+
+    def step(self, theta, g, state, lr, cost=None):
+        """Transform a copy of g, step, transform θ."""
+        states, slope = self._states(state), g.copy()
+        if self.before(theta, slope, states, lr):
+            self.optimizer.step(theta, slope, state, lr, cost=cost)
+            self.after(theta, states)
+
+    def reach(self, state, lr):
+        """The rule's."""
+        return self.optimizer.reach(state, lr)
+
+    def extrapolate(self, theta, g, state):
+        """The rule's."""
+        self.optimizer.extrapolate(theta, g, state)
+
+    def solution(self, theta, state):
+        """The rule's, averaged by what averages."""
+        return self.average(self.optimizer.solution(theta, state), self._states(state))
+
+
+def chain(*parts):
+    """One optimizer of transforms and a rule, in the order in which they act.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.optim.chain(gd.optim.ClipNorm(1.0), gd.optim.SGD(0.1))
+    Chain(transforms=(ClipNorm(limit=1.0),), optimizer=SGD(lr=0.1))
+    """
+    rules = [part for part in parts if isinstance(part, Optimizer)]
+    transforms = tuple(part for part in parts if not isinstance(part, Optimizer))
+    require(len(rules) == 1, f"chain needs one rule, got {len(rules)}. Pass one, as Adam(1e-3).")
+    for part in transforms:
+        require(
+            isinstance(part, Transform),
+            f"chain takes transforms and a rule, got {part!r}. Pass one, as ClipNorm(1.0).",
+        )
+    return Chain(transforms, rules[0])
