@@ -44,9 +44,9 @@ CASES = {
     "prodigy": Case("Prodigy", BETAS | FAR, "Prodigy", OURS | FAR, drift=True),
     "prodigy, corrected": Case(
         "Prodigy",
-        BETAS | {"use_bias_correction": True, "weight_decay": 0.05, "d0": 1e-3, "d_coef": 0.5},
+        BETAS | {"use_bias_correction": True, "weight_decay": 0.05} | FAR,
         "Prodigy",
-        OURS | {"bias_correction": True, "decay": 0.05, "d0": 1e-3, "d_coef": 0.5},
+        OURS | {"bias_correction": True, "decay": 0.05} | FAR,
         drift=True,
     ),
     "prodigy, safeguarded": Case(

@@ -79,9 +79,10 @@ CASES = {
         "lion", {"learning_rate": 0.01, "b1": 0.9, "b2": 0.99, "weight_decay": 0.05},
         "Lion", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "decay": 0.05}, changing=True,
     ),
+    # Not with optax's scaling s: it enters ‖g‖², too, and makes the step 1/s as long, not s.
     "polyak": Case(
-        "polyak_sgd", {"max_learning_rate": 0.02, "scaling": 0.5, "f_min": 0.5},
-        "Polyak", {"lr": 0.5, "minimum": 0.5, "max_step": 0.02}, costs=True,
+        "polyak_sgd", {"max_learning_rate": 0.02, "f_min": 0.5},
+        "Polyak", {"minimum": 0.5, "max_step": 0.02}, costs=True,
     ),
     "dowg": Case("contrib.dowg", {"learning_rate": 0.5}, "DoWG", {"lr": 0.5}),
     "dowg, eps": Case(

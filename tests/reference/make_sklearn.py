@@ -1,4 +1,4 @@
-"""Make sklearn.npz: the optimizers inside scikit-learn's neural networks, on problem.py's gradients.
+"""Make sklearn.npz: the optimizers inside scikit-learn's networks, on fixed gradients.
 
 Run by hand with scikit-learn installed: python -m tests.reference.make_sklearn
 """

@@ -73,12 +73,13 @@ CASES = {
     ),
     "muon": Case("Muon", {"lr": 0.02}, "Muon", {"like": "torch", "lr": 0.02}, shapes=((4, 6),)),
     "muon, tall": Case(
-        "Muon", {"lr": 0.02, "weight_decay": 0.0}, "Muon", {"lr": 0.02, "decay": 0.0},
+        "Muon", {"lr": 0.02, "weight_decay": 0.0},
+        "Muon", {"lr": 0.02, "decay": 0.0, "eps_mode": "floor"},
         shapes=((6, 4),),
     ),
     "muon, as AdamW": Case(
         "Muon", {"lr": 0.02, "adjust_lr_fn": "match_rms_adamw", "nesterov": False, "momentum": 0.8},
-        "Muon", {"lr": 0.02, "decay": 0.1, "adjust": "rms", "nesterov": False, "momentum": 0.8},
+        "Muon", {"like": "torch", "lr": 0.02, "adjust": "rms", "nesterov": False, "momentum": 0.8},
         shapes=((6, 4),),
     ),
 }  # fmt: skip
@@ -88,6 +89,7 @@ def trajectory(case, dtype):
     """θ after the KEPT steps. Muon's own rounding to bfloat16 is taken out: it hides all else."""
     import torch
 
+    torch.set_default_dtype(getattr(torch, np.dtype(dtype).name))  # NAdam's product of μ takes it
     parts = split(start(dtype), case.shapes)
     theta = [torch.nn.Parameter(torch.from_numpy(part)) for part in parts]
     settings = case.settings | ({} if case.peer == "Muon" else {"foreach": False})
@@ -101,7 +103,9 @@ def trajectory(case, dtype):
             rule.step()
         return flat([parameter.detach().numpy() for parameter in theta])
 
-    return follow(case, dtype, step)
+    kept = follow(case, dtype, step)
+    torch.set_default_dtype(torch.float32)
+    return kept
 
 
 if __name__ == "__main__":
