@@ -3,6 +3,9 @@
 Distances are relative to the largest |θ| that a coordinate passes through.
 """
 
+import contextlib
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -86,6 +89,41 @@ def test_the_files_hold_the_cases_and_their_points_move(everything, peer):
         assert np.isfinite(points).all()
         moved = np.abs(np.diff(points[:, :SIZE], axis=0)).max(axis=1)
         assert moved.min() > 1e-5, name
+
+
+CONVENTIONS = {
+    "eps_mode": ["outside", "inside", "hat", "floor"],
+    "lr_in_buffer": [False, True],
+    "maximum": ["raw", "corrected"],
+    "psi": [None, 0.004, 1.0],
+    "initial_accumulator": [0.0, 0.1],
+    "dampening": [0.0, 0.1],
+    "lr_decay": [0.0, 0.01],
+    "adjust": ["rows", "columns", "rms"],
+    "centered": [False, True],
+}
+
+
+def otherwise(case):
+    """Rules that differ from a case's in one convention, where that can be seen."""
+    rule = getattr(gd.optim, case.rule)(**case.ours)
+    for name in CONVENTIONS.keys() & {field.name for field in dataclasses.fields(rule)}:
+        if name == "lr_in_buffer" and not (case.changing and rule.momentum):
+            continue  # the same as long as the rate is
+        for value in CONVENTIONS[name]:
+            if value != getattr(rule, name):
+                with contextlib.suppress(ValueError):  # not every rule has every mode
+                    yield name, dataclasses.replace(rule, **{name: value})
+
+
+@pytest.mark.parametrize(("peer", "name"), ALL, ids=lambda each: each)
+def test_another_convention_is_another_trajectory(everything, peer, name):
+    """So the comparison sees each: no case would be matched by the wrong one."""
+    case, theirs = PEERS[peer].CASES[name], everything[peer][f"{name}-f64"]
+    for convention, rule in otherwise(case):
+        settings = {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)}
+        ours = trajectory(dataclasses.replace(case, ours=settings), np.float64)
+        assert distances(ours, theirs).max() > 10 * EXACT[1], convention
 
 
 def test_the_files_are_small():
