@@ -18,7 +18,7 @@ test: .venv/test  ## the suite on the compiled core; a missing core is an error
 test-numpy: .venv/test  ## the suite on NumPy alone
 	GDCORE_BACKEND=numpy .venv/bin/python -m pytest -q
 
-test-peers: .venv-peers/peers  ## live comparisons with PyTorch and scikit-learn
+test-peers: .venv-peers/peers  ## live comparisons with PyTorch, optax, Keras and scikit-learn
 	GDCORE_PEERS=1 GDCORE_BACKEND=native .venv-peers/bin/python -m pytest -q tests/peers
 
 bench: .venv-peers/peers  ## measure against the peers; saves JSON under benchmarks/results

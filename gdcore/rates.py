@@ -1,5 +1,6 @@
 """The learning rate of a run: given, or found on the way."""
 
+import copy
 import math
 
 import numpy as np
@@ -15,7 +16,9 @@ class FixedRate:
     returned = False
 
     def __init__(self, base, schedule=None):
-        self.base, self.schedule = base, schedule
+        # A schedule that observes costs changes: this run's copy does, not the user's.
+        self.watches = hasattr(schedule, "observe")
+        self.base, self.schedule = base, copy.deepcopy(schedule) if self.watches else schedule
 
     def at(self, step, count):
         """Rates of the steps step … step + count − 1."""
@@ -29,7 +32,9 @@ class FixedRate:
         return float(self.at(step, 1)[0])
 
     def observe(self, cost, best):
-        """Nothing: the rate was given."""
+        """Tell a schedule that asks for costs, as Plateau; any other rate was given."""
+        if self.watches:
+            self.schedule.observe(cost)
 
     def halve(self):
         """False: a rate that the user gave is not changed."""

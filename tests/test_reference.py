@@ -1,48 +1,136 @@
-"""Optimizers follow PyTorch's trajectories, stored by tests/reference/make_optim.py."""
+"""Every rule follows its peers' trajectories, stored by the scripts of tests/reference.
 
-from pathlib import Path
+Distances are relative to the largest |θ| that a coordinate passes through.
+"""
+
+import contextlib
+import dataclasses
 
 import numpy as np
 import pytest
 
 import gdcore as gd
-from tests.reference.make_optim import CASES, KEPT, gradients, start
+from tests.reference import (
+    make_authors,
+    make_keras,
+    make_optax,
+    make_sklearn,
+    make_torch,
+)
+from tests.reference.problem import DTYPES, SIZE, costs, follow, path_of, rate, start, stored
 
-OURS = {
-    "sgd": gd.optim.SGD(lr=0.03),
-    "momentum": gd.optim.Momentum(lr=0.03, momentum=0.9),
-    "nesterov": gd.optim.Nesterov(lr=0.03, momentum=0.9),
-    "adagrad": gd.optim.AdaGrad(lr=0.5, eps=1e-6),
-    "rmsprop": gd.optim.RMSProp(lr=0.05, decay=0.95, eps=1e-6),
-    "adam": gd.optim.Adam(lr=0.1, beta1=0.9, beta2=0.99, eps=1e-6),
-    "adamw": gd.optim.AdamW(lr=0.1, beta1=0.9, beta2=0.99, eps=1e-6, decay=0.05),
+PEERS = {
+    "torch": make_torch,
+    "optax": make_optax,
+    "keras": make_keras,
+    "sklearn": make_sklearn,
+    "authors": make_authors,
 }
-# After one step, and after all: PyTorch multiplies and adds with one rounding where it can.
-NEAR = {"f64": (1e-13, 1e-11), "f32": (5e-7, 2e-5)}
-DTYPES = {"f32": np.float32, "f64": np.float64}
+ALL = [(peer, case) for peer, script in PEERS.items() for case in script.CASES]
+# Largest distance after one step and after all. float32: optax and Keras form 1 − βᵗ in float32,
+# PyTorch and scikit-learn in double, as gdcore; Prodigy measures ‖θ₀ − θ‖, whose rounding is large
+# as long as θ has hardly moved, and steps by it.
+EXACT, ROUNDED = (1e-13, 1e-12), (2e-5, 2e-5)
+NEAR = {
+    "f64": dict.fromkeys(PEERS, EXACT),
+    "f32": dict.fromkeys(PEERS, (4 * 2**-23, 2e-6)) | {"optax": ROUNDED, "keras": ROUNDED},
+}
+
+
+def near(peer, case, kind):
+    """What a case has to keep."""
+    return ROUNDED if (kind, case.rule) == ("f32", "Prodigy") else NEAR[kind][peer]
 
 
 def trajectory(case, dtype):
-    rule, theta = OURS[case], start(dtype)
-    state, kept = rule.init(theta), []
-    for t, g in enumerate(gradients(dtype)):
-        rule.step(theta, g, state, rule.lr)
-        if t in KEPT:
-            kept.append(theta.copy())
-    return np.array(kept)
+    """gdcore's θ after the same steps."""
+    rule, theta = getattr(gd.optim, case.rule)(**case.ours), start(dtype)
+    state, values = rule.init(theta, case.shapes), costs()
+
+    def step(t, g):
+        before = g.copy()
+        more = {"cost": values[t]} if case.costs else {}
+        rule.step(theta, g, state, rate(case, rule.lr, t), **more)
+        np.testing.assert_array_equal(g, before)
+        if case.average:
+            return np.concatenate([theta, rule.solution(theta, state)])
+        return theta.copy()
+
+    return follow(case, dtype, step)
+
+
+def distances(ours, theirs):
+    """The largest distance of a coordinate after each of the KEPT steps."""
+    scale = np.abs(theirs).max(axis=0)
+    return (np.abs(ours.astype(np.float64) - theirs) / scale).max(axis=1)
 
 
 @pytest.fixture(scope="module")
-def stored():
-    with np.load(Path(__file__).parent / "reference" / "optim.npz", allow_pickle=False) as file:
-        return dict(file)
+def everything():
+    return {peer: stored(peer) for peer in PEERS}
 
 
 @pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("case", CASES)
-def test_the_trajectory_is_pytorchs(stored, case, kind):
-    ours, theirs = trajectory(case, DTYPES[kind]), stored[f"{case}-{kind}"]
-    near = NEAR[kind]
-    scale = np.abs(theirs).max(axis=0)
-    assert (np.abs(ours[0] - theirs[0]) <= near[0] * scale).all()
-    assert (np.abs(ours - theirs) <= near[1] * scale).all()
+@pytest.mark.parametrize(("peer", "name"), ALL, ids=lambda each: each)
+def test_the_trajectory_is_the_peers(everything, peer, name, kind):
+    case = PEERS[peer].CASES[name]
+    far = distances(trajectory(case, DTYPES[kind]), everything[peer][f"{name}-{kind}"])
+    first, last = near(peer, case, kind)
+    assert far[0] <= first
+    assert far.max() <= last
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_the_files_hold_the_cases_and_their_points_move(everything, peer):
+    """A rule that stood still would be matched by any other that does."""
+    names = {f"{case}-{kind}" for case in PEERS[peer].CASES for kind in DTYPES}
+    assert set(everything[peer]) == names
+    for name, points in everything[peer].items():
+        assert np.isfinite(points).all()
+        moved = np.abs(np.diff(points[:, :SIZE], axis=0)).max(axis=1)
+        assert moved.min() > 1e-5, name
+
+
+CONVENTIONS = {
+    "eps_mode": ["outside", "inside", "hat", "floor"],
+    "lr_in_buffer": [False, True],
+    "maximum": ["raw", "corrected"],
+    "psi": [None, 0.004, 1.0],
+    "initial_accumulator": [0.0, 0.1],
+    "dampening": [0.0, 0.1],
+    "lr_decay": [0.0, 0.01],
+    "adjust": ["rows", "columns", "rms"],
+    "centered": [False, True],
+}
+
+
+def otherwise(case):
+    """Rules that differ from a case's in one convention, where that can be seen."""
+    rule = getattr(gd.optim, case.rule)(**case.ours)
+    for name in CONVENTIONS.keys() & {field.name for field in dataclasses.fields(rule)}:
+        if name == "lr_in_buffer" and not (case.changing and rule.momentum):
+            continue  # the same as long as the rate is
+        for value in CONVENTIONS[name]:
+            if value != getattr(rule, name):
+                with contextlib.suppress(ValueError):  # not every rule has every mode
+                    yield name, dataclasses.replace(rule, **{name: value})
+
+
+@pytest.mark.parametrize(("peer", "name"), ALL, ids=lambda each: each)
+def test_another_convention_is_another_trajectory(everything, peer, name):
+    """So the comparison sees each: no case would be matched by the wrong one."""
+    case, theirs = PEERS[peer].CASES[name], everything[peer][f"{name}-f64"]
+    for convention, rule in otherwise(case):
+        settings = {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)}
+        ours = trajectory(dataclasses.replace(case, ours=settings), np.float64)
+        assert distances(ours, theirs).max() > 10 * EXACT[1], convention
+
+
+def test_the_files_are_small():
+    assert sum(path_of(peer).stat().st_size for peer in PEERS) < 400_000
+
+
+def test_every_rule_with_a_peer_is_compared():
+    compared = {case.rule for script in PEERS.values() for case in script.CASES.values()}
+    # FISTA and AdGD follow their papers, L-BFGS a line search of its own: see tests/optim.
+    assert set(gd.optim.__all__) - compared <= {"FISTA", "AdGD", "LBFGS"}

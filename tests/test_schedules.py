@@ -160,6 +160,21 @@ def test_a_plateau_within_others_hears_of_costs():
     assert [whole(t) for t in (2, 4, 5)] == [1, 1, 0.5]
 
 
+def test_a_plateau_steers_a_descent_and_stays_as_it_was():
+    """Above 2/L full-batch steps on ½x² do not get lower: the rate falls until they do."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2))
+    y = X @ [1.0, -2.0]
+    plateau = S.Plateau(rate=0.5, patience=5)
+    settings = {"alpha": 0.0, "optimizer": gd.optim.SGD(lr=2.0), "max_epochs": 18, "tol": 0}
+    model = gd.LinearRegression(learning_rate=S.WarmUp(2, plateau), **settings).fit(X, y)
+    rates = model.trace_.learning_rate
+    assert rates[0] == 1  # the warm-up
+    assert (set(rates[1:9]), set(rates[9:])) == ({2.0}, {1.0})
+    np.testing.assert_allclose(model.coef_, [1, -2], atol=1e-6)
+    assert (plateau(0), plateau.best) == (1.0, math.inf)
+
+
 def test_restarts_fall_where_they_should_for_long_runs():
     """The logarithm that finds the cosine's number may round; the restarts are exact."""
     for growth in (1, 1.5, 2, 3, 10):

@@ -141,7 +141,7 @@ def _rms(x):
 
 
 @conventions(
-    torch={"lr": 0.001, "decay": 0.1},
+    torch={"lr": 0.001, "decay": 0.1, "eps_mode": "floor"},
     optax={"bias_correction": True, "adjust": "columns", "eps": 1e-8},
 )
 @dataclass(frozen=True)
@@ -161,6 +161,8 @@ class Muon(Optimizer):
     nesterov : bool
     iterations : int ≥ 1
     eps : float > 0
+    eps_mode : "outside" or "floor"
+        u is divided by ‖u‖ + eps, as in the original and optax, or by max(‖u‖, eps), as in PyTorch.
     adjust : "rows", "columns", "rms" or "none"
         κ = √max(1, rows/columns), as PyTorch; √max(1, columns/rows), as optax, whose matrices are
         transposed; 0.2·√max(rows, columns), which gives AdamW's step size; 1.
@@ -189,6 +191,7 @@ class Muon(Optimizer):
     adjust: str = "rows"
     bias_correction: bool = False
     rest: Rule = field(default=AdamW(0.001))
+    eps_mode: str = "outside"
 
     proximal = False
     scale = "unit"
@@ -201,6 +204,7 @@ class Muon(Optimizer):
         require_whole(self, "iterations", 1)
         require_flag(self, "nesterov", "bias_correction")
         require_one_of(self, "adjust", ["rows", "columns", "rms", "none"])
+        require_one_of(self, "eps_mode", ["outside", "floor"])
         if not isinstance(self.rest, Rule):
             raise ValueError(
                 f"Muon needs rest to be a rule for vectors, got {self.rest!r}. Pass one, as "
@@ -233,9 +237,12 @@ class Muon(Optimizer):
         kind, mu, t = x.dtype.type, self.momentum, state["t"].item()
         m += kind(1 - mu) * (g - m)
         c, ahead = (1 - mu**t, 1 - mu ** (t + 1)) if self.bias_correction else (1.0, 1.0)
-        u = kind((1 - mu) / c) * g + kind(mu / ahead) * m if self.nesterov else m
+        u = kind((1 - mu) / c) * g + kind(mu / ahead) * m if self.nesterov else m / kind(c)
         x *= kind(1 - lr * self.decay)
-        x -= kind(lr * self._kappa(*x.shape)) * orthogonal(u, self.iterations, self.eps)
+        x -= kind(lr * self._kappa(*x.shape)) * self._orthogonal(u)
+
+    def _orthogonal(self, u):
+        return orthogonal(u, self.iterations, self.eps, floor=self.eps_mode == "floor")
 
     def _kappa(self, rows, columns):
         if self.adjust == "rows":
@@ -245,7 +252,7 @@ class Muon(Optimizer):
         return 0.2 * math.sqrt(max(rows, columns)) if self.adjust == "rms" else 1.0
 
 
-def orthogonal(G, iterations=5, eps=1e-7):
+def orthogonal(G, iterations=5, eps=1e-7, *, floor=False):
     """About UVᵀ of G = USVᵀ: a quintic Newton–Schulz iteration with the steepest start.
 
     Its fixed band is [0.7, 1.2], not 1: singular values need not be exact here (Jordan, 2024).
@@ -261,7 +268,8 @@ def orthogonal(G, iterations=5, eps=1e-7):
     kind = G.dtype.type
     a, b, c = kind(3.4445), kind(-4.7750), kind(2.0315)
     X = G.T if len(G) > G.shape[1] else G
-    X = X / (kind(np.linalg.norm(X)) + kind(eps))
+    norm = kind(np.linalg.norm(X))
+    X = X / (max(norm, kind(eps)) if floor else norm + kind(eps))
     for _ in range(iterations):
         A = X @ X.T
         X = a * X + (b * A + c * (A @ A)) @ X

@@ -1,4 +1,4 @@
-"""Live comparisons need PyTorch, which weighs gigabytes in the wrong build: `make test-peers`."""
+"""Live comparisons need the peers, which weigh gigabytes in the wrong build: `make test-peers`."""
 
 import os
 

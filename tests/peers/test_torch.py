@@ -1,38 +1,13 @@
 """gdcore against PyTorch and scikit-learn as installed, made live."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 import gdcore as gd
 from gdcore import kernels
-from tests.reference.make_optim import CASES, everything
-from tests.test_reference import DTYPES, NEAR, trajectory
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def live():
-    return everything()
-
-
-def test_the_stored_reference_is_what_pytorch_gives(live):
-    path = Path(__file__).parents[1] / "reference" / "optim.npz"
-    with np.load(path, allow_pickle=False) as stored:
-        assert set(stored) == set(live)
-        for name in live:
-            np.testing.assert_allclose(stored[name], live[name], rtol=1e-6, atol=1e-12)
-
-
-@pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("case", CASES)
-def test_trajectories_agree_live(live, case, kind):
-    theirs = live[f"{case}-{kind}"]
-    ours = trajectory(case, DTYPES[kind])
-    assert (np.abs(ours - theirs) <= NEAR[kind][1] * np.abs(theirs).max(axis=0)).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,0 +1,34 @@
+"""The stored trajectories and schedules are what the peers give as installed, and gdcore's too."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.reference import make_schedules
+from tests.reference.problem import DTYPES, stored
+from tests.test_reference import ALL, PEERS, distances, near, trajectory
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("kind", DTYPES)
+@pytest.mark.parametrize(("peer", "name"), ALL, ids=lambda each: each)
+def test_the_trajectory_live_is_the_stored_one_and_ours(peer, name, kind):
+    case, dtype = PEERS[peer].CASES[name], DTYPES[kind]
+    live = PEERS[peer].trajectory(case, dtype)
+    first, last = near(peer, case, kind)
+    assert distances(stored(peer)[f"{name}-{kind}"], live).max() <= last
+    ours = distances(trajectory(case, dtype), live)
+    assert ours[0] <= first
+    assert ours.max() <= last
+
+
+def test_the_stored_schedules_are_pytorchs():
+    live = make_schedules.everything()
+    path = Path(make_schedules.__file__).with_name("schedules.npz")
+    with np.load(path, allow_pickle=False) as kept:
+        assert set(kept) == set(live)
+        for name in live:
+            np.testing.assert_allclose(kept[name], live[name], rtol=1e-12, atol=1e-15)
