@@ -1,5 +1,7 @@
 """J(θ) = weighted mean loss + penalty: a sum over shards of examples, by threads."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from gdcore import kernels
@@ -181,6 +183,61 @@ class Cost:
         one = self.model.loss.curvature * self.model.trace(self.rows) + self.penalty.ridge.max()
         mixed = one * (n - b) / (b * (n - 1)) + full * n * (b - 1) / (b * (n - 1))
         return 1 / mixed if mixed > 0 else 1.0
+
+
+class PlainCost(ABC):
+    """A cost without data or penalty: all that a subclass must give is value_and_gradient(θ, g).
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> class Parabola(gd.cost.PlainCost):
+    ...     def value_and_gradient(self, theta, g):
+    ...         g[:] = theta
+    ...         return float(theta @ theta) / 2
+    >>> rule = gd.convergence.GradientNorm(1e-6)
+    >>> gd.descend(Parabola(), np.ones(2), gd.optim.LBFGS(), stop=rule).status.name
+    'GRADIENT'
+    """
+
+    unit = 1.0
+
+    @abstractmethod
+    def value_and_gradient(self, theta, g):
+        """J(θ); its gradient is written into g."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def __len__(self):
+        return 1
+
+    def steepest(self, theta, g):
+        """The shortest subgradient."""
+        return g
+
+    def norm(self, theta, g):
+        """What the rules call ‖∇J‖."""
+        return kernels.norm(self.steepest(theta, g))
+
+    def prox(self, theta, reach):
+        """Nothing to be shrunk or projected."""
+        return None
+
+    def free(self, theta, g):
+        """None: no bounds."""
+        return None
+
+    def baseline(self, theta, value):
+        """A cost above which a descent that goes on has gone astray."""
+        return value + max(1.0, abs(value))
+
+    def safe_rate(self, batch_size):
+        """A step length for plain gradient descent, where there is none better."""
+        return 1.0
 
 
 def held_out(model, rows):

@@ -108,7 +108,7 @@ class _Run:
         self.exact = self.full or stop is not None or validate is not None
         self.exact = self.exact or isinstance(self.rate, AutoRate)
         self.noisy = getattr(cost, "noisy", False)  # J is another one at each step
-        self.searches = self.full and getattr(optimizer, "searches", False)
+        self.searches = self.full and optimizer.searches
         self.averages = isinstance(self.rate, AutoRate) and not self.full
         self.trace, self.started = Trace(), time.perf_counter()
         self.epoch = self.step = self.evaluations = 0

@@ -151,8 +151,8 @@ class _Plan:
                 "'adam', or an instance as gd.optim.Adam(1e-3)."
             )
         require(
-            not (random and getattr(method, "searches", False)),
-            "A line search needs the same function at every call. Pass another method than L-BFGS.",
+            not (random and method.full_batch),
+            f"{type(method).__name__} needs the same function at every call. Pass another method, as 'adam'.",
         )
         self.optimizer = method
 
@@ -162,7 +162,7 @@ class _Plan:
             if value is not None:
                 require_number(name, value, low=0)
         single = self.layout.resolution > 1e-10
-        searches = getattr(self.optimizer, "searches", False)
+        searches = self.optimizer.searches
         if self.random:
             default = 0.0, 0.0
         else:
@@ -193,7 +193,7 @@ class _Plan:
             return float(self.learning_rate)
         if self.random:  # at a constant rate the noise would stay
             return schedules.Cosine(max(self.max_iter, 1)) if self.named else self.optimizer.lr
-        if self.named and not getattr(self.optimizer, "searches", False):
+        if self.named and not self.optimizer.searches:
             return None
         return self.optimizer.lr
 

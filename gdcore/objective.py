@@ -3,6 +3,7 @@
 import numpy as np
 
 from gdcore import kernels
+from gdcore.cost import PlainCost
 from gdcore.errors import require
 from gdcore.optim.tree import leaves, matching
 
@@ -57,13 +58,12 @@ class Layout:
             at += size
 
 
-class Objective:
+class Objective(PlainCost):
     """fun as J(θ) over a flat θ; counts its calls. What `descend` asks of a cost, and bounds.
 
     ‖∇J‖ is the largest absolute element here, of the projected gradient where there are bounds.
     """
 
-    unit = 1.0
     noisy = False
 
     def __init__(self, fun, layout, *, jac, args, bounds):
@@ -73,15 +73,6 @@ class Objective:
         self.bounded = self.low is not None
         self.calls = self.slopes = 0
         self._first = self._origin = self._rate = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def __len__(self):
-        return 1
 
     def begin(self, x):
         """Evaluate the start, once: the loop's first question is answered from here."""
@@ -161,10 +152,6 @@ class Objective:
         """The projection onto the bounds. Changes x."""
         if self.bounded:
             np.clip(x, self.low, self.high, out=x)
-
-    def baseline(self, x, value):
-        """A value far above which a descent has gone astray."""
-        return value + max(1.0, abs(value))
 
     def safe_rate(self, batch_size):
         """1/L, L the change of the gradient over a small step along it from the start."""

@@ -176,29 +176,12 @@ def test_fast_rate_is_found_where_the_cost_is_steep():
             assert largest <= steep.curvature() <= 1.1 * largest
 
 
-class Parabola:
+class Parabola(gd.cost.PlainCost):
     """A user's own cost, J = θ²/2 − 10: negative, without data."""
-
-    unit, size = 1.0, 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def __len__(self):
-        return 1
 
     def value_and_gradient(self, theta, g):
         g[:] = theta
         return float(theta @ theta) / 2 - 10
-
-    def steepest(self, theta, g):
-        return g
-
-    def prox(self, theta, reach):
-        pass
 
     def safe_rate(self, batch_size):
         return 1.0

@@ -127,6 +127,21 @@ class LinearEstimator(Parametrised):
             return optim.FISTA() if full else optim.SGD()
         return optim.by_name(self.optimizer)()
 
+    def _suited(self, optimizer, full):
+        """The optimizer, refused where it cannot do what is asked."""
+        name = type(optimizer).__name__
+        require(
+            full or not optimizer.full_batch,
+            f"{name} compares the gradients of successive steps, so each must be over all rows. "
+            "Pass batch_size='full', or another optimizer.",
+        )
+        lasso = self.l1_ratio > 0 and self.alpha != 0
+        require(
+            optimizer.proximal or not lasso,
+            f"{name} has no proximal step for the L1 term. Pass l1_ratio=0, or optimizer='fista'.",
+        )
+        return optimizer
+
     def _rate(self):
         """The learning rate of the run: None finds one on the way."""
         if isinstance(self.optimizer, optim.Optimizer):  # an instance brings its own
@@ -172,7 +187,7 @@ class LinearEstimator(Parametrised):
             return descend(
                 Cost(model, train, penalty, self.n_threads, unit),
                 self._start(model, train),
-                self._optimizer(full),
+                self._suited(self._optimizer(full), full),
                 learning_rate=self._rate(),
                 batch_size=None if full else int(self.batch_size),
                 stop=self._stop(full, unit),

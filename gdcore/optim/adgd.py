@@ -40,6 +40,7 @@ class AdGD(Optimizer):
 
     moments = ("x", "g")
     scale = "itself"
+    full_batch = True
 
     def __post_init__(self):
         require_rate(self)
@@ -55,17 +56,20 @@ class AdGD(Optimizer):
         t, x, last = state["t"].item(), state["x"], state["g"]
         pace = before = state["pace"].item()
         if t:
-            bend = kernels.norm(g - last)
-            near = kernels.norm(theta - x) / (2 * bend) if bend > 0 else math.inf
-            more = math.sqrt(1 + state["growth"].item()) * before
-            pace = min(more, near)
-            if not math.isfinite(pace):  # no curvature was met yet
-                pace = 10 * before
+            pace = self._pace(before, kernels.norm(theta - x), kernels.norm(g - last), state)
             state["growth"][0] = pace / before
         state["pace"][0] = pace
         state["t"][0] = t + 1
         x[:], last[:] = theta, g
         kernels.update("sgd", theta, g, (), (lr * pace,))
+
+    def _pace(self, before, moved, bent, state):
+        """The next λ; as before where θ did not move, ten times that where there is no curvature."""
+        if not moved > 0:
+            return before
+        near = moved / (2 * bent) if bent > 0 else math.inf
+        pace = min(math.sqrt(1 + state["growth"].item()) * before, near)
+        return max(pace, 1e-300) if math.isfinite(pace) else 10 * before
 
     def reach(self, state, lr):
         """The length of the step taken."""

@@ -23,6 +23,8 @@ class Optimizer(ABC):
     rule = None  # what the compiled epochs call it, where they know it
     needs_cost = False  # whether a step needs J(θ)
     elementwise = False  # whether θ and g may be lists of arrays: no coordinate sees another
+    searches = False  # whether the loop is to look along `direction` for a step
+    full_batch = False  # whether successive gradients must be of one and the same cost
     proximal = True  # whether `reach` tells the step length for an |θ| term
     scale = "gradient"  # how long a step is: as the "gradient" says, a "unit", or found by "itself"
     automatic = 0.05  # where the rate of a "unit" rule starts, in units of θ, when none is given

@@ -38,6 +38,7 @@ class LBFGS(Optimizer):
     searches = True
     proximal = False
     scale = "itself"
+    full_batch = True
 
     def __post_init__(self):
         require_rate(self)
@@ -61,12 +62,16 @@ class LBFGS(Optimizer):
         pairs = state["pairs"].item()
         row = pairs % self.memory
         product = kernels.dot(s, y)
-        if not product > CAUTION * kernels.norm(s) * kernels.norm(y):
+        if not product > max(CAUTION * kernels.norm(s) * kernels.norm(y), self._least(s)):
             return
         state["S"][row] = s
         state["Y"][row] = y
         state["rho"][row] = 1 / product
         state["pairs"][0] = pairs + 1
+
+    def _least(self, s):
+        """Below this 1/sᵀy overflows."""
+        return 4 / float(np.finfo(s.dtype).max)
 
     def direction(self, g, state):
         """−H·g, by the two-loop recursion; −g without pairs."""

@@ -152,11 +152,26 @@ def test_one_row_and_constant_targets():
 def test_every_optimizer_runs_by_name(diabetes, name, batch_size):
     X, y = diabetes
     exact = gd.LinearRegression(optimizer="closed-form").fit(X, y)
-    model = gd.LinearRegression(optimizer=name, batch_size=batch_size, random_state=0).fit(X, y)
+    model = gd.LinearRegression(optimizer=name, batch_size=batch_size, random_state=0)
+    if batch_size != "full" and gd.optim.by_name(name).full_batch:
+        with pytest.raises(ValueError, match="compares the gradients of successive steps"):
+            model.fit(X, y)
+        return
+    model.fit(X, y)
     # Decoupled decay has its optimum elsewhere (vectors go by AdamW in Muon); Polyak's step aims at
     # a minimum of 0, which no line through these data has.
     worst = 1.5 if name in ("adamw", "muon", "polyak") else 1.02
     assert model.result_.fun < exact.result_.fun * worst
+
+
+@pytest.mark.parametrize("name", [name.lower() for name in gd.optim.__all__])
+def test_an_l1_term_needs_a_proximal_step(diabetes, name):
+    model = gd.LinearRegression(optimizer=name, l1_ratio=0.5, max_epochs=3, tol=0)
+    if gd.optim.by_name(name).proximal:
+        assert np.isfinite(model.fit(*diabetes).coef_).all()
+    else:
+        with pytest.raises(ValueError, match="has no proximal step for the L1 term"):
+            model.fit(*diabetes)
 
 
 def test_a_rate_that_was_forced_too_high_is_named(diabetes):
