@@ -127,7 +127,7 @@ class CostChange(Rule):
 
 @dataclass(frozen=True)
 class RelativeChange(Rule):
-    """Stop when |J⁽ᵗ⁾ − J⁽ᵗ⁻¹⁾| ≤ eps·max(|J⁽ᵗ⁾|, |J⁽ᵗ⁻¹⁾|, 1), L-BFGS-B's rule (Byrd et al., 1995)."""
+    """Stop when |ΔJ| ≤ eps·max(|J|, |J⁽ᵗ⁻¹⁾|, 1), L-BFGS-B's rule (Byrd et al., 1995)."""
 
     eps: float = 2.2e-9
 

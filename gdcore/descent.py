@@ -117,7 +117,7 @@ class _Run:
         self.best_cost = self.best_validation = math.inf
         self.waited = self.above = self.still = 0
         self.stuck = False  # a line search found no lower point
-        self.reference = math.nan
+        self.limits = math.inf, math.inf
         self.ended = None
 
     def budget(self, max_epochs, max_time):
@@ -149,7 +149,7 @@ class _Run:
         else:
             self.measured, norm = self.value, math.nan
         if self.step == 0:
-            self.reference = self.cost.baseline(self.theta, self.measured)
+            self._set_limits(self.cost.baseline(self.theta, self.measured))
         rate = self.rate.now(self.step)
         seconds, examples = time.perf_counter() - self.started, self.epoch * self.examples
         validation = math.nan if self.validate is None else self.validate(self.theta)
@@ -165,6 +165,11 @@ class _Run:
         self.ended = self._reason(moment)
         return self.ended is not None
 
+    def _set_limits(self, baseline):
+        """Above the first for long, or above the second at once, a descent has diverged."""
+        size = abs(baseline) + NOTHING * self.cost.unit * self.cost.unit
+        self.limits = baseline + size, baseline + DIVERGED_ABOVE * size
+
     def _keep_best(self, moment):
         if self.validate is not None:
             better = moment.validation < self.best_validation
@@ -176,16 +181,18 @@ class _Run:
             better = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost) or self.noisy
         self.rate.observe(moment.cost, self.best_cost)
         self.best_cost = min(self.best_cost, moment.cost)
-        if better and np.isfinite(moment.cost):
-            self.best[:] = self.theta
+        if better and math.isfinite(moment.cost):
+            if self.searches:
+                self.best = self.theta  # every step has an array of its own
+            else:
+                self.best[:] = self.theta
 
     def _reason(self, moment):
         """(Status, sentence), or None to go on."""
         asked = any([callback(moment) is True for callback in self.callbacks])
-        size = abs(self.reference) + NOTHING * self.cost.unit * self.cost.unit
-        far = moment.cost > self.reference + DIVERGED_ABOVE * size
-        self.above = self.above + 1 if moment.cost > self.reference + size else 0
-        if not math.isfinite(moment.cost) or far or self.above >= DIVERGED_AFTER:
+        cost, high, far = moment.cost, *self.limits
+        self.above = self.above + 1 if cost > high else 0
+        if not math.isfinite(cost) or cost > far or self.above >= DIVERGED_AFTER:
             if not self.rate.halve():
                 return Status.DIVERGED, self._advice(moment)
             self._return_to_best()
@@ -198,8 +205,9 @@ class _Run:
             return Status.VALIDATION, text
         if asked:
             return Status.CALLBACK, f"stopped after epoch {self.epoch}"
-        still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
-        self.still = self.still + 1 if still else 0
+        if not self.searches:
+            still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
+            self.still = self.still + 1 if still else 0
         if self.stuck or (self.still >= STALLED_AFTER and self.stop is not None):
             return (
                 Status.STALLED,
@@ -233,12 +241,13 @@ class _Run:
 
     def advance(self):
         """One full-batch step, or one epoch of mini-batch steps."""
+        if self.searches:
+            self._search()
+            return
         before = self.theta.copy()
         with np.errstate(all="ignore"):
-            if self.searches:
-                self._search()
-            elif self.full:
-                lr = float(self.rate.at(self.step, 1)[0])
+            if self.full:
+                lr = self.rate.now(self.step)
                 self.optimizer.step(self.theta, self.g, self.state, lr, cost=self.here)
                 self.cost.prox(self.theta, self.optimizer.reach(self.state, lr))
                 self.optimizer.extrapolate(self.theta, self.g, self.state)
@@ -262,7 +271,7 @@ class _Run:
         self.epoch += 1
 
     def _chosen(self, status):
-        """The last θ where the descent settled, the average where the rule keeps one, or the best."""
+        """The last θ where the descent settled, the average where a rule keeps one, or the best."""
         theta = self.theta
         worse = self.measured > self.best_cost + 1e-9 * abs(self.best_cost)
         settled = status is Status.GRADIENT or (status in SETTLED and not worse)
@@ -284,9 +293,10 @@ class _Run:
     def _search(self):
         """A quasi-Newton step by line search, which measures the point it goes to."""
         start = Point(0.0, self.here, 0.0, self.theta, self.g)
-        point, trials = quasi_newton_step(self.cost, self.optimizer, start, self.state)
+        point, trials, self.moved = quasi_newton_step(self.cost, self.optimizer, start, self.state)
         self.evaluations += trials
         self.step += 1
+        self.epoch += 1
         if point is None:
             self.stuck, self.known = True, self.here
         else:

@@ -152,7 +152,8 @@ class _Plan:
             )
         require(
             not (random and method.full_batch),
-            f"{type(method).__name__} needs the same function at every call. Pass another method, as 'adam'.",
+            f"{type(method).__name__} needs the same function at every call. Pass another method, "
+            "as 'adam'.",
         )
         self.optimizer = method
 

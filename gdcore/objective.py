@@ -30,12 +30,13 @@ class Layout:
         self.sizes = [array.size for _, array in arrays]
         self.start = np.concatenate([array.ravel() for _, array in arrays], dtype=np.float64)
         self.plain = self.bare and self.kinds[0] == np.float64
+        self.line = self.plain and len(self.shapes[0]) == 1
         self.resolution = max(float(np.finfo(kind).eps) for kind in self.kinds)
 
     def build(self, x):
         """A copy of flat x in the structure of x0."""
         if self.plain:
-            return x.reshape(self.shapes[0]).copy()
+            return x.copy() if self.line else x.reshape(self.shapes[0]).copy()
         pieces, at = [], 0
         for size, shape, kind in zip(self.sizes, self.shapes, self.kinds, strict=True):
             pieces.append(x[at : at + size].reshape(shape).astype(kind))
@@ -51,8 +52,8 @@ class Layout:
             if array.shape != shape and not (array.size == size == 1):
                 name = f"{what} at {path!r}" if path else what
                 raise ValueError(
-                    f"{name} must have the shape {shape} of x, got {array.shape}. Return one number "
-                    "for each of x."
+                    f"{name} must have the shape {shape} of x, got {array.shape}. Return one "
+                    "number for each of x."
                 )
             out[at : at + size] = array.ravel()
             at += size
@@ -94,27 +95,27 @@ class Objective(PlainCost):
 
     def _evaluate(self, x, g):
         self.calls += 1
-        if self.jac is True:
-            answer = self.fun(self.layout.build(x), *self.args)
-            if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-                raise TypeError(
-                    f"fun must return (value, gradient) with jac=True, got "
-                    f"{type(answer).__name__}. Return both, or pass jac=None or a callable."
-                )
+        layout = self.layout
+        answer = self.fun(layout.build(x), *self.args)
+        if self.jac is None:
+            value = _number(answer)
+            self._differences(x, g)
+            return value
+        self.slopes += 1
+        if self.jac is not True:
+            value, slope = answer, self.jac(layout.build(x), *self.args)
+        elif isinstance(answer, (tuple, list)) and len(answer) == 2:
             value, slope = answer
         else:
-            value = self.fun(self.layout.build(x), *self.args)
-            if self.jac is None:
-                value = _number(value)
-                self._differences(x, g)
-                return value
-            slope = self.jac(self.layout.build(x), *self.args)
-        self.slopes += 1
-        if self.layout.plain and getattr(slope, "shape", None) == self.layout.shapes[0]:
-            g[:] = slope.reshape(-1)
+            raise TypeError(
+                f"fun must return (value, gradient) with jac=True, got {type(answer).__name__}. "
+                "Return both, or pass jac=None or a callable."
+            )
+        if layout.line and getattr(slope, "shape", None) == g.shape:
+            g[:] = slope
         else:
-            self.layout.flatten(slope, g)
-        return _number(value)
+            layout.flatten(slope, g)
+        return value if type(value) is float else _number(value)
 
     def _differences(self, x, g):
         """Central differences, (f(x + h) − f(x − h))/2h, one-sided where a bound is nearer."""
@@ -200,11 +201,15 @@ def bounds_of(bounds, layout):
         low, high = np.broadcast_to(bounds.lb, size), np.broadcast_to(bounds.ub, size)
     elif not layout.bare:
         pairs = matching(bounds, layout.like, "bounds", "x0")
-        spread = [
-            [np.broadcast_to(_end(end, sign), shape).ravel() for end, sign in zip(pair, (-1, 1), strict=True)]
-            for pair, shape in zip(pairs, layout.shapes, strict=True)
-        ]  # fmt: skip
-        low, high = (np.concatenate(side) for side in zip(*spread, strict=True))
+        low, high = (
+            np.concatenate(
+                [
+                    np.broadcast_to(_end(pair[side], sign), shape).ravel()
+                    for pair, shape in zip(pairs, layout.shapes, strict=True)
+                ]
+            )
+            for side, sign in ((0, -1), (1, 1))
+        )
     else:
         pairs = [bounds] * size if _is_pair(bounds) else list(bounds)
         if len(pairs) != size or not all(_is_pair(pair) for pair in pairs):

@@ -29,7 +29,7 @@ class FixedRate:
 
     def now(self, step):
         """The rate of one step."""
-        return float(self.at(step, 1)[0])
+        return self.base if self.schedule is None else self.base * float(self.schedule(step))
 
     def observe(self, cost, best):
         """Tell a schedule that asks for costs, as Plateau; any other rate was given."""

@@ -109,21 +109,22 @@ class Line:
 
     def __init__(self, cost, start, d, bounded):
         self.cost, self.start, self.d, self.bounded = cost, start, d, bounded
-        self.trials = 0
+        self.trials, self.size = 0, len(d)
 
     def __call__(self, t):
         self.trials += 1
-        x, g = self.start.x + t * self.d, np.empty_like(self.d)
-        if self.bounded:
-            self.cost.prox(x, 1.0)
+        x, g = np.empty(self.size), np.empty(self.size)
+        kernels.ray(self.start.x, self.d, t, x)
+        if not self.bounded:
+            f = self.cost.value_and_gradient(x, g)
+            return Point(t, f, kernels.dot(self.d, g), x, g)
+        self.cost.prox(x, 1.0)
         f = self.cost.value_and_gradient(x, g)
-        if self.bounded:
-            return Point(t, f, kernels.dot(self.start.g, x - self.start.x), x, g)
-        return Point(t, f, kernels.dot(self.d, g), x, g)
+        return Point(t, f, kernels.dot(self.start.g, x - self.start.x), x, g)
 
 
 def quasi_newton_step(cost, optimizer, start, state):
-    """(the next point or None, trials): one step of a rule with `direction` and `remember`.
+    """(the next point or None, trials, distance): a step of a rule with direction and remember.
 
     With bounds, coordinates that are at one and pushed beyond it go by the projected gradient, the
     others by −H·g (two-metric projection; Bertsekas, 1982). Where the direction leads nowhere the
@@ -133,22 +134,23 @@ def quasi_newton_step(cost, optimizer, start, state):
     for _ in range(2):
         fresh = not state["pairs"].item()
         if free is None:
-            d = optimizer.direction(start.g, state)
+            d, slope = optimizer.direction(start.g, state)
         else:
-            d = optimizer.direction(np.where(free, start.g, 0.0), state)
+            d, _ = optimizer.direction(np.where(free, start.g, 0.0), state)
             d = np.where(free, d, -start.g)
-        slope = kernels.dot(d, start.g)
+            slope = kernels.dot(d, start.g)
         if slope < 0:
             line = Line(cost, start, d, bounded=free is not None)
-            first = min(1.0, 1 / kernels.norm(start.g)) if fresh else 1.0
-            find = strong_wolfe if free is None else armijo
-            point = find(line, Point(0.0, start.f, slope, start.x, start.g), first)
+            t = min(1.0, 1 / kernels.norm(start.g)) if fresh else 1.0
+            start.slope = slope
+            point = strong_wolfe(line, start, t) if free is None else armijo(line, start, t)
             trials += line.trials
             if point is not None:
-                optimizer.remember(point.x - start.x, point.g - start.g, state)
+                slopes = point.g, start.g
+                far = optimizer.remember(point.x, start.x, state, slopes=slopes)
                 state["t"][0] += 1
-                return point, trials
+                return point, trials, far
         if fresh:
             break
         state["pairs"][0] = 0
-    return None, trials
+    return None, trials, 0.0

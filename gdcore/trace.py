@@ -1,5 +1,7 @@
 """What happened at each step, as arrays."""
 
+from array import array
+
 import numpy as np
 
 COLUMNS = (
@@ -28,7 +30,7 @@ class Trace:
 
     def __init__(self, limit=20_000):
         self._limit = max(limit, 4)
-        self._rows = np.empty((64, len(COLUMNS)))
+        self._rows = array("d")  # one row after another: to append is half as long as to an ndarray
         self._used = 0
 
     def add(self, **values):
@@ -38,21 +40,21 @@ class Trace:
     def append(self, row):
         """Append one row, its values in the order of COLUMNS."""
         if self._used == self._limit:
-            kept = np.r_[0 : self._used : 2, self._used - 1]
-            kept = np.unique(kept)
-            self._rows[: len(kept)] = self._rows[kept]
+            kept = np.unique(np.r_[0 : self._used : 2, self._used - 1])
+            self._rows = array("d", self._table()[kept].tobytes())
             self._used = len(kept)
-        if self._used == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-        self._rows[self._used] = row
+        self._rows.extend(row)
         self._used += 1
+
+    def _table(self):
+        return np.frombuffer(self._rows, np.float64).reshape(-1, len(COLUMNS))
 
     def __len__(self):
         return self._used
 
     def __getattr__(self, name):
         if name in COLUMNS:
-            return self._rows[: self._used, COLUMNS.index(name)].copy()
+            return self._table()[:, COLUMNS.index(name)].copy() if self._used else np.empty(0)
         raise AttributeError(f"A Trace has no {name!r}. It has {', '.join(COLUMNS)}.")
 
     def to_dict(self):
@@ -62,5 +64,5 @@ class Trace:
     def __repr__(self):
         if not self._used:
             return "Trace(empty)"
-        first, last = self._rows[0, 2], self._rows[self._used - 1, 2]
+        first, last = self.cost[[0, -1]]
         return f"Trace({self._used} rows, cost {first:.6g} → {last:.6g})"

@@ -64,7 +64,7 @@ class AdGD(Optimizer):
         kernels.update("sgd", theta, g, (), (lr * pace,))
 
     def _pace(self, before, moved, bent, state):
-        """The next λ; as before where θ did not move, ten times that where there is no curvature."""
+        """The next λ; as before where θ did not move, ten times that without curvature."""
         if not moved > 0:
             return before
         near = moved / (2 * bent) if bent > 0 else math.inf

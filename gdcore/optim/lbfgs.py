@@ -46,51 +46,39 @@ class LBFGS(Optimizer):
 
     def init(self, theta, shapes=None):
         """No pairs yet; "x" and "g" are the last point and its gradient, once there is one."""
-        room = (self.memory, len(theta))
-        return {
-            "S": np.zeros(room, theta.dtype),
-            "Y": np.zeros(room, theta.dtype),
-            "rho": np.zeros(self.memory, theta.dtype),
-            "x": np.zeros_like(theta),
-            "g": np.zeros_like(theta),
-            "pairs": np.zeros(1, np.int64),
-            "t": np.zeros(1, np.int64),
-        }
+        room = (self.memory + 1, len(theta))  # a pair is looked at in the row between
+        state = {"S": np.zeros(room), "Y": np.zeros(room), "rho": np.zeros(self.memory + 1)}
+        state |= {"x": np.zeros(len(theta)), "g": np.zeros(len(theta))}
+        return state | {"pairs": np.zeros(1, np.int64), "t": np.zeros(1, np.int64)}
 
-    def remember(self, s, y, state):
-        """Keep a pair, unless its curvature is not positive. s and y are written over the oldest."""
-        pairs = state["pairs"].item()
-        row = pairs % self.memory
-        product = kernels.dot(s, y)
-        if not product > max(CAUTION * kernels.norm(s) * kernels.norm(y), self._least(s)):
-            return
-        state["S"][row] = s
-        state["Y"][row] = y
-        state["rho"][row] = 1 / product
-        state["pairs"][0] = pairs + 1
+    def remember(self, x, before, state, *, slopes):
+        """Keep the pair of two points, unless its curvature is not positive; returns the distance.
 
-    def _least(self, s):
-        """Below this 1/sᵀy overflows."""
-        return 4 / float(np.finfo(s.dtype).max)
+        `slopes` are the gradients at both. Changes state.
+        """
+        pairs, rho = state["pairs"].item(), state["rho"]
+        row = pairs % (self.memory + 1)
+        far = kernels.curvature_pair(x, before, *slopes, state["S"], state["Y"], rho, row, CAUTION)
+        if rho.item(row):
+            state["pairs"][0] = pairs + 1
+        return far
 
     def direction(self, g, state):
-        """−H·g, by the two-loop recursion; −g without pairs."""
-        pairs, d = state["pairs"].item(), np.empty_like(g)
-        count = min(pairs, self.memory)
-        kernels.two_loop(
-            g, state["S"], state["Y"], state["rho"], (pairs - 1) % self.memory, count, d
-        )
-        return d
+        """(−H·g by the two-loop recursion, −g without pairs; its product with g)."""
+        pairs, d = state["pairs"].item(), np.empty(len(g))
+        newest, count = (pairs - 1) % (self.memory + 1), min(pairs, self.memory)
+        slope = kernels.two_loop(g, state["S"], state["Y"], state["rho"], newest, count, d)
+        return d, slope
 
     def step(self, theta, g, state, lr, cost=None):
         """One step without a search."""
-        x, last = state["x"], state["g"]
-        t = state["t"].item()
+        x, last, t = state["x"], state["g"], state["t"].item()
+        here, slope = (np.asarray(a, np.float64) for a in (theta, g))
         if t:
-            self.remember(theta - x, g - last, state)
-        x[:], last[:] = theta, g
+            self.remember(here, x, state, slopes=(slope, last))
+        x[:], last[:] = here, slope
         state["t"][0] = t + 1
-        d = self.direction(g, state)
+        d, _ = self.direction(slope, state)
         if not state["pairs"].item():
             lr *= min(1.0, 1 / max(float(np.abs(g).sum()), 1e-300))
-        theta += theta.dtype.type(lr) * d
+        theta += lr * d.astype(theta.dtype)

@@ -184,7 +184,7 @@ def test_a_state_that_does_not_fit_is_refused_whole():
     other = gd.optim.Adam().bind([np.ones(4)]).state_dict()
     with pytest.raises(ValueError, match=r"state\['0.m'\] must be float64 of shape \(3,\)"):
         updater.load_state_dict(other)
-    with pytest.raises(ValueError, match="'0.v' is on one side only"):
+    with pytest.raises(ValueError, match=r"'0\.v' is on one side only"):
         updater.load_state_dict({k: v for k, v in before.items() if k != "0.v"})
     after = updater.state_dict()
     assert all((before[key] == after[key]).all() for key in before)
