@@ -89,7 +89,10 @@ def pytest_benchmark_update_machine_info(machine_info):
     machine_info["versions"] = {
         "python": platform.python_version(),
         "gdcore": gd.__version__,
-        **{name: version(name) for name in ("numpy", "scipy", "scikit-learn", "torch")},
+        **{
+            name: version(name)
+            for name in ("numpy", "scipy", "scikit-learn", "torch", "thinc", "optax", "jax")
+        },
         "pytest-benchmark": version("pytest-benchmark"),
     }
 

@@ -9,7 +9,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PEERS = ("NumPy", "SciPy", "scikit-learn", "torch")  # columns, where there is something in them
+PEERS = (
+    "NumPy",
+    "SciPy",
+    "scikit-learn",
+    "torch",
+    "thinc",
+    "optax",
+    "copy",
+)  # columns, where there is something in them
 BEGIN, END = "<!-- benchmarks:begin -->\n", "<!-- benchmarks:end -->"
 
 
@@ -36,8 +44,9 @@ def block(run):
 def machine(run):
     info, versions = run["machine_info"], run["machine_info"]["versions"]
     cpu = info.get("cpu", {}).get("brand_raw") or info.get("processor") or info["machine"]
-    named = {"numpy": "NumPy", "scipy": "SciPy", "scikit-learn": "scikit-learn", "torch": "torch"}
-    peers = ", ".join(f"{name} {versions[key]}" for key, name in named.items())
+    named = {"numpy": "NumPy", "scipy": "SciPy", "scikit-learn": "scikit-learn", "torch": "torch",
+             "thinc": "thinc", "optax": "optax", "jax": "JAX"}  # fmt: skip
+    peers = ", ".join(f"{name} {versions[key]}" for key, name in named.items() if key in versions)
     return (
         f"{cpu.strip()}, {info['cores']} cores, {info['simd']}; gdcore {versions['gdcore']}, "
         f"Python {versions['python']}, {peers}; {run['datetime'][:10]}. × is the peer's time over "

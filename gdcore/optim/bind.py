@@ -36,6 +36,8 @@ class Updater:
                 group.lie_where_they_are()
         else:
             self._whole = _Whole(self._groups, self._chain)
+        flat = not self._bare and len(params) == len(self._named)  # nothing is nested
+        self._flat = {list: list, tuple: list, dict: dict}.get(type(params)) if flat else None
         plain = self._whole is None and len(self._groups) == 1 and self._groups[0].plain
         self._quick = self._groups[0].quick if plain else None
 
@@ -51,7 +53,7 @@ class Updater:
         optimizer's own this once; `cost` is J(θ), for rules that need it (Polyak).
         """
         factor = 1.0 if self.schedule is None else float(self.schedule(self.t))
-        given = [grads] if self._bare else matching(grads, self.params)
+        given = self._listed(grads)
         if self._quick is not None and self._quick(given, lr, factor):
             return
         given = dict(zip(self._named, given, strict=True))
@@ -61,6 +63,17 @@ class Updater:
                 group.step(slopes, group.rate(lr, factor))
         else:
             self._whole.step(work, lr, factor, cost)
+
+    def _listed(self, grads):
+        """The gradients in the parameters' order; without a walk where the structure is flat."""
+        if self._bare:
+            return [grads]
+        if self._flat is list and isinstance(grads, (list, tuple)):
+            if len(grads) == len(self.params):
+                return grads
+        elif self._flat is dict and isinstance(grads, dict) and grads.keys() == self.params.keys():
+            return [grads[key] for key in self.params]
+        return matching(grads, self.params)
 
     def state_dict(self):
         """A copy of everything that a resumed run needs: a dict of arrays, as np.savez takes it."""
