@@ -36,7 +36,8 @@ class Updater:
                 group.lie_where_they_are()
         else:
             self._whole = _Whole(self._groups, self._chain)
-        flat = not self._bare and len(params) == len(self._named)  # nothing is nested
+        children = params.values() if isinstance(params, dict) else params
+        flat = not self._bare and all(isinstance(child, np.ndarray) for child in children)
         self._flat = {list: list, tuple: list, dict: dict}.get(type(params)) if flat else None
         plain = self._whole is None and len(self._groups) == 1 and self._groups[0].plain
         self._quick = self._groups[0].quick if plain else None

@@ -66,6 +66,13 @@ def test_every_structure_moves_alike_and_in_place(structure, rule):
         np.testing.assert_array_equal(params[name], plain[name])
 
 
+def test_a_nested_structure_is_not_taken_for_a_flat_one():
+    """Two keys, two arrays, but both under one key."""
+    params, ones = {"a": [np.ones(2), np.ones(2)], "b": []}, [np.ones(2), np.ones(2)]
+    gd.optim.SGD(1.0).bind(params).step({"a": ones, "b": []})
+    assert not any(array.any() for array in params["a"])
+
+
 VIEWS = {
     "columns first": lambda a: np.asfortranarray(a),
     "transposed": lambda a: a.T.copy().T,
