@@ -9,6 +9,7 @@ import os
 from gdcore._numpy.epochs import *
 from gdcore._numpy.gradients import *
 from gdcore._numpy.layers import *
+from gdcore._numpy.quasi import *
 from gdcore._numpy.updates import *
 from gdcore._numpy.vectors import *
 
@@ -22,6 +23,7 @@ if _wanted != "numpy":
         from gdcore._native.epochs import *
         from gdcore._native.gradients import *
         from gdcore._native.layers import *
+        from gdcore._native.quasi import *
         from gdcore._native.updates import *
         from gdcore._native.vectors import *
     except ImportError as error:

@@ -126,8 +126,7 @@ def minimize(
             cost = Objective(fun, layout, **settings)
         return _one(cost, start, plan, _callback(callback, layout), draws, check_saddle)
 
-    rng = np.random.default_rng(random_state)
-    starts = _starts(layout.start, low_high, restarts, rng)
+    starts = _starts(layout.start, low_high, restarts, random_state)
     result = _best([run(start) for start in starts])
     result.jac = layout.build(result.jac)
     result.x = layout.build(result.x)
@@ -265,9 +264,10 @@ def _look_around(result, cost, resolution):
     result.success = result.status.success
 
 
-def _starts(x0, bounds, restarts, rng):
+def _starts(x0, bounds, restarts, random_state):
     """x0 and random points: uniform within finite bounds, else normal around x0 in its own size."""
     yield x0
+    rng = np.random.default_rng(random_state) if restarts else None
     low, high = bounds
     spread = np.maximum(np.abs(x0), 1.0)
     for _ in range(restarts):

@@ -36,7 +36,7 @@ class Layout:
     def build(self, x):
         """A copy of flat x in the structure of x0."""
         if self.plain:
-            return x.copy() if self.line else x.reshape(self.shapes[0]).copy()
+            return x.reshape(self.shapes[0]).copy()
         pieces, at = [], 0
         for size, shape, kind in zip(self.sizes, self.shapes, self.kinds, strict=True):
             pieces.append(x[at : at + size].reshape(shape).astype(kind))
@@ -96,7 +96,7 @@ class Objective(PlainCost):
     def _evaluate(self, x, g):
         self.calls += 1
         layout = self.layout
-        answer = self.fun(layout.build(x), *self.args)
+        answer = self.fun(x.copy() if layout.line else layout.build(x), *self.args)
         if self.jac is None:
             value = _number(answer)
             self._differences(x, g)
@@ -139,7 +139,7 @@ class Objective(PlainCost):
 
     def norm(self, x, g):
         """Its largest absolute element."""
-        return kernels.largest(self.steepest(x, g))
+        return kernels.largest(self.steepest(x, g) if self.bounded else g)
 
     def free(self, x, g):
         """Coordinates that are not pushed against a bound near them; None without bounds."""

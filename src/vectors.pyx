@@ -1,8 +1,8 @@
 """Norm, dot, clip and finite check of one vector. NumPy twins: gdcore/_numpy/vectors.py."""
 from libc.math cimport sqrt
-from libc.stdlib cimport free, malloc
 
-from _math cimport LANES, fold64, hot_double, hot_void, real, require_one_length
+from _math cimport LANES, hot_double, hot_void, real, require_one_length
+from _sums cimport dot_loop
 
 cdef extern from *:
     """
@@ -18,19 +18,7 @@ cdef extern from *:
 
 
 cdef hot_double dot_pass(const real *a, const real *b, Py_ssize_t n, double scale) noexcept nogil:
-    """Σ (scale·a)·(scale·b) in LANES partial sums of double."""
-    cdef double lane[LANES]
-    cdef double tail = 0
-    cdef Py_ssize_t i, j, k
-    for k in range(LANES):
-        lane[k] = 0
-    for i in range(n // LANES):
-        j = i * LANES
-        for k in range(LANES):
-            lane[k] = lane[k] + (scale * <double>a[j + k]) * (scale * <double>b[j + k])
-    for j in range(n - n % LANES, n):
-        tail += (scale * <double>a[j]) * (scale * <double>b[j])
-    return fold64(lane) + tail
+    return dot_loop(a, b, n, scale)
 
 
 cdef hot_double largest_pass(const real *a, Py_ssize_t n) noexcept nogil:
@@ -134,107 +122,6 @@ def largest(const real[::1] a not None):
                     if most != most:
                         break
     return most
-
-
-cdef hot_void ray_pass(
-    const double *x, const double *d, double t, double *out, Py_ssize_t n,
-) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = x[i] + t * d[i]
-
-
-cdef hot_void difference_pass(
-    const double *a, const double *b, double *out, Py_ssize_t n,
-) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = a[i] - b[i]
-
-
-def ray(const double[::1] x not None, const double[::1] d not None, double t, double[::1] out not None):
-    """Write the point x + t·d into out. Changes out."""
-    require_one_length(x.shape[0] == d.shape[0] == out.shape[0])
-    if x.shape[0]:
-        with nogil:
-            ray_pass(&x[0], &d[0], t, &out[0], x.shape[0])
-
-
-cdef int require_pairs(
-    const double[:, ::1] S, const double[:, ::1] Y, Py_ssize_t rho, Py_ssize_t n,
-    Py_ssize_t newest, Py_ssize_t count,
-) except -1:
-    if S.shape[0] != Y.shape[0] or S.shape[1] != Y.shape[1] or S.shape[0] != rho or S.shape[1] != n:
-        raise ValueError("S and Y must hold one row of g's length for each rho. Pass such.")
-    if not (0 <= count <= rho and (0 <= newest < rho or not count)):
-        raise ValueError("Rows must lie within S. Pass numbers from 0 to the number of pairs.")
-    return 0
-
-
-cdef void recurse(
-    const double *S, const double *Y, const double *rho, Py_ssize_t n, Py_ssize_t memory,
-    Py_ssize_t newest, Py_ssize_t count, double *alpha, double *d,
-) noexcept nogil:
-    """From the newest pair to the oldest, scale, and back."""
-    cdef Py_ssize_t k, row
-    cdef double square
-    for k in range(count):
-        row = (newest - k + memory) % memory
-        alpha[k] = rho[row] * dot_pass(S + row * n, d, n, 1.0)
-        ray_pass(d, Y + row * n, -alpha[k], d, n)
-    square = rho[newest] * dot_pass(Y + newest * n, Y + newest * n, n, 1.0)
-    scale_pass(d, n, 1 / square if square > 0 else 1.0)
-    for k in range(count - 1, -1, -1):
-        row = (newest - k + memory) % memory
-        square = rho[row] * dot_pass(Y + row * n, d, n, 1.0)
-        ray_pass(d, S + row * n, alpha[k] - square, d, n)
-
-
-def two_loop(
-    const double[::1] g not None, const double[:, ::1] S not None,
-    const double[:, ::1] Y not None, const double[::1] rho not None, Py_ssize_t newest,
-    Py_ssize_t count, double[::1] d not None,
-):
-    """Write −H·g into d, H the inverse Hessian of `count` pairs of steps S and gradient changes Y whose last is row `newest` (Nocedal, 1980); rho is 1/sᵀy. Returns ⟨g, d⟩. Changes d."""
-    cdef Py_ssize_t n = g.shape[0], i
-    cdef double slope = 0
-    cdef double *alpha
-    require_one_length(d.shape[0] == n)
-    require_pairs(S, Y, rho.shape[0], n, newest, count)
-    alpha = <double *>malloc((count + 1) * sizeof(double))
-    if alpha == NULL:
-        raise MemoryError
-    if n:
-        with nogil:
-            for i in range(n):
-                d[i] = -g[i]
-            if count:
-                recurse(&S[0, 0], &Y[0, 0], &rho[0], n, rho.shape[0], newest, count, alpha, &d[0])
-            slope = dot_pass(&g[0], &d[0], n, 1.0)
-    free(alpha)
-    return slope
-
-
-def curvature_pair(
-    const double[::1] x not None, const double[::1] before not None,
-    const double[::1] g not None, const double[::1] was not None, double[:, ::1] S not None,
-    double[:, ::1] Y not None, double[::1] rho not None, Py_ssize_t row, double caution,
-):
-    """Write the pair s = x − before, y = g − was into a row of S and Y, and 1/sᵀy into rho, where sᵀy > caution·‖s‖‖y‖, else zero. Returns ‖s‖. Changes S, Y and rho."""
-    cdef Py_ssize_t n = x.shape[0]
-    cdef double far = 0, product = 0
-    require_one_length(n == before.shape[0] == g.shape[0] == was.shape[0])
-    require_pairs(S, Y, rho.shape[0], n, row, 1)
-    if n:
-        with nogil:
-            difference_pass(&x[0], &before[0], &S[row, 0], n)
-            difference_pass(&g[0], &was[0], &Y[row, 0], n)
-            product = dot_pass(&S[row, 0], &Y[row, 0], n, 1.0)
-            far = safe_norm(&S[row, 0], n)
-            if not (product > caution * far * safe_norm(&Y[row, 0], n) and product > 1e-300):
-                product = 0
-    rho[row] = 1 / product if product else 0
-    return far
 
 
 def clip_norm(real[::1] a not None, double limit):

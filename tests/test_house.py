@@ -32,7 +32,9 @@ FLOORS = [
 ]
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
 KERNELS = sorted((ROOT / "src").glob("*.p*"))
-NATIVE = {f"_native.{name}" for name in ("epochs", "gradients", "layers", "updates", "vectors")}
+NATIVE = {
+    f"_native.{name}" for name in ("epochs", "gradients", "layers", "quasi", "updates", "vectors")
+}
 SOURCE_TREE = pytest.mark.skipif(not KERNELS, reason="a wheel is under test, without its sources")
 
 

@@ -63,6 +63,20 @@ class LBFGS(Optimizer):
             state["pairs"][0] = pairs + 1
         return far
 
+    def search(self, evaluate, start, state, x_new, g_new):
+        """(f, distance, trials): a step by strong Wolfe conditions, written into x_new and g_new.
+
+        `start` is (x, g, f) and evaluate(x, g) → f; f is NaN where no trial was lower. Changes
+        state.
+        """
+        f, far, pairs, trials = kernels.wolfe_step(
+            evaluate, *start, state["S"], state["Y"], state["rho"], state["pairs"].item(),
+            CAUTION, x_new, g_new,
+        )  # fmt: skip
+        state["pairs"][0] = pairs
+        state["t"][0] = state["t"].item() + 1
+        return f, far, trials
+
     def direction(self, g, state):
         """(−H·g by the two-loop recursion, −g without pairs; its product with g)."""
         pairs, d = state["pairs"].item(), np.empty(len(g))

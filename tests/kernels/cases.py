@@ -59,6 +59,22 @@ def new_pair(dtype):
     return points | {name: known[name] for name in ("S", "Y", "rho")} | {"row": 2, "caution": 1e-10}
 
 
+def bowl(x, g):
+    """A quadratic, as the kernels ask for it."""
+    curvature = np.geomspace(0.1, 10, len(x))
+    g[:] = curvature * x
+    return 0.5 * float(curvature @ x**2)
+
+
+def wolfe(dtype):
+    """A point of the quadratic whose pairs are known."""
+    known, x = pairs(dtype), np.random.default_rng(1).normal(size=ROWS)
+    g = np.empty(ROWS)
+    given = {"evaluate": bowl, "x": x, "value": bowl(x, g), "g": g, "pairs": 2, "caution": 1e-10}
+    given |= {"x_new": np.zeros(ROWS), "g_new": np.zeros(ROWS)}
+    return given | {name: known[name] for name in ("S", "Y", "rho")}
+
+
 def tables(out):
     """Z with rows and columns, and out of the shape that `out` says."""
 
@@ -197,6 +213,7 @@ CASES = {
     "squared_epoch": epoch("squared"),
     "squared_gradient": gradient("squared"),
     "two_loop": Case(pairs, ("d",), near=(1e-13, 1e-13)),
+    "wolfe_step": Case(wolfe, ("S", "Y", "rho", "x_new", "g_new"), near=(1e-13, 1e-13)),
     **{f"update:{rule}": rule_case(rule) for rule in RULES},
 }
 DIFFER = ("simd_level",)  # whose answers are not meant to agree
