@@ -6,10 +6,12 @@ import pytest
 
 import gdcore as gd
 
-NAMES = """LinearRegression LogisticRegression descend Cost Parameters Status backend kernels
+NAMES = """LinearRegression LogisticRegression descend minimize Cost Parameters Status backend
+kernels
 optim losses penalties schedules convergence datasets save load ConvergenceWarning
 NotFittedError""".split()
-RULES = "SGD Momentum Nesterov AdaGrad RMSProp Adam AdamW FISTA".split()
+RULES = """SGD Momentum Nesterov AdaGrad AdaDelta RMSProp Adam AMSGrad AdamW NAdam RAdam AdaMax Lion
+ScheduleFreeSGD ScheduleFreeAdamW AdGD LBFGS Adafactor Muon Prodigy DoWG Polyak FISTA""".split()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,3 +52,22 @@ def test_common_parameters_and_what_is_fitted(kind):
         assert hasattr(model, name)
     for name in ("x", "fun", "jac", "nit", "nfev", "success", "status", "message", "trace"):
         assert getattr(model.result_, name) is model.result_[name]
+
+
+BESIDE = """chain ClipNorm ClipValue AdaptiveClip Noise Accumulate SkipNonFinite ZeroNonFinite Decay
+EMA
+PolyakAverage Lookahead SparseGradient Updater""".split()
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_stands_beside_the_rules(name):
+    assert getattr(gd.optim, name).__doc__
+    assert name not in gd.optim.__all__
+
+
+def test_minimize_stays_a_function_when_its_module_is_imported():
+    """gd.minimize is a name that others rely on: no module may take its place."""
+    import gdcore.minimizer
+
+    assert gd.minimize is gdcore.minimizer.minimize
+    assert not isinstance(gd.descend, type(gdcore))

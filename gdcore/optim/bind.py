@@ -1,5 +1,6 @@
 """Optimizers on anyone's arrays: `updater = Adam(1e-3).bind(params)`, `updater.step(grads)`."""
 
+import copy
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
@@ -23,8 +24,9 @@ class Updater:
     def __init__(self, optimizer, params, *, groups=None, schedule=None):
         if schedule is not None and not callable(schedule):
             raise ValueError("schedule must be a callable t → factor. Pass one of gd.schedules.")
-        self.params, self.schedule = params, schedule
-        self.optimizer = optimizer
+        self._watches = hasattr(schedule, "observe")  # it changes: this updater's copy does
+        self.schedule = copy.deepcopy(schedule) if self._watches else schedule
+        self.params, self.optimizer = params, optimizer
         self._chain = optimizer if isinstance(optimizer, Chain) else None
         rule = self._chain.optimizer if self._chain else optimizer
         self._bare = isinstance(params, np.ndarray)
@@ -51,13 +53,19 @@ class Updater:
         """Move the parameters against their gradients, given in the parameters' structure.
 
         A gradient may be a `SparseGradient` for SGD, AdaGrad and Adam. `lr` overrides the
-        optimizer's own this once; `cost` is J(θ), for rules that need it (Polyak).
+        optimizer's own this once; `cost` is J(θ), for what needs it: Polyak, a Plateau schedule.
         """
+        if cost is None and (self.optimizer.needs_cost or self._watches):
+            who = type(self.optimizer if self.optimizer.needs_cost else self.schedule).__name__
+            raise ValueError(f"{who} needs the cost at each step. Pass step(grads, cost=J).")
         factor = 1.0 if self.schedule is None else float(self.schedule(self.t))
         given = self._listed(grads)
-        if self._quick is not None and self._quick(given, lr, factor):
-            return
-        given = dict(zip(self._named, given, strict=True))
+        if self._quick is None or not self._quick(given, lr, factor):
+            self._step(dict(zip(self._named, given, strict=True)), lr, factor, cost)
+        if self._watches:
+            self.schedule.observe(cost)
+
+    def _step(self, given, lr, factor, cost):
         work = [group.gradients(given) for group in self._groups]
         if self._whole is None:
             for group, slopes in zip(self._groups, work, strict=True):
@@ -78,11 +86,13 @@ class Updater:
 
     def state_dict(self):
         """A copy of everything that a resumed run needs: a dict of arrays, as np.savez takes it."""
-        return {name: array.copy() for name, array in self._entries().items()}
+        return {name: array.copy() for name, array in (self._entries() | self._watched()).items()}
 
     def load_state_dict(self, state):
         """Take over what `state_dict` gave; nothing changes where it does not fit."""
         mine = self._entries()
+        watched = {name: state[name] for name in self._watched() if name in state}
+        state = {name: array for name, array in state.items() if name not in watched}
         missing = sorted(set(mine) ^ set(state))
         require(
             not missing,
@@ -96,6 +106,10 @@ class Updater:
                     f"state[{name!r}] must be {array.dtype} of shape {array.shape}, got "
                     f"{given.dtype} of shape {given.shape}. Bind to parameters of the same shapes."
                 )
+        if self._watched():
+            self.schedule.load_state_dict(
+                {name[len("schedule.") :]: a for name, a in watched.items()}
+            )
         for name, array in mine.items():
             array[...] = state[name]
 
@@ -114,6 +128,12 @@ class Updater:
         finally:
             for name, array in self._named.items():
                 array[...] = kept[name]
+
+    def _watched(self):
+        """What a schedule that observes costs has come to."""
+        if not hasattr(self.schedule, "state_dict"):
+            return {}
+        return {f"schedule.{name}": a for name, a in self.schedule.state_dict().items()}
 
     def _entries(self):
         entries = {

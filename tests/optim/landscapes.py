@@ -33,6 +33,8 @@ def made(name, landscape):
     settings = SETTINGS.get(name, {"lr": 0.05})
     if landscape.steep and name == "AdaDelta":  # its steps begin at √eps, and grow
         settings = {"lr": 1.0, "eps": 1e-5}
+    if name == "Polyak":
+        settings = {"minimum": landscape.least}
     rule = RULES[name](**settings)
     if name == "RAdam" and landscape.steep:  # its first steps are as long as the gradient says
         return RULES[name](landscape.by)
@@ -55,8 +57,8 @@ def descend(rule, theta, landscape):
 class Landscape:
     """value_and_gradient, a start, the rates' size relative to curvature 1, and what to reach."""
 
-    def __init__(self, fun, start, reach, by=1.0, steps=3000, steep=False):
-        self.fun, self.start, self.reach = fun, start, reach
+    def __init__(self, fun, start, reach, by=1.0, steps=3000, steep=False, least=0.0):
+        self.fun, self.start, self.reach, self.least = fun, start, reach, least
         self.by, self.steps, self.steep = by, steps, steep
 
 
@@ -126,6 +128,6 @@ LANDSCAPES = {
     "Styblinski-Tang": Landscape(
         styblinski_tang, np.array([-1.0, -4.0, -2.0]), 0.3, by=0.02, steep=True
     ),
-    "logistic": Landscape(logistic(), np.zeros(5), 0.53, by=0.5),
+    "logistic": Landscape(logistic(), np.zeros(5), 0.53, by=0.5, least=0.52),
     "a network": Landscape(*network(), 0.05, by=0.2, steps=5000),
 }

@@ -211,6 +211,37 @@ def test_a_schedule_multiplies_the_rate_and_lr_overrides_it():
         gd.optim.SGD().bind(w, schedule=0.1)
 
 
+def test_a_plateau_watches_the_cost_and_resumes():
+    plateau = gd.schedules.Plateau(rate=0.5, patience=1)
+    w, again = np.zeros(1), np.zeros(1)
+    updater = gd.optim.SGD(1.0).bind(w, schedule=plateau)
+    with pytest.raises(ValueError, match="Plateau needs the cost at each step"):
+        updater.step(np.ones(1))
+    for _ in range(4):
+        updater.step(np.ones(1), cost=1.0)
+    assert w[0] == -(1 + 1 + 1 + 0.5)  # two costs that are no better, then half the rate
+    assert plateau.value == 1.0  # the user's own is not changed
+    resumed = gd.optim.SGD(1.0).bind(again, schedule=plateau)
+    resumed.load_state_dict(updater.state_dict())
+    again[:] = w
+    for one in (updater, resumed):
+        one.step(np.ones(1), cost=1.0)
+        one.step(np.ones(1), cost=1.0)
+    assert again[0] == w[0]
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_missing_cost_changes_nothing(chained):
+    rule = gd.optim.Polyak()
+    rule = gd.optim.chain(gd.optim.Accumulate(2), rule) if chained else rule
+    w = np.ones(2)
+    updater = rule.bind(w)
+    with pytest.raises(ValueError, match="needs the cost at each step"):
+        updater.step(np.ones(2))
+    assert (w == 1).all()
+    assert not any(array.any() for name, array in updater.state_dict().items() if "r" not in name)
+
+
 @pytest.mark.parametrize("name", ["ScheduleFreeSGD", "ScheduleFreeAdamW"])
 def test_the_average_stands_in_and_goes_again(name):
     params = {"w": np.full((2, 2), 3.0), "b": np.full(2, -3.0)}
