@@ -4,7 +4,7 @@ import numpy as np
 
 from gdcore import kernels
 
-PRODUCTS = 6  # gradients spent at most
+PRODUCTS = 10  # gradients spent at most
 STEP = 1e-5  # relative; forward differences of the gradient
 NEGATIVE = 1e-4  # of the largest curvature met: less is rounding of the differences
 

@@ -56,7 +56,7 @@ def minimize(
     bounds : (low, high), one pair for each number in x, a structure like x0 of pairs, or an object
         with lb and ub; None in a pair is no bound. Kept by projection at every point asked for.
     tol : float, optional
-        Sets gtol and ftol.
+        Sets gtol to tol and, for L-BFGS, ftol to tol²: f goes by squares of the gradient.
     gtol : float
         Stop when max |∂f/∂x| ≤ gtol; default 1e-5, 1e-3 where x0 has single precision.
     ftol : float
@@ -76,7 +76,7 @@ def minimize(
         Run again from that many random points, within finite bounds or around x0, and keep the
         lowest; result.restarts has them all.
     check_saddle : bool
-        Spend up to six gradients at the end to tell a minimum from a saddle or a plateau.
+        Spend up to ten gradients at the end to tell a minimum from a saddle or a plateau.
     random_state : int, Generator or None
         For the restarts.
     rng : int or Generator, optional
@@ -168,7 +168,7 @@ class _Plan:
         else:
             default = (1e-3 if single else 1e-5), (1e-6 if single else 2.2e-9) * searches
         if tol is not None:
-            default = tol, tol
+            default = tol, tol * tol * self.optimizer.searches
         gtol = default[0] if gtol is None else gtol
         ftol = default[1] if ftol is None else ftol
         found = (LargestSlope, gtol), (RelativeChange, ftol), (RelativeStep, xtol or 0)
