@@ -233,7 +233,7 @@ cdef class _Search:
             if bracketed and high.t - low.t <= 1e-12 * high.t:
                 break
             t = between(low, high) if bracketed else beyond(start, low)
-        if low.t == 0:
+        if not low.f < start.f:
             return NAN
         ray_pass(self.x, self.d, low.t, &self.to[0], self.n)
         memcpy(&self.slopes[0], self.kept, self.n * sizeof(double))

@@ -159,7 +159,7 @@ def _strong_wolfe(line, start, t):
         if high is not None and high.t - low.t <= 1e-12 * high.t:
             break
         t = _between(low, high) if high is not None else _beyond(start, low)
-    return line.back(low) if low is not start else math.nan
+    return line.back(low) if low.f < start.f else math.nan
 
 
 def _between(low, high):
