@@ -128,6 +128,6 @@ LANDSCAPES = {
     "Styblinski-Tang": Landscape(
         styblinski_tang, np.array([-1.0, -4.0, -2.0]), 0.3, by=0.02, steep=True
     ),
-    "logistic": Landscape(logistic(), np.zeros(5), 0.53, by=0.5, least=0.52),
+    "logistic": Landscape(logistic(), np.zeros(5), 0.53, by=0.5, least=0.5216),
     "a network": Landscape(*network(), 0.05, by=0.2, steps=5000),
 }
