@@ -112,7 +112,7 @@ class _Run:
         self.averages = isinstance(self.rate, AutoRate) and not self.full
         self.trace, self.started = Trace(), time.perf_counter()
         self.epoch = self.step = self.evaluations = 0
-        self.measured, self.value, self.moved = math.nan, math.nan, math.nan
+        self.measured, self.older, self.value, self.moved = [math.nan] * 4
         self.best, self.walker = self.theta.copy(), self.theta.copy()
         self.best_cost = self.best_validation = math.inf
         self.waited = self.above = self.still = 0
@@ -137,7 +137,8 @@ class _Run:
 
     def measure(self):
         """J, ∇J and the rules at θ. True when the descent has ended."""
-        previous = self.measured
+        # Where a line search stands still, the change to be judged is that of the step before.
+        previous = self.older = self.older if self.stuck else self.measured
         if self.exact or self.step == 0:
             if self.known is None:
                 self.measured = self.cost.value_and_gradient(self.theta, self.g)

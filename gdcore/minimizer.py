@@ -246,7 +246,9 @@ def _look_around(result, cost, resolution):
     g = np.empty_like(result.x)
     value = cost.value_and_gradient(result.x, g) if cost.bounded else result.fun
     g = g if cost.bounded else np.array(result.jac)
-    low, high, _ = extreme_curvatures(cost, result.x, g)
+    low, high, asked = extreme_curvatures(cost, result.x, g)
+    if not asked:  # bounds hold every coordinate
+        return
     result.curvature = low, high
     size = max(abs(low), abs(high))
     if low < -NEGATIVE * size and size > 0:

@@ -153,6 +153,18 @@ def test_a_plateau_is_called_one():
     assert gd.minimize(bell, np.full(2, 0.5)).status is Status.GRADIENT
 
 
+def test_a_corner_is_a_minimum_though_nothing_is_left_to_curve():
+    result = gd.minimize(lambda x: (float(x.sum()), np.ones(3)), np.ones(3), bounds=(0, 2))
+    assert (result.status, result.x.tolist()) == (Status.GRADIENT, [0, 0, 0])
+
+
+def test_a_wrong_gradient_is_no_success():
+    result = gd.minimize(lambda x: (float(x @ x), -2 * x), np.ones(3))
+    assert (result.status, result.success) == (Status.STALLED, False)
+    assert "or its gradient is not its own" in result.message
+    np.testing.assert_array_equal(result.x, 1)
+
+
 def test_restarts_find_the_lowest_of_many_minima():
     bounds = [(-5, 5)] * 2
     once = gd.minimize(styblinski_tang, [4.0, 4.0], bounds=bounds)

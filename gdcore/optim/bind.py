@@ -1,13 +1,14 @@
 """Optimizers on anyone's arrays: `updater = Adam(1e-3).bind(params)`, `updater.step(grads)`."""
 
 import copy
+import math
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
 
-from gdcore.errors import require
+from gdcore.errors import require, require_number
 from gdcore.optim.chain import Chain
 from gdcore.optim.sparse import SparseGradient, sparse_step
 from gdcore.optim.tree import leaves, matching
@@ -58,7 +59,11 @@ class Updater:
         if cost is None and (self.optimizer.needs_cost or self._watches):
             who = type(self.optimizer if self.optimizer.needs_cost else self.schedule).__name__
             raise ValueError(f"{who} needs the cost at each step. Pass step(grads, cost=J).")
+        if lr is not None:
+            require_number("lr", lr, low=0)
         factor = 1.0 if self.schedule is None else float(self.schedule(self.t))
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"schedule must give factors ≥ 0, got {factor}. Correct it.")
         given = self._listed(grads)
         if self._quick is None or not self._quick(given, lr, factor):
             self._step(dict(zip(self._named, given, strict=True)), lr, factor, cost)
@@ -281,7 +286,7 @@ def _solutions(groups):
 
 def _checked(params):
     """(path, array) of everything that is to be moved."""
-    seen = set()
+    seen, paths = [], set()
     for path, array in leaves(params):
         name = f"params[{path!r}]" if path else "params"
         if not isinstance(array, np.ndarray):
@@ -295,11 +300,34 @@ def _checked(params):
             )
         if not array.flags.writeable:
             raise ValueError(f"{name} is read-only, so it cannot be moved. Pass a copy.")
-        if id(array) in seen:
-            raise ValueError(f"{name} is there twice, so it would move twice. Pass it once.")
-        seen.add(id(array))
+        if path in paths:
+            raise ValueError(f"{name} names two arrays. Choose keys without dots and of one type.")
+        paths.add(path)
+        seen.append((path, array))
         yield path, array
+    _require_apart(seen)
     require(seen, "params holds no array. Pass at least one.")
+
+
+def _require_apart(named):
+    """Refuse arrays that share memory: what they share would move twice."""
+    spans = []
+    for path, array in named:
+        reach = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)]
+        first = array.__array_interface__["data"][0]
+        if array.size:
+            low, high = (first + sum(f(0, r) for r in reach) for f in (min, max))
+            spans.append((low, high + array.itemsize, path, array))
+    spans.sort(key=lambda span: span[0])
+    for number, (_, end, path, array) in enumerate(spans):
+        for low, _, other, view in spans[number + 1 :]:
+            if low >= end:
+                break
+            if np.shares_memory(array, view):
+                raise ValueError(
+                    f"params[{path!r}] and params[{other!r}] share memory, which would move twice. "
+                    "Pass it once."
+                )
 
 
 def _grouped(rule, named, groups):

@@ -275,8 +275,11 @@ def test_bad_parameters_are_named(what):
 
 def test_parameters_that_are_read_only_or_there_twice():
     w = np.ones(3)
-    with pytest.raises(ValueError, match=r"params\['v'\] is there twice"):
-        gd.optim.SGD().bind({"w": w, "v": w})
+    for view in (w, w[:2], w[::2], w[2:]):
+        with pytest.raises(ValueError, match=r"'\w'\] and params\['\w'\] share memory"):
+            gd.optim.SGD().bind({"w": w, "v": view})
+    table = np.ones((4, 3))
+    assert "3 arrays" in repr(gd.optim.SGD().bind([table[:, k] for k in range(3)]))
     w.flags.writeable = False
     with pytest.raises(ValueError, match="params is read-only"):
         gd.optim.SGD().bind(w)
@@ -305,6 +308,23 @@ def test_bad_gradients_are_named_and_nothing_changes(what, name):
     assert all((params[k] == kept[k]).all() for k in params)
     after = updater.state_dict()
     assert all((after[k] == state[k]).all() for k in state)
+
+
+def test_two_arrays_of_one_name_are_not_lost():
+    for params in ({"a.b": np.ones(2), "a": {"b": np.ones(2)}}, {1: np.ones(2), "1": np.ones(2)}):
+        with pytest.raises(ValueError, match="names two arrays"):
+            gd.optim.SGD().bind(params)
+
+
+@pytest.mark.parametrize("lr", [float("nan"), -1.0, float("inf"), "fast"])
+def test_a_bad_rate_or_factor_moves_nothing(lr):
+    w = np.ones(2)
+    with pytest.raises((ValueError, TypeError), match="lr must be a number"):
+        gd.optim.SGD().bind(w).step(np.ones(2), lr=lr)
+    if lr != "fast":
+        with pytest.raises(ValueError, match="schedule must give factors ≥ 0"):
+            gd.optim.SGD().bind(w, schedule=lambda t: lr).step(np.ones(2))
+    assert (w == 1).all()
 
 
 def test_bad_groups_are_named():
