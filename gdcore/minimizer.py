@@ -12,7 +12,8 @@ from gdcore.convergence import RelativeChange, RelativeStep, Rule, Status
 from gdcore.curvature import NEGATIVE, extreme_curvatures
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
-from gdcore.objective import Layout, Noisy, Objective, bounds_of
+from gdcore.noise import Draws, Noisy
+from gdcore.objective import Layout, Objective, bounds_of
 from gdcore.result import Result
 
 MOST = 10_000  # iterations, unless max_iter says otherwise
@@ -116,7 +117,7 @@ def minimize(
     require(not both, "rng and batches are two kinds of noise. Pass one of them.")
     args = args if isinstance(args, tuple) else (args,)
     low_high = bounds_of(bounds, layout)
-    draws = _Draws(rng, batches) if plan.random else None
+    draws = Draws(rng, batches) if plan.random else None
 
     def run(start):
         settings = {"jac": jac, "args": args, "bounds": low_high}
@@ -298,55 +299,6 @@ def _best(results):
             f"{values.max():.6g}."
         )
     return best
-
-
-class _Draws:
-    """What makes a function another one at each call: a generator, or the next batch."""
-
-    def __init__(self, rng, batches):
-        self.rng = None if rng is None else np.random.default_rng(rng)
-        require(
-            batches is None or callable(batches) or hasattr(batches, "__iter__"),
-            "batches must be an iterable, or a callable epoch → iterable. Pass one of them.",
-        )
-        self.batches, self.done = batches, False
-
-    def restart(self):
-        """Before a run: the first batch of the first epoch."""
-        self.epoch, self.done = 0, False
-        if self.rng is None:
-            self.walk = self._epochs()
-            self.ahead = next(self.walk, None)
-            require(self.ahead is not None, "batches is empty. Pass at least one batch.")
-
-    def _epochs(self):
-        """Boxes of batches, epoch after epoch, until one has none."""
-        while True:
-            some = False
-            for batch in self.batches(self.epoch) if callable(self.batches) else self.batches:
-                some = True
-                yield (batch,)
-            self.epoch += 1
-            if not some or iter_once(self.batches):
-                return
-
-    def next(self):
-        """The generator, or the batch that is due."""
-        if self.rng is not None:
-            return self.rng
-        box, self.ahead = self.ahead, next(self.walk, None)
-        self.last = box if box is not None else self.last
-        return self.last[0]
-
-    def over(self, moment):
-        """True when there is no batch for another step."""
-        self.done = self.rng is None and self.ahead is None
-        return self.done
-
-
-def iter_once(batches):
-    """An iterator, which cannot be walked again."""
-    return not callable(batches) and iter(batches) is batches
 
 
 def _callback(callback, layout):

@@ -78,7 +78,7 @@ class Objective(PlainCost):
     def begin(self, x):
         """Evaluate the start, once: the loop's first question is answered from here."""
         g = np.empty_like(x)
-        value = self._evaluate(x, g)
+        value = self.value_and_gradient(x, g)
         if not np.isfinite(value) or not np.isfinite(g).all():
             what = "its gradient is not finite" if np.isfinite(value) else f"fun is {value}"
             raise ValueError(f"At x0 {what}. Start where fun and its gradient are finite.")
@@ -91,9 +91,6 @@ class Objective(PlainCost):
             if np.array_equal(start, x):
                 g[:] = slope
                 return value
-        return self._evaluate(x, g)
-
-    def _evaluate(self, x, g):
         self.calls += 1
         layout = self.layout
         answer = self.fun(x.copy() if layout.line else layout.build(x), *self.args)
@@ -164,32 +161,10 @@ class Objective(PlainCost):
                 h = PROBE * max(1.0, kernels.norm(x)) / length
                 probe, slope = x - h * g, np.empty_like(g)
                 self.prox(probe, 1.0)
-                self._evaluate(probe, slope)
+                self.value_and_gradient(probe, slope)
                 bend = kernels.norm(slope - g) / max(kernels.norm(probe - x), 1e-300)
                 self._rate = 1 / bend if 0 < bend < np.inf else 1.0
         return self._rate
-
-
-class Noisy(Objective):
-    """A function that is another one at each call: fun(x, rng) or fun(x, batch)."""
-
-    noisy = True
-
-    def __init__(self, fun, layout, *, jac, args, bounds, source):
-        super().__init__(fun, layout, jac=jac, args=args, bounds=bounds)
-        self.source, self.plain_args = source, args
-
-    def begin(self, x):
-        """Nothing: the first draw belongs to the first step."""
-
-    def value_and_gradient(self, x, g):
-        """fun at x on the next draw."""
-        self.args = (self.source(), *self.plain_args)
-        return self._evaluate(x, g)
-
-    def baseline(self, x, value):
-        """None: a noisy value is no measure."""
-        return np.inf
 
 
 def bounds_of(bounds, layout):

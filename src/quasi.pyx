@@ -192,7 +192,8 @@ cdef class _Search:
     """A line from x along d; trial points go into x_new and g_new."""
 
     cdef object evaluate, x_new, g_new
-    cdef double[::1] to, slopes
+    cdef double *to  # what x_new holds
+    cdef double *slopes  # and g_new
     cdef const double *x
     cdef double *d
     cdef double *kept  # the gradient at the lowest point but one
@@ -201,10 +202,10 @@ cdef class _Search:
     cdef Point at(self, double t) except *:
         cdef Point point
         self.trials += 1
-        ray_pass(self.x, self.d, t, &self.to[0], self.n)
+        ray_pass(self.x, self.d, t, self.to, self.n)
         point.t = t
         point.f = self.evaluate(self.x_new, self.g_new)
-        point.slope = dot(self.d, &self.slopes[0], self.n)
+        point.slope = dot(self.d, self.slopes, self.n)
         return point
 
     cdef double strong_wolfe(self, Point start, double t) except? -1:
@@ -229,31 +230,32 @@ cdef class _Search:
                 high, bracketed = point, True
             else:
                 low = point
-                memcpy(self.kept, &self.slopes[0], self.n * sizeof(double))
+                memcpy(self.kept, self.slopes, self.n * sizeof(double))
             if bracketed and high.t - low.t <= 1e-12 * high.t:
                 break
             t = between(low, high) if bracketed else beyond(start, low)
         if not low.f < start.f:
             return NAN
-        ray_pass(self.x, self.d, low.t, &self.to[0], self.n)
-        memcpy(&self.slopes[0], self.kept, self.n * sizeof(double))
+        ray_pass(self.x, self.d, low.t, self.to, self.n)
+        memcpy(self.slopes, self.kept, self.n * sizeof(double))
         return low.f
 
 
 def wolfe_step(
     evaluate, const double[::1] x not None, const double[::1] g not None, double value,
     double[:, ::1] S not None, double[:, ::1] Y not None, double[::1] rho not None,
-    Py_ssize_t pairs, double caution, double[::1] x_new not None, double[::1] g_new not None,
+    Py_ssize_t pairs, double caution, x_new not None, g_new not None,
 ):
     """One step of L-BFGS from x to a point that fulfils the strong Wolfe conditions, or where f changes by rounding only those of Hager & Zhang (2005); bracketed and found by cubics (Nocedal & Wright, 2006, §3.5). evaluate(x_new, g_new) gives f and writes its gradient; the pair goes into the row after the newest. Returns f (NaN where no trial was lower), ‖x_new − x‖, the number of pairs, and that of trials. Changes S, Y, rho, x_new and g_new."""
     cdef Py_ssize_t n = x.shape[0], rows = rho.shape[0], row
+    cdef double[::1] to = x_new, slopes = g_new
     cdef Point start
     cdef _Search line = _Search.__new__(_Search)
     cdef double f = NAN, far, first
     cdef double *room
     if not callable(evaluate):
         raise TypeError("evaluate must be callable. Pass a function of x and g.")
-    require_one_length(n == g.shape[0] == x_new.shape[0] == g_new.shape[0])
+    require_one_length(n == g.shape[0] == to.shape[0] == slopes.shape[0])
     require_pairs(S, Y, rows, n, 0, 1)
     if pairs < 0:
         raise ValueError("Rows must lie within S. Pass numbers from 0 to the number of pairs.")
@@ -262,9 +264,8 @@ def wolfe_step(
     room = <double *>malloc((2 * n + rows) * sizeof(double))
     if room == NULL:
         raise MemoryError
-    line.evaluate, line.to, line.slopes, line.n = evaluate, x_new, g_new, n
-    line.x_new, line.g_new = x_new.base, g_new.base
-    line.x, line.d, line.kept = &x[0], room, room + n
+    line.evaluate, line.x_new, line.g_new, line.n = evaluate, x_new, g_new, n
+    line.to, line.slopes, line.x, line.d, line.kept = &to[0], &slopes[0], &x[0], room, room + n
     start.t, start.f = 0, value
     try:
         while True:
@@ -284,5 +285,5 @@ def wolfe_step(
         return f, 0.0, pairs, line.trials
     row = pairs % rows
     far = keep_pair(
-        &x_new[0], &x[0], &g_new[0], &g[0], &S[row, 0], &Y[row, 0], &rho[row], n, caution)
+        &to[0], &x[0], &slopes[0], &g[0], &S[row, 0], &Y[row, 0], &rho[row], n, caution)
     return f, far, pairs + (1 if rho[row] != 0 else 0), line.trials

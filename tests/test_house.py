@@ -21,7 +21,7 @@ FLOORS = [
     {"data", "convergence", "rates", "progress"},
     {"cost", "models.family", "search", "curvature"},
     {"models.coordinates", "objective"},
-    {"descent", "datasets", "models.least_squares"},
+    {"noise", "descent", "datasets", "models.least_squares"},
     {"models.base"},
     {"models.linear", "models.logistic"},
     {"models"},

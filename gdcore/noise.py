@@ -1,0 +1,77 @@
+"""Functions that are other ones at each call: fun(x, rng), or fun(x, batch)."""
+
+import numpy as np
+
+from gdcore.errors import require
+from gdcore.objective import Objective
+
+
+class Noisy(Objective):
+    """A function that is another one at each call: fun(x, rng) or fun(x, batch)."""
+
+    noisy = True
+
+    def __init__(self, fun, layout, *, jac, args, bounds, source):
+        super().__init__(fun, layout, jac=jac, args=args, bounds=bounds)
+        self.source, self.plain_args = source, args
+
+    def begin(self, x):
+        """Nothing: the first draw belongs to the first step."""
+
+    def value_and_gradient(self, x, g):
+        """fun at x on the next draw."""
+        self.args = (self.source(), *self.plain_args)
+        return super().value_and_gradient(x, g)
+
+    def baseline(self, x, value):
+        """None: a noisy value is no measure."""
+        return np.inf
+
+
+class Draws:
+    """What makes a function another one at each call: a generator, or the next batch."""
+
+    def __init__(self, rng, batches):
+        self.rng = None if rng is None else np.random.default_rng(rng)
+        require(
+            batches is None or callable(batches) or hasattr(batches, "__iter__"),
+            "batches must be an iterable, or a callable epoch → iterable. Pass one of them.",
+        )
+        self.batches, self.done = batches, False
+
+    def restart(self):
+        """Before a run: the first batch of the first epoch."""
+        self.epoch, self.done = 0, False
+        if self.rng is None:
+            self.walk = self._epochs()
+            self.ahead = next(self.walk, None)
+            require(self.ahead is not None, "batches is empty. Pass at least one batch.")
+
+    def _epochs(self):
+        """Boxes of batches, epoch after epoch, until one has none."""
+        while True:
+            some = False
+            for batch in self.batches(self.epoch) if callable(self.batches) else self.batches:
+                some = True
+                yield (batch,)
+            self.epoch += 1
+            if not some or _walks_once(self.batches):
+                return
+
+    def next(self):
+        """The generator, or the batch that is due."""
+        if self.rng is not None:
+            return self.rng
+        box, self.ahead = self.ahead, next(self.walk, None)
+        self.last = box if box is not None else self.last
+        return self.last[0]
+
+    def over(self, moment):
+        """True when there is no batch for another step."""
+        self.done = self.rng is None and self.ahead is None
+        return self.done
+
+
+def _walks_once(batches):
+    """An iterator, which cannot be walked again."""
+    return not callable(batches) and iter(batches) is batches
