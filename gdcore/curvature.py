@@ -17,11 +17,13 @@ def extreme_curvatures(cost, x, g):
     value proves a saddle, positive ones are good signs (Golub & Van Loan, 2013, §10.1).
     Coordinates held by bounds stay out.
     """
+    h = STEP * max(1.0, kernels.largest(x))
     free = cost.free(x, g)
+    if free is not None:  # and no probe may leave the bounds
+        free &= cost.room(x) >= h
     size = len(x) if free is None else int(free.sum())
     if size == 0:
         return 0.0, 0.0, 0
-    h = STEP * max(1.0, kernels.largest(x))
     v = np.random.default_rng(0).standard_normal(len(x))
     basis, diagonal, beside, probe = [], [], [], np.empty_like(g)
     for _ in range(min(PRODUCTS, size)):

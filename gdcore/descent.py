@@ -34,7 +34,7 @@ def descend(
 
     Parameters
     ----------
-    cost : object with the methods of `Cost`
+    cost : a `Cost`, or a `PlainCost` of your own
     theta : array (size,), float64
         Where to start; not changed.
     optimizer : Optimizer

@@ -3,6 +3,7 @@
 import inspect
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,9 +214,12 @@ def _one(cost, start, plan, callback, draws, check_saddle):
         cost, start, plan.optimizer, learning_rate=plan.rate(), stop=plan.stop,
         max_epochs=plan.max_iter, max_time=left, callbacks=callbacks,
     )  # fmt: skip
+    if cost.bounded:  # the loop knows the projected one
+        result.jac = cost.slope
     _reword(result, cost, draws)
     if check_saddle and result.status is Status.GRADIENT and draws is None:
-        _look_around(result, cost, plan.layout.resolution)
+        with suppress(KeyboardInterrupt):  # the minimum stands, looked around or not
+            _look_around(result, cost, plan.layout.resolution)
     result.nfev, result.njev = cost.calls, cost.slopes
     del result["batch_size"]
     return result
@@ -227,7 +231,7 @@ def _reword(result, cost, draws):
     if result.status is Status.EPOCHS or (draws is not None and draws.done):
         result.status = Status.ITERATIONS
         result.message = f"{result.nit} iterations, {slope}. {result.status.value}"
-    elif result.status is Status.STALLED:
+    elif result.status is Status.STALLED and result.optimizer.searches:
         result.message = (
             f"No lower point along the direction, {slope}: f is level to rounding here, or its "
             f"gradient is not its own. {result.status.value}"
@@ -244,20 +248,15 @@ def _reword(result, cost, draws):
 
 def _look_around(result, cost, resolution):
     """A stationary point may be a saddle, or part of a plateau."""
-    g = np.empty_like(result.x)
-    value = cost.value_and_gradient(result.x, g) if cost.bounded else result.fun
-    g = g if cost.bounded else np.array(result.jac)
-    low, high, asked = extreme_curvatures(cost, result.x, g)
+    low, high, asked = extreme_curvatures(cost, result.x, result.jac)
     if not asked:  # bounds hold every coordinate
         return
     result.curvature = low, high
-    size = max(abs(low), abs(high))
+    size, far = max(abs(low), abs(high)), max(1.0, float(np.abs(result.x).max(initial=0)))
     if low < -NEGATIVE * size and size > 0:
         result.status = Status.SADDLE
         found = f"a curvature of {low:.3g} beside one of {high:.3g}"
-    elif size * max(1.0, float(np.abs(result.x).max(initial=0))) ** 2 <= FLAT * resolution * max(
-        1e-300, abs(value)
-    ):
+    elif size * far * far <= FLAT * resolution * max(1e-300, abs(result.fun)):
         result.status = Status.PLATEAU
         found = f"no curvature above {size:.3g}"
     else:

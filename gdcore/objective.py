@@ -132,7 +132,10 @@ class Objective(PlainCost):
 
     def steepest(self, x, g):
         """g, or x − P(x − g) with bounds: zero where no small step leads down."""
-        return g if not self.bounded else x - np.clip(x - g, self.low, self.high)
+        if not self.bounded:
+            return g
+        self.slope = g.copy()  # as it is: what a result calls jac
+        return x - np.clip(x - g, self.low, self.high)
 
     def norm(self, x, g):
         """Its largest absolute element."""
@@ -145,6 +148,10 @@ class Objective(PlainCost):
         near = min(NEAR * max(1.0, kernels.largest(x)), self.norm(x, g))
         below = (x <= self.low + near) & (g > 0)
         return ~(below | ((x >= self.high - near) & (g < 0)))
+
+    def room(self, x):
+        """How far each coordinate is from its nearer bound."""
+        return np.minimum(x - self.low, self.high - x)
 
     def prox(self, x, reach):
         """The projection onto the bounds. Changes x."""

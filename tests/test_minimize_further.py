@@ -64,8 +64,17 @@ def test_the_bounded_minimum_is_scipys():
         )
         ours = gd.minimize(fun, x0, bounds=bounds, gtol=1e-7, ftol=0)
         assert ours.fun <= theirs.fun + 1e-7 * (1 + abs(theirs.fun)), name
+        np.testing.assert_array_equal(ours.jac, fun(ours.x)[1])  # not the projected one
         again = gd.minimize(fun, x0, bounds=scipy.Bounds(*_arrays(bounds)), gtol=1e-7, ftol=0)
         np.testing.assert_array_equal(again.x, ours.x)
+
+
+def test_differences_stay_within_bounds_too():
+    fun = Within(lambda x: quadratic(x)[0], np.full(8, -0.5), np.full(8, 0.5))
+    result = gd.minimize(fun, np.full(8, 0.5), jac=None, bounds=(-0.5, 0.5))
+    exact = gd.minimize(quadratic, np.full(8, 0.5), bounds=(-0.5, 0.5))
+    assert result.success
+    np.testing.assert_allclose(result.x, exact.x, atol=1e-4)
 
 
 def _arrays(bounds):
