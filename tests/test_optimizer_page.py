@@ -108,8 +108,9 @@ def test_transforms_are_named_with_their_settings():
     listed = re.findall(r"^\| `(\w+)\((.*?)\)` \|", section("Around the rule"), re.M)
     kinds = {
         name: kind
-        for name, kind in vars(gd.optim).items()
-        if isinstance(kind, type) and issubclass(kind, gd.optim.Transform)
+        for name in dir(gd.optim)
+        if isinstance(kind := getattr(gd.optim, name), type)
+        and issubclass(kind, gd.optim.Transform)
     }
     del kinds["Transform"]
     assert sorted(name for name, _ in listed) == sorted(kinds)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from gdcore.errors import require, require_number
-from gdcore.optim.chain import Chain
+from gdcore.optim.chained import Chain
 from gdcore.optim.sparse import SparseGradient, sparse_step
 from gdcore.optim.tree import leaves, matching
 

@@ -40,7 +40,7 @@ def test_frozen_printable_picklable_and_checked(name):
     kind = getattr(gd.optim, name)
     made = kind()
     assert pickle.loads(pickle.dumps(made)) == made == kind()
-    assert eval(repr(made), vars(gd.optim)) == made
+    assert eval(repr(made), {name: kind}) == made
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.spam = 1
     if BAD[name] is not None:
