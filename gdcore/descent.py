@@ -234,10 +234,13 @@ class _Run:
 
     def _advice(self, moment):
         safe = self.cost.safe_rate(self.batch_size)
-        rate = AutoRate.start(self.optimizer, safe, self.full, self.cost.unit).rate
+        cure = "try a tenth of it"
+        if safe is not None:
+            rate = AutoRate.start(self.optimizer, safe, self.full, self.cost.unit).rate
+            cure = f"try {rate:.2g}, or learning_rate='auto'"
         return (
             f"cost {self.trace.cost[0]:.3g} → {moment.cost:.3g} at learning rate "
-            f"{moment.learning_rate:.3g}; try {rate:.2g}, or learning_rate='auto'"
+            f"{moment.learning_rate:.3g}; {cure}"
         )
 
     def advance(self):

@@ -4,7 +4,7 @@ import inspect
 import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
 from gdcore.noise import Draws, Noisy
 from gdcore.objective import Layout, Objective, bounds_of
+from gdcore.rates import AutoRate
 from gdcore.result import Result
 
 MOST = 10_000  # iterations, unless max_iter says otherwise
@@ -68,7 +69,7 @@ def minimize(
         Stop when ‖Δx‖ ≤ xtol·max(‖x‖, 1); default 0. 0 switches a criterion off.
     max_iter, max_time : budgets, steps (10,000; 1,000 with noise) and seconds
     learning_rate : float or callable t → factor, optional
-        A rate for the method's name, or a schedule.
+        A rate, or a schedule on the instance's own rate, or on one found at x0 for a name.
     callback : callable, optional
         Called after each step with a copy of x, or, where its only parameter is named
         `intermediate_result`, with a Result of x, fun and nit. True or StopIteration ends the run.
@@ -116,6 +117,10 @@ def minimize(
     require(callable(fun), f"fun must be callable, got {type(fun).__name__}. Pass a function of x.")
     both = rng is not None and batches is not None
     require(not both, "rng and batches are two kinds of noise. Pass one of them.")
+    require(
+        rng is None or jac is not None,
+        "jac=None with rng would take differences across different draws. Return the gradient too.",
+    )
     args = args if isinstance(args, tuple) else (args,)
     low_high = bounds_of(bounds, layout)
     draws = Draws(rng, batches) if plan.random else None
@@ -186,6 +191,13 @@ class _Plan:
         require(max_time > 0, f"max_time must be positive, got {max_time}. Pass seconds.")
         self.until = time.perf_counter() + max_time
 
+    def rule(self, cost):
+        """The optimizer; a named one whose rate has a schedule starts at a rate found at x0."""
+        if not (self.named and callable(self.learning_rate)) or self.random:
+            return self.optimizer
+        found = AutoRate.start(self.optimizer, cost.safe_rate(1), True, cost.unit)
+        return replace(self.optimizer, lr=found.rate)
+
     def rate(self):
         """What `descend` takes as learning_rate."""
         if callable(self.learning_rate):
@@ -211,7 +223,7 @@ def _one(cost, start, plan, callback, draws, check_saddle):
         callbacks.append(draws.over)
     left = max(plan.until - time.perf_counter(), 1e-9)
     result = descend(
-        cost, start, plan.optimizer, learning_rate=plan.rate(), stop=plan.stop,
+        cost, start, plan.rule(cost), learning_rate=plan.rate(), stop=plan.stop,
         max_epochs=plan.max_iter, max_time=left, callbacks=callbacks,
     )  # fmt: skip
     if cost.bounded:  # the loop knows the projected one
@@ -233,9 +245,11 @@ def _reword(result, cost, draws):
         result.message = f"{result.nit} iterations, {slope}. {result.status.value}"
     elif result.status is Status.STALLED and result.optimizer.searches:
         result.message = (
-            f"No lower point along the direction, {slope}: f is level to rounding here, or its "
-            f"gradient is not its own. {result.status.value}"
+            f"No lower point along the direction, {slope}: f is level to rounding here, or the "
+            "gradient is not its own. Compare with jac=None, or ask for a larger tol."
         )
+    elif result.status is Status.CALLBACK:
+        result.message = f"Stopped after {result.nit} iterations, {slope}. {result.status.value}"
     elif result.status is Status.DIVERGED:
         result.message = f"{result.message} The lowest point is kept."
     if cost.jac is None:

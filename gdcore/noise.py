@@ -23,6 +23,10 @@ class Noisy(Objective):
         self.args = (self.source(), *self.plain_args)
         return super().value_and_gradient(x, g)
 
+    def safe_rate(self, batch_size):
+        """None: one draw says little about curvature."""
+        return None
+
     def baseline(self, x, value):
         """None: a noisy value is no measure."""
         return np.inf
@@ -41,7 +45,7 @@ class Draws:
 
     def restart(self):
         """Before a run: the first batch of the first epoch."""
-        self.epoch, self.done = 0, False
+        self.epoch, self.done, self.spent = 0, False, False
         if self.rng is None:
             self.walk = self._epochs()
             self.ahead = next(self.walk, None)
@@ -63,12 +67,15 @@ class Draws:
         if self.rng is not None:
             return self.rng
         box, self.ahead = self.ahead, next(self.walk, None)
-        self.last = box if box is not None else self.last
+        if box is None:  # the last batch once more, to measure where its step has led
+            self.spent = True
+        else:
+            self.last = box
         return self.last[0]
 
     def over(self, moment):
         """True when there is no batch for another step."""
-        self.done = self.rng is None and self.ahead is None
+        self.done = self.spent
         return self.done
 
 

@@ -186,11 +186,11 @@ def bounds_of(bounds, layout):
         low, high = (
             np.concatenate(
                 [
-                    np.broadcast_to(_end(pair[side], sign), shape).ravel()
-                    for pair, shape in zip(pairs, layout.shapes, strict=True)
+                    _side(path, pair, side, shape)
+                    for path, pair, shape in zip(layout.paths, pairs, layout.shapes, strict=True)
                 ]
             )
-            for side, sign in ((0, -1), (1, 1))
+            for side in (0, 1)
         )
     else:
         pairs = [bounds] * size if _is_pair(bounds) else list(bounds)
@@ -209,6 +209,23 @@ def bounds_of(bounds, layout):
         f"{wrong[:1]}. Swap them.",
     )
     return low, high
+
+
+def _side(path, pair, side, shape):
+    """The low or the high end of one array's bounds, as a flat vector."""
+    if pair is not None and not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+        raise ValueError(
+            f"bounds at {path!r} must be (low, high), got {pair!r}. Use None for a side without "
+            "a bound."
+        )
+    end = _end(None if pair is None else pair[side], 2 * side - 1)
+    try:
+        return np.broadcast_to(np.asarray(end, float), shape).ravel()
+    except ValueError:
+        raise ValueError(
+            f"bounds at {path!r} must be numbers or arrays of shape {shape}, got {end!r}. "
+            "Pass (low, high) of that shape."
+        ) from None
 
 
 def _is_pair(bounds):
@@ -242,6 +259,11 @@ def _real(path, leaf):
 
 
 def _number(value):
+    if isinstance(value, tuple):
+        raise TypeError(
+            "fun must return its value alone here, got a tuple. Pass jac=True where it returns the "
+            "gradient too."
+        )
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "fiub":
         raise TypeError(

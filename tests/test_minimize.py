@@ -314,6 +314,11 @@ def test_bad_arguments_are_named(what):
         gd.minimize(bowl, np.zeros(6), **given)
 
 
+def test_a_pair_where_a_value_was_meant():
+    with pytest.raises(TypeError, match="Pass jac=True where it returns the gradient too"):
+        gd.minimize(bowl, np.zeros(6), jac=None)
+
+
 BAD_FUNCTIONS = {
     "no gradient": (lambda x: 1.0, TypeError, "fun must return .value, gradient. with jac=True"),
     "a vector": (lambda x: (x, x), TypeError, "fun must return one real number"),

@@ -170,7 +170,7 @@ def test_a_corner_is_a_minimum_though_nothing_is_left_to_curve():
 def test_a_wrong_gradient_is_no_success():
     result = gd.minimize(lambda x: (float(x @ x), -2 * x), np.ones(3))
     assert (result.status, result.success) == (Status.STALLED, False)
-    assert "or its gradient is not its own" in result.message
+    assert "or the gradient is not its own" in result.message
     np.testing.assert_array_equal(result.x, 1)
 
 
@@ -220,6 +220,45 @@ def test_a_function_with_noise():
     np.testing.assert_allclose(sgd.x, 1, atol=0.1)
 
 
+def test_noise_that_diverges_is_a_result():
+    for given in ({"rng": 0}, {"batches": [1, 2]}):
+        with np.errstate(all="ignore"):
+            result = gd.minimize(
+                lambda x, _: (float(x @ x), 2 * x), np.ones(2), method=gd.optim.SGD(3.0), **given
+            )
+        assert result.status is Status.DIVERGED
+        assert np.isfinite(result.x).all()
+        assert "try a tenth of it" in result.message
+
+
+def test_differences_across_draws_are_refused():
+    with pytest.raises(ValueError, match="jac=None with rng"):
+        gd.minimize(lambda x, rng: float(x @ x), np.ones(2), rng=0, jac=None)
+
+
+def test_a_schedule_on_a_named_method_starts_at_a_rate_that_is_found():
+    result = gd.minimize(
+        quadratic, np.ones(8), method="adam", learning_rate=gd.schedules.Cosine(800), max_iter=800
+    )
+    assert result.optimizer.lr > 0.01
+    assert result.fun == pytest.approx(gd.minimize(quadratic, np.ones(8)).fun, abs=1e-3)
+
+
+def test_polyak_above_its_minimum_is_told():
+    with pytest.raises(ValueError, match="Polyak needs minimum ≤ J, got J = -4"):
+        gd.minimize(lambda x: (float(x @ x) - 9, 2 * x), [1.0, 2.0], method="polyak")
+
+
+BAD_BOUNDS = [{"a": 0, "b": None}, {"a": (0, 1, 2), "b": None}, {"a": ([0, 1, 2], None), "b": None}]
+
+
+@pytest.mark.parametrize("bounds", BAD_BOUNDS)
+def test_bad_bounds_of_a_structure_are_told(bounds):
+    x0 = {"a": np.zeros(2), "b": 1.0}
+    with pytest.raises(ValueError, match="bounds at 'a' must be"):
+        gd.minimize(lambda x: (x["b"] ** 2, {"a": x["a"], "b": 2 * x["b"]}), x0, bounds=bounds)
+
+
 def test_schedule_free_gives_its_average():
     rule = gd.optim.ScheduleFreeSGD(0.5)
     result = gd.minimize(noisy_bowl, np.full(4, 5.0), rng=0, method=rule, max_iter=3000)
@@ -256,15 +295,18 @@ def test_batches_are_walked_again_and_again(kind):
 
 
 def test_a_generator_of_batches_ends_the_run():
-    asked = []
+    steps, asked = [], []
 
     def fun(x, batch):
         asked.append(batch)
         return squares(x, BATCHES[batch])
 
-    result = gd.minimize(fun, np.zeros(3), batches=iter(range(4)), method=gd.optim.SGD(0.1))
+    result = gd.minimize(
+        fun, np.zeros(3), batches=iter(range(4)), method=gd.optim.SGD(0.1), callback=steps.append
+    )
     assert asked[:4] == [0, 1, 2, 3]
     assert set(asked) == {0, 1, 2, 3}
+    assert len(steps) == result.nit == 4  # one on each batch, the last one too
     assert result.status is Status.ITERATIONS
     with pytest.raises(ValueError, match="batches is empty"):
         gd.minimize(fun, np.zeros(3), batches=[])

@@ -66,9 +66,14 @@ class Polyak(Optimizer):
             cost is not None and not math.isnan(cost),
             f"Polyak needs the cost of θ at each step, got {cost}. Pass step(…, cost=J).",
         )
+        require(
+            cost >= self.minimum,
+            f"Polyak needs minimum ≤ J, got J = {cost:.6g} below {self.minimum:.6g}. Pass a lower "
+            "minimum.",
+        )
         state["t"] += 1
         square = kernels.dot(g, g)
-        gap = max(cost - self.minimum, 0.0)
+        gap = cost - self.minimum
         length = gap / square if square > 0 else 0.0
         if self.max_step is not None:
             length = min(length, self.max_step)

@@ -32,7 +32,7 @@ class Updater:
         rule = self._chain.optimizer if self._chain else optimizer
         self._bare = isinstance(params, np.ndarray)
         self._named = dict(_checked(params))
-        self._groups = _grouped(rule, self._named, groups or {})
+        self._groups = _grouped(rule, self._named, {} if groups is None else groups)
         if self._chain is None and rule.elementwise:
             self._whole = None
             for group in self._groups:
@@ -91,10 +91,18 @@ class Updater:
 
     def state_dict(self):
         """A copy of everything that a resumed run needs: a dict of arrays, as np.savez takes it."""
-        return {name: array.copy() for name, array in (self._entries() | self._watched()).items()}
+        state = {name: array.copy() for name, array in (self._entries() | self._watched()).items()}
+        return state | {"names": np.array(self._order())}
 
     def load_state_dict(self, state):
         """Take over what `state_dict` gave; nothing changes where it does not fit."""
+        names = np.asarray(state.get("names", self._order())).tolist()
+        if names != self._order():
+            raise ValueError(
+                f"state belongs to the parameters {', '.join(map(repr, names))}, these are "
+                f"{', '.join(map(repr, self._order()))}. Bind in the same order and groups."
+            )
+        state = {name: array for name, array in state.items() if name != "names"}
         mine = self._entries()
         watched = {name: state[name] for name in self._watched() if name in state}
         state = {name: array for name, array in state.items() if name not in watched}
@@ -133,6 +141,10 @@ class Updater:
         finally:
             for name, array in self._named.items():
                 array[...] = kept[name]
+
+    def _order(self):
+        """The paths of the arrays as the state has them: group after group."""
+        return [name for group in self._groups for name in group.names]
 
     def _watched(self):
         """What a schedule that observes costs has come to."""
@@ -333,7 +345,14 @@ def _require_apart(named):
 def _grouped(rule, named, groups):
     """Groups by the first pattern that matches, in the order of patterns, and by dtype."""
     known = {field.name for field in fields(rule)}
+    if not isinstance(groups, dict):
+        raise TypeError(f'groups must be a dict, got {groups!r}. Pass {{"*.bias": {{"lr": 0.1}}}}.')
     for pattern, changes in groups.items():
+        if not isinstance(pattern, str) or not isinstance(changes, dict):
+            raise TypeError(
+                f"groups must map patterns to dicts of hyper-parameters, got {pattern!r}: "
+                f'{changes!r}. Pass {{"*.bias": {{"lr": 0.1}}}}.'
+            )
         unknown = sorted(set(changes) - known)
         require(
             not unknown,
@@ -361,6 +380,8 @@ def _slope(path, given, array):
     if isinstance(given, SparseGradient):
         given.check(name, array)
         return given
+    if given is None:
+        raise TypeError(f"{name} is None. Pass zeros for a parameter that is not to move.")
     slope = np.asarray(given)
     if slope.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got {slope.dtype}. Convert it.")

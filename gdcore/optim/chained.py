@@ -36,6 +36,11 @@ class Chain(Optimizer):
         return self.optimizer.needs_cost
 
     @property
+    def full_batch(self):
+        """As the rule does."""
+        return self.optimizer.full_batch
+
+    @property
     def scale(self):
         """As the rule's."""
         return self.optimizer.scale
@@ -112,10 +117,14 @@ def chain(*parts):
     """
     rules = [part for part in parts if isinstance(part, Optimizer)]
     transforms = tuple(part for part in parts if not isinstance(part, Optimizer))
-    require(len(rules) == 1, f"chain needs one rule, got {len(rules)}. Pass one, as Adam(1e-3).")
     for part in transforms:
+        require(
+            not isinstance(part, type),
+            f"chain takes instances, got the class {part}. Call it first.",
+        )
         require(
             isinstance(part, Transform),
             f"chain takes transforms and a rule, got {part!r}. Pass one, as ClipNorm(1.0).",
         )
+    require(len(rules) == 1, f"chain needs one rule, got {len(rules)}. Pass one, as Adam(1e-3).")
     return Chain(transforms, rules[0])

@@ -199,6 +199,14 @@ def test_a_state_that_does_not_fit_is_refused_whole():
     assert (updater.state_dict()["0.m"] != 7).all()
 
 
+def test_a_state_of_other_names_is_refused():
+    """Equal shapes in another order: the moments would change places."""
+    saved = gd.optim.Adam().bind({"a": np.ones(2), "b": np.ones(2)}).state_dict()
+    other = gd.optim.Adam().bind({"b": np.ones(2), "a": np.ones(2)})
+    with pytest.raises(ValueError, match="state belongs to the parameters 'a', 'b', these are"):
+        other.load_state_dict(saved)
+
+
 def test_a_schedule_multiplies_the_rate_and_lr_overrides_it():
     w, schedule = np.zeros(1), lambda t: 1 / (1 + t)
     updater = gd.optim.SGD(1.0).bind(w, schedule=schedule)
@@ -239,7 +247,8 @@ def test_a_missing_cost_changes_nothing(chained):
     with pytest.raises(ValueError, match="needs the cost at each step"):
         updater.step(np.ones(2))
     assert (w == 1).all()
-    assert not any(array.any() for name, array in updater.state_dict().items() if "r" not in name)
+    state = updater.state_dict()
+    assert not any(state[name].any() for name in state if name.endswith((".t", "sum", "count")))
 
 
 @pytest.mark.parametrize("name", ["ScheduleFreeSGD", "ScheduleFreeAdamW"])
@@ -308,6 +317,18 @@ def test_bad_gradients_are_named_and_nothing_changes(what, name):
     assert all((params[k] == kept[k]).all() for k in params)
     after = updater.state_dict()
     assert all((after[k] == state[k]).all() for k in state)
+
+
+@pytest.mark.parametrize("groups", [["w"], {"w": 0}, {0: {"lr": 1.0}}])
+def test_groups_of_another_form_are_told(groups):
+    with pytest.raises(TypeError, match="groups must"):
+        gd.optim.SGD().bind({"w": np.ones(2)}, groups=groups)
+
+
+def test_no_gradient_is_told():
+    updater = gd.optim.SGD().bind({"w": np.ones(2)})
+    with pytest.raises(TypeError, match=r"grads\['w'\] is None. Pass zeros"):
+        updater.step({"w": None})
 
 
 def test_two_arrays_of_one_name_are_not_lost():

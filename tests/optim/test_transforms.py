@@ -217,6 +217,9 @@ def test_a_chain_holds_one_rule_and_transforms():
         chain("clip", gd.optim.SGD())
     with pytest.raises(ValueError, match="chain needs one rule"):
         chain(chain(gd.optim.SGD()))
+    with pytest.raises(ValueError, match=r"got the class .*Adam"):
+        chain(gd.optim.ClipNorm(), gd.optim.Adam)
+    assert chain(gd.optim.ClipNorm(), gd.optim.LBFGS()).full_batch
 
 
 def test_a_chain_trains_a_model():
