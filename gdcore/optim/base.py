@@ -68,7 +68,8 @@ class Optimizer(ABC):
             Moved in place; any shape, contiguous or not.
         groups : dict of pattern → dict of hyper-parameters, optional
             Arrays whose path matches the pattern ("*.bias", "layers.0.*") get these instead, as
-            {"*.bias": {"decay": 0}}; the first pattern that matches counts.
+            {"*.bias": {"decay": 0}}; the first pattern that matches counts. None for the
+            hyper-parameters leaves its arrays as they are.
         schedule : callable t → factor, optional
             Multiplies lr.
 

@@ -3,15 +3,14 @@
 import copy
 import math
 from contextlib import contextmanager
-from dataclasses import fields, replace
-from fnmatch import fnmatchcase
 
 import numpy as np
 
 from gdcore.errors import require, require_number
 from gdcore.optim.chained import Chain
+from gdcore.optim.groups import checked, grouped
 from gdcore.optim.sparse import SparseGradient, sparse_step
-from gdcore.optim.tree import leaves, matching
+from gdcore.optim.tree import matching
 
 
 class Updater:
@@ -31,8 +30,8 @@ class Updater:
         self._chain = optimizer if isinstance(optimizer, Chain) else None
         rule = self._chain.optimizer if self._chain else optimizer
         self._bare = isinstance(params, np.ndarray)
-        self._named = dict(_checked(params))
-        self._groups = _grouped(rule, self._named, {} if groups is None else groups)
+        self._named = dict(checked(params))
+        self._groups = [_Group(*group) for group in grouped(rule, self._named, groups or {})]
         if self._chain is None and rule.elementwise:
             self._whole = None
             for group in self._groups:
@@ -42,7 +41,8 @@ class Updater:
         children = params.values() if isinstance(params, dict) else params
         flat = not self._bare and all(isinstance(child, np.ndarray) for child in children)
         self._flat = {list: list, tuple: list, dict: dict}.get(type(params)) if flat else None
-        plain = self._whole is None and len(self._groups) == 1 and self._groups[0].plain
+        alone = len(self._groups) == 1 and self._groups[0].names == list(self._named)
+        plain = self._whole is None and alone and self._groups[0].plain
         self._quick = self._groups[0].quick if plain else None
 
     @property
@@ -294,84 +294,6 @@ def _solutions(groups):
         for array in group.arrays:
             yield array, point[at : at + array.size].reshape(array.shape)
             at += array.size
-
-
-def _checked(params):
-    """(path, array) of everything that is to be moved."""
-    seen, paths = [], set()
-    for path, array in leaves(params):
-        name = f"params[{path!r}]" if path else "params"
-        if not isinstance(array, np.ndarray):
-            raise TypeError(
-                f"{name} must be a NumPy array, to be moved in place, got {type(array).__name__}. "
-                "Pass numpy.asarray(…) and keep it."
-            )
-        if array.dtype.char not in "fd" or not array.dtype.isnative:
-            raise ValueError(
-                f"{name} must be float32 or float64, got {array.dtype}. Convert it with astype."
-            )
-        if not array.flags.writeable:
-            raise ValueError(f"{name} is read-only, so it cannot be moved. Pass a copy.")
-        if path in paths:
-            raise ValueError(f"{name} names two arrays. Choose keys without dots and of one type.")
-        paths.add(path)
-        seen.append((path, array))
-        yield path, array
-    _require_apart(seen)
-    require(seen, "params holds no array. Pass at least one.")
-
-
-def _require_apart(named):
-    """Refuse arrays that share memory: what they share would move twice."""
-    spans = []
-    for path, array in named:
-        reach = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)]
-        first = array.__array_interface__["data"][0]
-        if array.size:
-            low, high = (first + sum(f(0, r) for r in reach) for f in (min, max))
-            spans.append((low, high + array.itemsize, path, array))
-    spans.sort(key=lambda span: span[0])
-    for number, (_, end, path, array) in enumerate(spans):
-        for low, _, other, view in spans[number + 1 :]:
-            if low >= end:
-                break
-            if np.shares_memory(array, view):
-                raise ValueError(
-                    f"params[{path!r}] and params[{other!r}] share memory, which would move twice. "
-                    "Pass it once."
-                )
-
-
-def _grouped(rule, named, groups):
-    """Groups by the first pattern that matches, in the order of patterns, and by dtype."""
-    known = {field.name for field in fields(rule)}
-    if not isinstance(groups, dict):
-        raise TypeError(f'groups must be a dict, got {groups!r}. Pass {{"*.bias": {{"lr": 0.1}}}}.')
-    for pattern, changes in groups.items():
-        if not isinstance(pattern, str) or not isinstance(changes, dict):
-            raise TypeError(
-                f"groups must map patterns to dicts of hyper-parameters, got {pattern!r}: "
-                f'{changes!r}. Pass {{"*.bias": {{"lr": 0.1}}}}.'
-            )
-        unknown = sorted(set(changes) - known)
-        require(
-            not unknown,
-            f"groups[{pattern!r}] names {unknown[0] if unknown else ''!r}, which "
-            f"{type(rule).__name__} does not have. Choose from {', '.join(sorted(known))}.",
-        )
-        require(
-            any(fnmatchcase(path, pattern) for path in named),
-            f"groups[{pattern!r}] matches no array of {', '.join(map(repr, named))}. "
-            "Correct the pattern.",
-        )
-    sorted_in = {}
-    for path, array in named.items():
-        hits = [pattern for pattern in groups if fnmatchcase(path, pattern)]
-        sorted_in.setdefault((hits[0] if hits else None, array.dtype.char), {})[path] = array
-    return [
-        _Group(replace(rule, **groups[pattern]) if pattern is not None else rule, arrays)
-        for (pattern, _), arrays in sorted_in.items()
-    ]
 
 
 def _slope(path, given, array):

@@ -319,6 +319,27 @@ def test_bad_gradients_are_named_and_nothing_changes(what, name):
     assert all((after[k] == state[k]).all() for k in state)
 
 
+@pytest.mark.parametrize("name", ["Adam", "Prodigy"])
+def test_arrays_may_be_left_as_they_are(name):
+    params = {"encoder": {"w": np.ones(3), "b": np.ones(1)}, "head": np.ones(2)}
+    updater = RULES[name]().bind(params, groups={"encoder.*": None})
+    alone = np.ones(2)
+    other = RULES[name]().bind(alone)
+    for _ in range(3):
+        updater.step({"encoder": {"w": np.ones(3), "b": np.ones(1)}, "head": np.ones(2)})
+        other.step(np.ones(2))
+    assert (params["encoder"]["w"] == 1).all()
+    assert (params["encoder"]["b"] == 1).all()
+    np.testing.assert_array_equal(params["head"], alone)
+    with pytest.raises(ValueError, match="groups leave no array to move"):
+        RULES[name]().bind(params, groups={"*": None})
+
+
+def test_a_group_that_an_earlier_one_hides_is_told():
+    with pytest.raises(ValueError, match=r"groups\['w'\] is never reached"):
+        gd.optim.SGD().bind({"w": np.ones(2)}, groups={"*": {"lr": 0.1}, "w": {"lr": 0.2}})
+
+
 @pytest.mark.parametrize("groups", [["w"], {"w": 0}, {0: {"lr": 1.0}}])
 def test_groups_of_another_form_are_told(groups):
     with pytest.raises(TypeError, match="groups must"):
