@@ -149,7 +149,8 @@ class _Plan:
         self.random, self.layout, self.named = random, layout, isinstance(method, str)
         if self.named:
             require_choice("method", method, ["auto", *map(str.lower, optim.__all__)])
-            auto = optim.Adam(0.01) if random else optim.LBFGS()
+            size = max(1.0, float(np.abs(layout.start).max(initial=0)))
+            auto = optim.Adam(0.01 * size) if random else optim.LBFGS()
             method = auto if method == "auto" else optim.by_name(method)()
         elif not isinstance(method, optim.Optimizer):
             raise TypeError(
