@@ -5,19 +5,23 @@ import numpy as np
 from gdcore import kernels
 
 PRODUCTS = 10  # gradients spent at most
-STEP = 1e-5  # relative; forward differences of the gradient
-NEGATIVE = 1e-4  # of the largest curvature met: less is rounding of the differences
+NEGATIVE = 1e-4, 1e-2  # of the largest curvature met: less is rounding, in double and single
 
 
-def extreme_curvatures(cost, x, g):
+def negative(low, high, resolution):
+    """Whether the smallest curvature is below zero beyond rounding."""
+    return low < -NEGATIVE[resolution > 1e-10] * max(abs(low), abs(high))
+
+
+def extreme_curvatures(cost, x, g, resolution):
     """(smallest, largest) Ritz value of the Hessian at x by Lanczos, and the gradients it took.
 
     Hv ≈ (∇f(x + hv) − ∇f(x))/h on a Krylov space of a random start (seeded): exact to the
     differences' rounding up to `PRODUCTS` coordinates, an inner estimate beyond that: a negative
     value proves a saddle, positive ones are good signs (Golub & Van Loan, 2013, §10.1).
-    Coordinates held by bounds stay out.
+    Coordinates held by bounds stay out. `resolution` is the relative one of fun's arithmetic.
     """
-    h = STEP * max(1.0, kernels.largest(x))
+    h = resolution ** (1 / 3) * max(1.0, kernels.largest(x))
     free = cost.free(x, g)
     if free is not None:  # and no probe may leave the bounds
         free &= cost.room(x) >= h

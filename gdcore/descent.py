@@ -299,12 +299,12 @@ class _Run:
         x, g = np.empty(len(self.theta)), np.empty(len(self.theta))
         free = self.cost.free(self.theta, self.g)
         if free is None:
-            f, self.moved, trials = self.optimizer.search(
+            f, far, trials = self.optimizer.search(
                 self.cost.value_and_gradient, (self.theta, self.g, self.here), self.state, x, g
             )
         else:
             start = Point(0.0, self.here, 0.0, self.theta, self.g)
-            f, self.moved, trials = projected_step(
+            f, far, trials = projected_step(
                 self.cost, self.optimizer, start, self.state, (free, x, g)
             )
         self.evaluations += trials
@@ -313,7 +313,7 @@ class _Run:
         if math.isnan(f):
             self.stuck, self.known = True, self.here
         else:
-            self.theta, self.g, self.known = x, g, f
+            self.theta, self.g, self.known, self.moved = x, g, f, far
 
     def result(self):
         """What came of it, measured at the θ that is returned."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from gdcore import optim, schedules
 from gdcore.convergence import RelativeChange, RelativeStep, Rule, Status
-from gdcore.curvature import NEGATIVE, extreme_curvatures
+from gdcore.curvature import extreme_curvatures, negative
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
 from gdcore.noise import Draws, Noisy
@@ -189,7 +189,8 @@ class _Plan:
         """Steps and seconds."""
         self.max_iter = max_iter if max_iter is not None else DRAWS if self.random else MOST
         require_number("max_iter", self.max_iter, low=0, whole=True)
-        require(max_time > 0, f"max_time must be positive, got {max_time}. Pass seconds.")
+        if max_time != math.inf:
+            require_number("max_time", max_time, low=0, above=True)
         self.until = time.perf_counter() + max_time
 
     def rule(self, cost):
@@ -263,12 +264,12 @@ def _reword(result, cost, draws):
 
 def _look_around(result, cost, resolution):
     """A stationary point may be a saddle, or part of a plateau."""
-    low, high, asked = extreme_curvatures(cost, result.x, result.jac)
+    low, high, asked = extreme_curvatures(cost, result.x, result.jac, resolution)
     if not asked:  # bounds hold every coordinate
         return
     result.curvature = low, high
     size, far = max(abs(low), abs(high)), max(1.0, float(np.abs(result.x).max(initial=0)))
-    if low < -NEGATIVE * size and size > 0:
+    if negative(low, high, resolution):
         result.status = Status.SADDLE
         found = f"a curvature of {low:.3g} beside one of {high:.3g}"
     elif size * far * far <= FLAT * resolution * max(1e-300, abs(result.fun)):

@@ -9,9 +9,6 @@ from gdcore.optim.tree import leaves, matching
 
 PROBE = 1e-6  # relative step at which the first curvature is looked at
 NEAR = 1e-6  # a coordinate this near to its bound, relative, may be held by it
-STEP = float(np.finfo(float).eps) ** (
-    1 / 3
-)  # best for central differences (Nocedal & Wright, §8.1)
 
 
 class Layout:
@@ -49,6 +46,9 @@ class Layout:
         at = 0
         for path, part, shape, size in zip(self.paths, parts, self.shapes, self.sizes, strict=True):
             array = np.asarray(part)
+            if array.dtype.kind not in "fiub":
+                name = f"{what} at {path!r}" if path else what
+                raise TypeError(f"{name} must hold real numbers, got {array.dtype}. Convert it.")
             if array.shape != shape and not (array.size == size == 1):
                 name = f"{what} at {path!r}" if path else what
                 raise ValueError(
@@ -108,7 +108,7 @@ class Objective(PlainCost):
                 f"fun must return (value, gradient) with jac=True, got {type(answer).__name__}. "
                 "Return both, or pass jac=None or a callable."
             )
-        if layout.line and getattr(slope, "shape", None) == g.shape:
+        if layout.line and getattr(slope, "shape", None) == g.shape and slope.dtype.kind == "f":
             g[:] = slope
         else:
             layout.flatten(slope, g)
@@ -118,8 +118,9 @@ class Objective(PlainCost):
         """Central differences, (f(x + h) − f(x − h))/2h, one-sided where a bound is nearer."""
         self.slopes += 1
         moved = x.copy()
+        step = self.layout.resolution ** (1 / 3)  # best for them (Nocedal & Wright, 2006, §8.1)
         for i, here in enumerate(x.tolist()):
-            h = STEP * max(1.0, abs(here))
+            h = step * max(1.0, abs(here))
             up, down = here + h, here - h
             if self.bounded:
                 up, down = min(up, self.high[i]), max(down, self.low[i])
@@ -201,7 +202,7 @@ def bounds_of(bounds, layout):
             )
         low = np.array([_end(pair[0], -1) for pair in pairs])
         high = np.array([_end(pair[1], 1) for pair in pairs])
-    low, high = np.array(low, float), np.array(high, float)
+    low, high = _representable(low, layout, np.inf), _representable(high, layout, -np.inf)
     wrong = np.flatnonzero(~(low <= high))
     require(
         not len(wrong),
@@ -209,6 +210,19 @@ def bounds_of(bounds, layout):
         f"{wrong[:1]}. Swap them.",
     )
     return low, high
+
+
+def _representable(end, layout, inward):
+    """The nearest bounds that x0's precision has, not outside of the ones given."""
+    end = np.array(end, float)
+    kinds = np.repeat([kind.itemsize for kind in layout.kinds], layout.sizes)
+    for kind in set(layout.kinds):
+        mine = kinds == kind.itemsize
+        with np.errstate(over="ignore"):
+            rounded = end[mine].astype(kind)
+        outside = rounded < end[mine] if inward > 0 else rounded > end[mine]
+        end[mine] = np.where(outside, np.nextafter(rounded, kind.type(inward)), rounded)
+    return end
 
 
 def _side(path, pair, side, shape):

@@ -11,18 +11,19 @@ MOST = 20  # trials
 ROUNDING = 1e-15  # relative: J differs by this much between points that are equally low
 
 
-def armijo(phi, start, t):
+def armijo(phi, start, t, calmer):
     """The first of t, t/2 … t/2¹⁹ on a projected path with f ≤ f₀ + c₁·⟨g, x(t) − x⟩.
 
-    `phi` gives points whose `slope` is that product (Bertsekas, 1982); None where none does.
+    `phi` gives points whose `slope` is that product (Bertsekas, 1982). Where f changes by rounding
+    only, a point will do that `calmer` says has a clearly smaller slope. None where none does.
     """
     noise = ROUNDING * abs(start.f)
     for _ in range(MOST):
         point = phi(t)
         if point.f <= start.f + DECREASE * point.slope and point.slope < 0:
             return point
-        if abs(point.f - start.f) <= noise and -point.slope <= noise:
-            return None
+        if abs(point.f - start.f) <= noise and calmer(point):
+            return point
         t *= 0.5 if math.isfinite(point.f) else 0.1
     return None
 
@@ -58,14 +59,19 @@ def projected_step(cost, optimizer, start, state, room):
     projection; Bertsekas, 1982). Where the direction leads nowhere the pairs are forgotten and the
     gradient is tried. Changes state, x and g.
     """
-    (free, x, g), trials = room, 0
+    (free, x, g), trials, here = room, 0, cost.norm(start.x, start.g)
+
+    def calmer(point):
+        return cost.norm(point.x, point.g) < 0.9 * here
+
     while True:
         fresh = not state["pairs"].item()
         d, _ = optimizer.direction(np.where(free, start.g, 0.0), state)
         d = np.where(free, d, -start.g)
         if kernels.dot(d, start.g) < 0:
             path = Path(cost, start, d)
-            point = armijo(path, start, min(1.0, 1 / kernels.norm(start.g)) if fresh else 1.0)
+            first = min(1.0, 1 / kernels.norm(start.g)) if fresh else 1.0
+            point = armijo(path, start, first, calmer)
             trials += path.trials
             if point is not None:
                 x[:], g[:] = point.x, point.g

@@ -99,6 +99,30 @@ def test_bounds_in_the_structure_of_x0_and_one_pair_for_all():
     assert outside.success
 
 
+@pytest.mark.parametrize("low", [0.1, 1 / 3, -1e-3])
+def test_bounds_hold_in_single_precision(low):
+    fun = Within(lambda x: (float(x @ x + x.sum()), 2 * x + 1), low, np.inf)
+    result = gd.minimize(fun, np.ones(4, np.float32), bounds=(low, None))
+    assert result.x.dtype == np.float32
+    assert result.success
+    assert (result.x >= low).all()
+
+
+@pytest.mark.parametrize("name", ["Rosenbrock 10", "Beale", "Himmelblau", "Booth", "logistic"])
+@pytest.mark.parametrize("jac", [True, None])
+def test_single_precision_finds_minima_and_calls_them_so(name, jac):
+    fun, x0 = PROBLEMS[name]
+
+    def single(x):
+        assert x.dtype == np.float32
+        value, g = fun(x.astype(np.float64))
+        return (np.float32(value), g.astype(np.float32)) if jac else np.float32(value)
+
+    result = gd.minimize(single, x0.astype(np.float32), jac=jac)
+    assert result.status in (Status.GRADIENT, Status.COST), result.message
+    assert result.fun < fun(x0)[0]
+
+
 def saddle(x):
     return x[0] ** 2 - x[1] ** 2, np.array([2 * x[0], -2 * x[1]])
 
@@ -172,6 +196,8 @@ def test_a_wrong_gradient_is_no_success():
     assert (result.status, result.success) == (Status.STALLED, False)
     assert "or the gradient is not its own" in result.message
     np.testing.assert_array_equal(result.x, 1)
+    still = gd.minimize(lambda x: (float(x @ x), -2 * x), np.ones(3), gtol=0, ftol=0, xtol=1e-8)
+    assert not still.success
 
 
 def test_restarts_find_the_lowest_of_many_minima():
