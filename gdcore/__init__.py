@@ -11,7 +11,7 @@ from gdcore._version import __version__
 from gdcore.kernels import backend
 
 if TYPE_CHECKING:
-    from gdcore import convergence, cost, datasets, losses, optim, penalties, schedules
+    from gdcore import convergence, cost, datasets, layers, losses, optim, penalties, schedules
     from gdcore.convergence import Status
     from gdcore.cost import Cost
     from gdcore.descent import descend
@@ -34,7 +34,16 @@ _HOMES = {
     "minimize": "minimizer",
     "save": "files",
 }
-_MODULES = ("convergence", "cost", "datasets", "losses", "optim", "penalties", "schedules")
+_MODULES = (
+    "convergence",
+    "cost",
+    "datasets",
+    "layers",
+    "losses",
+    "optim",
+    "penalties",
+    "schedules",
+)
 
 __all__ = [
     "ConvergenceWarning",
@@ -51,6 +60,7 @@ __all__ = [
     "datasets",
     "descend",
     "kernels",
+    "layers",
     "load",
     "losses",
     "minimize",

@@ -6,8 +6,11 @@ GDCORE_BACKEND=auto|native|numpy chooses; native makes a missing extension an er
 
 import os
 
+from gdcore._numpy.activations import *
+from gdcore._numpy.batches import *
 from gdcore._numpy.epochs import *
 from gdcore._numpy.gradients import *
+from gdcore._numpy.heads import *
 from gdcore._numpy.layers import *
 from gdcore._numpy.quasi import *
 from gdcore._numpy.updates import *
@@ -20,8 +23,11 @@ if _wanted not in ("auto", "native", "numpy"):
     )
 if _wanted != "numpy":
     try:
+        from gdcore._native.activations import *
+        from gdcore._native.batches import *
         from gdcore._native.epochs import *
         from gdcore._native.gradients import *
+        from gdcore._native.heads import *
         from gdcore._native.layers import *
         from gdcore._native.quasi import *
         from gdcore._native.updates import *

@@ -57,30 +57,45 @@ cdef inline void require_one_length(bint equal) except *:
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
 
 
-cdef inline inline_void exp_ratio64(double x, double *up, double *down) noexcept nogil:
-    """eˣ = up/down for |x| ≤ 708: eˣ = 2ⁿeʳ, |r| ≤ ½ ln 2 (Cody & Waite), eʳ by Padé (6, 6).
-
-    As a ratio, because σ(x) = up/(up + down) and log(1 + eˣ) then need no division more.
-    """
+cdef inline inline_void exp_parts64(double x, double *even, double *odd, double *scale) noexcept nogil:
+    """eˣ = scale·(even + odd)/(even − odd) for |x| ≤ 708: eˣ = 2ⁿeʳ, |r| ≤ ½ ln 2 (Cody & Waite),
+    eʳ by Padé (6, 6)."""
     cdef double shifted = x * 1.4426950408889634 + 6755399441056767.0  # 1.5·2⁵² + 1023
     cdef double n = shifted - 6755399441056767.0
     cdef double r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10
     cdef double r2 = r * r
-    cdef double even = ((r2 + 840) * r2 + 75600) * r2 + 665280
-    cdef double odd = r * ((42 * r2 + 10080) * r2 + 332640)
-    up[0] = (even + odd) * as_double(bits64(shifted) << 52)
-    down[0] = even - odd
+    even[0] = ((r2 + 840) * r2 + 75600) * r2 + 665280
+    odd[0] = r * ((42 * r2 + 10080) * r2 + 332640)
+    scale[0] = as_double(bits64(shifted) << 52)
 
 
-cdef inline inline_void exp_ratio32(float x, float *up, float *down) noexcept nogil:
+cdef inline inline_void exp_parts32(float x, float *even, float *odd, float *scale) noexcept nogil:
     """The same for |x| ≤ 87, by Padé (3, 3)."""
     cdef float shifted = x * <float>1.44269504 + <float>12583039.0  # 1.5·2²³ + 127
     cdef float n = shifted - <float>12583039.0
     cdef float r = (x - n * <float>0.693359375) + n * <float>2.12194440e-4
     cdef float r2 = r * r
-    cdef float even = <float>12 * r2 + <float>120
-    cdef float odd = r * (r2 + <float>60)
-    up[0] = (even + odd) * as_float(bits32(shifted) << 23)
+    even[0] = <float>12 * r2 + <float>120
+    odd[0] = r * (r2 + <float>60)
+    scale[0] = as_float(bits32(shifted) << 23)
+
+
+cdef inline inline_void exp_ratio64(double x, double *up, double *down) noexcept nogil:
+    """eˣ = up/down for |x| ≤ 708.
+
+    As a ratio, because σ(x) = up/(up + down) and log(1 + eˣ) then need no division more.
+    """
+    cdef double even, odd, scale
+    exp_parts64(x, &even, &odd, &scale)
+    up[0] = (even + odd) * scale
+    down[0] = even - odd
+
+
+cdef inline inline_void exp_ratio32(float x, float *up, float *down) noexcept nogil:
+    """The same for |x| ≤ 87."""
+    cdef float even, odd, scale
+    exp_parts32(x, &even, &odd, &scale)
+    up[0] = (even + odd) * scale
     down[0] = even - odd
 
 

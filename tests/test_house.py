@@ -17,7 +17,17 @@ PACKAGE = Path(gdcore.__file__).parent  # of the tree, or of the wheel that is u
 FLOORS = [
     {"_numpy", "_native", "_version"},
     {"kernels", "errors"},
-    {"parameters", "losses", "penalties", "schedules", "optim", "threads", "result", "trace"},
+    {
+        "parameters",
+        "losses",
+        "penalties",
+        "schedules",
+        "optim",
+        "threads",
+        "result",
+        "trace",
+        "layers",
+    },
     {"data", "convergence", "rates", "progress"},
     {"cost", "models.family", "search", "curvature"},
     {"models.coordinates", "objective"},
@@ -33,7 +43,18 @@ FLOORS = [
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
 KERNELS = sorted((ROOT / "src").glob("*.p*"))
 NATIVE = {
-    f"_native.{name}" for name in ("epochs", "gradients", "layers", "quasi", "updates", "vectors")
+    f"_native.{name}"
+    for name in (
+        "activations",
+        "batches",
+        "epochs",
+        "gradients",
+        "heads",
+        "layers",
+        "quasi",
+        "updates",
+        "vectors",
+    )  # fmt: skip
 }
 SOURCE_TREE = pytest.mark.skipif(not KERNELS, reason="a wheel is under test, without its sources")
 

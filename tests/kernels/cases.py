@@ -193,7 +193,64 @@ def rule_case(rule):
     return Case(arguments, ("w", *(f"s{k}" for k in range(RULES[rule][1]))))
 
 
+def activation(name):
+    """Z and a bias; or Y, dY and db for the way back."""
+    kept = name in ("gelu", "gelu_tanh", "silu", "softplus")
+
+    def forward(dtype):
+        rng = np.random.default_rng(0)
+        Z = 4 * rng.normal(size=(ROWS, COLUMNS)).astype(dtype)
+        bias = rng.normal(size=COLUMNS).astype(dtype)
+        return {
+            "name": name,
+            "Z": Z,
+            "bias": bias,
+            "slope": np.zeros_like(Z) if kept else Z[:0, :0].copy(),
+        }
+
+    def backward(dtype):
+        rng = np.random.default_rng(0)
+        Y, dY, slope = rng.normal(size=(3, ROWS, COLUMNS)).astype(dtype)
+        db = rng.normal(size=COLUMNS).astype(dtype)
+        return {
+            "name": name,
+            "Y": Y,
+            "slope": slope if kept else Y[:0, :0].copy(),
+            "dY": dY,
+            "db": db,
+        }
+
+    return forward, backward
+
+
+def head(targets):
+    """Margins of a network, targets that `targets` makes, and room for the gradient."""
+
+    def arguments(dtype):
+        rng = np.random.default_rng(0)
+        Z = (4 * rng.normal(size=(ROWS, COLUMNS))).astype(dtype)
+        weights, (name, y) = rng.uniform(0.1, 2, ROWS), targets(rng)
+        return {"Z": Z, name: y, "weights": weights, "scale": 0.25, "dZ": np.zeros_like(Z)}
+
+    return Case(arguments, ("dZ",), ("Z",), near=(1e-6, 1e-14))
+
+
+def gathering(dtype):
+    """Rows of X in some order, standardised."""
+    rng = np.random.default_rng(0)
+    X, (shift, inverse) = rng.normal(size=(ROWS, COLUMNS)), rng.normal(size=(2, COLUMNS))
+    arrays = {"X": X, "shift": shift, "inverse": inverse, "out": np.zeros((ROWS - 4, COLUMNS))}
+    arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+    return arrays | {"rows": rng.integers(0, ROWS, ROWS - 4)}
+
+
 CASES = {
+    "activate": Case(activation("gelu")[0], ("Z", "slope"), near=(1e-6, 1e-14)),
+    "activate_backward": Case(activation("gelu")[1], ("dY", "db"), near=(1e-6, 1e-14)),
+    "logistic_cross_entropy": head(lambda rng: ("Y", rng.integers(0, 2, (ROWS, COLUMNS)) * 1.0)),
+    "softmax_cross_entropy": head(lambda rng: ("y", rng.integers(0, COLUMNS, ROWS) * 1.0)),
+    "squared_error": head(lambda rng: ("Y", rng.normal(size=(ROWS, COLUMNS)))),
+    "take_rows": Case(gathering, ("out",), ("X",)),
     "all_finite": Case(vectors("a"), free=("a",)),
     "clip_norm": Case(vectors("a", limit=1.0), ("a",), ("a",), near=(2e-7, 4e-16)),
     "clip_value": Case(vectors("a", limit=0.5), ("a",), ("a",)),

@@ -1,0 +1,45 @@
+"""Rows of a batch, gathered and standardised, in NumPy. Compiled twin: src/batches.pyx.
+
+Twins agree to the bit.
+"""
+
+import numpy as np
+
+from gdcore._numpy._require import require_arrays, require_writeable
+
+__all__ = ["take_rows"]
+
+
+def take_rows(X, rows, shift, inverse, out):
+    """out = (X[rows] − shift)·inverse; where shift and inverse are empty, X[rows] itself. Changes out."""
+    _require(X, rows, shift, inverse, out)
+    if len(rows) == 0 or X.shape[1] == 0:
+        return
+    with np.errstate(all="ignore"):
+        taken = np.take(X, rows, axis=0)
+        if len(shift):
+            taken -= shift
+            out[:] = taken
+            out *= inverse
+        else:
+            out[:] = taken
+
+
+def _require(X, rows, shift, inverse, out):
+    require_arrays(X, ndim=2)
+    if not isinstance(rows, np.ndarray):
+        raise TypeError(f"A kernel takes NumPy arrays, got {type(rows).__name__}. Convert it.")
+    plain = rows.dtype == np.int64 and rows.dtype.isnative and rows.ndim == 1
+    if not plain or not rows.flags.c_contiguous:
+        raise ValueError("rows must be contiguous int64. Pass numpy.ascontiguousarray(…).")
+    for one, other, ndim in ((shift, X, 1), (out, out, 2), (inverse, out, 1)):
+        require_arrays(one, ndim=ndim)
+        if one.dtype != other.dtype:
+            raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
+    require_writeable(out)
+    if out.shape != (len(rows), X.shape[1]):
+        raise ValueError("out must have one row for each of rows, as wide as X. Pass such.")
+    if len(shift) != len(inverse) or len(shift) not in (0, X.shape[1]):
+        raise ValueError("shift and inverse must have one number a column, or none. Pass such.")
+    if not ((rows >= 0) & (rows < len(X))).all():
+        raise ValueError("rows must hold row numbers of X. Pass numbers from 0 to n − 1.")

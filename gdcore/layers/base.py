@@ -1,0 +1,217 @@
+"""The contract of a layer: `y, backward = layer(θ, x)`, and what θ and the gradient are to it."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+
+from gdcore.layers.initializers import initializer
+
+
+class Part(NamedTuple):
+    """One array of a layer's parameters: its shape, how it starts, whether descent moves it."""
+
+    shape: tuple
+    start: object  # a name of `initializers`, or a callable (rng, shape) → array
+    trainable: bool = True
+
+
+class Layer(ABC):
+    """A function of parameters and inputs that also knows its slope.
+
+    A subclass is a frozen dataclass: equal, printable, picklable. Its call computes y for rows x
+    and returns with it a closure `backward(dy, g) → dx`, which adds the gradient of the parameters,
+    summed over the rows, into g and returns that of the inputs. `dy` is consumed: backward may use
+    it as scratch. It is called at most once, before the next call with the same θ.
+    """
+
+    whole_batch = False  # True: all rows of a batch at once, as batch statistics need
+
+    @abstractmethod
+    def parts(self, shape):
+        """{name: Part} for inputs of this shape, without the axis of the rows."""
+
+    @abstractmethod
+    def output(self, shape):
+        """The shape of one output, for inputs of this shape."""
+
+    @abstractmethod
+    def __call__(self, theta, x):
+        """(y, backward)."""
+
+    def inside(self, shape):
+        """(layer, shape of its inputs) for each layer that this one is made of."""
+        return ()
+
+    def scope(self, shape, rng=None, dtype=np.float64, training=False):
+        """A `Scope` of fresh parameters for inputs of this shape, to try a layer alone.
+
+        Example
+        -------
+        >>> import numpy as np, gdcore as gd
+        >>> layer = gd.layers.Dense(2, activation="relu")
+        >>> theta = layer.scope((3,), rng=0)
+        >>> y, backward = layer(theta, np.ones((4, 3)))
+        >>> g = theta.gradient()
+        >>> backward(np.ones_like(y), g).shape, g["weight"].shape
+        ((4, 3), (3, 2))
+        """
+        rng = np.random.default_rng(rng)
+        arrays = {
+            name: np.ascontiguousarray(initializer(part.start)(rng, part.shape), dtype=dtype)
+            for name, part in named(self, shape)
+        }
+        return Scope(self, shape, arrays, Context(dtype, training=training))
+
+
+def named(layer, shape, prefix=""):
+    """(full name, Part) of a layer's parameters, those of the layers inside with their number."""
+    for name, part in layer.parts(shape).items():
+        yield prefix + name, part
+    for number, (inner, its) in enumerate(layer.inside(shape)):
+        yield from named(inner, its, f"{prefix}{number}.")
+
+
+class Context:
+    """What all layers share during one pass over some rows; here: fresh memory at each call."""
+
+    def __init__(self, dtype, training=False, first=0, key=0):
+        self.dtype, self.training = np.dtype(dtype), training
+        self.first, self.key = first, key
+
+    def memory(self, scope, name, shape, dtype):
+        """An uninitialised array."""
+        return np.empty(shape, dtype or self.dtype)
+
+    def product(self, gradient, name, x, dz):
+        """gradient[name] += xᵀ·dz."""
+        gradient.multiply(name, x, dz)
+
+
+class Scope:
+    """The parameters of one layer, by name, and memory for its results."""
+
+    __slots__ = ("_kept", "_views", "children", "context", "name", "number", "wants_dx")
+
+    def __init__(self, layer, shape, arrays, context, prefix=""):
+        self.name, self.context, self.wants_dx = prefix, context, True
+        self.number = hash_of(prefix)
+        self._kept = {}
+        self._views = {name: arrays[prefix + name] for name in layer.parts(shape)}
+        self.children = [
+            Scope(inner, its, arrays, context, f"{prefix}{k}.")
+            for k, (inner, its) in enumerate(layer.inside(shape))
+        ]
+
+    def __getitem__(self, name):
+        return self._views[name]
+
+    def __iter__(self):
+        return iter(self._views)
+
+    def buffer(self, name, shape, dtype=None):
+        """Memory to write into, of θ's dtype where no other is asked for; shape[0] counts rows."""
+        kept = self._kept.get(name)
+        if kept is not None and kept.shape == shape:
+            return kept
+        return self.context.memory(self, name, shape, dtype)
+
+    def keep(self, name, array):
+        """Give this array whenever a buffer of its name and shape is asked for."""
+        self._kept[name] = array
+
+    @property
+    def training(self):
+        """Whether this pass is one of training."""
+        return self.context.training
+
+    @property
+    def first(self):
+        """Number, within the batch, of the first row that this pass sees."""
+        return self.context.first
+
+    @property
+    def key(self):
+        """Key of the counter-based generators: another one for each layer and each step."""
+        return (self.context.key + self.number) & 0xFFFFFFFFFFFFFFFF
+
+    def gradient(self):
+        """A `Gradient` of zeros, with memory of its own."""
+        arrays = {
+            scope.name + n: np.zeros_like(v) for scope in self.walk() for n, v in scope.items()
+        }
+        return Gradient(self, arrays, self.context)
+
+    def items(self):
+        """(name, view) of this layer's own parameters."""
+        return self._views.items()
+
+    def walk(self):
+        """This scope and all inside."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+class Gradient:
+    """Where a layer's backward pass adds its gradient; of the structure of a `Scope`."""
+
+    __slots__ = ("_context", "_views", "children", "name", "touched")
+
+    def __init__(self, scope, arrays, context):
+        self.name, self._context, self.touched = scope.name, context, set()
+        self._views = {name: arrays[scope.name + name] for name in scope}
+        self.children = [Gradient(child, arrays, context) for child in scope.children]
+
+    def __getitem__(self, name):
+        """The view to add into; zero at the first touch of a step."""
+        view = self._views[name]
+        if name not in self.touched:
+            self.touched.add(name)
+            view.fill(0)
+        return view
+
+    def __setitem__(self, name, value):  # g["bias"] += … ends here
+        view = self[name]
+        if value is not view:
+            view[...] = value
+
+    def product(self, name, x, dz):
+        """Add xᵀ·dz, possibly later: neither array may change until the step's end."""
+        self._context.product(self, name, x, dz)
+
+    def multiply(self, name, x, dz):
+        """Add xᵀ·dz now."""
+        if name in self.touched:
+            self._views[name] += x.T @ dz
+        else:
+            self.touched.add(name)
+            np.matmul(x.T, dz, out=self._views[name])
+
+    def finish(self):
+        """End a step: what no backward pass touched is zero."""
+        if len(self.touched) != len(self._views):
+            for name, view in self._views.items():
+                if name not in self.touched:
+                    view.fill(0)
+        self.touched.clear()
+        for child in self.children:
+            child.finish()
+
+    def view(self, name):
+        """The memory behind a name, as it is."""
+        return self._views[name]
+
+    def walk(self):
+        """This gradient and all inside."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def hash_of(text):
+    """A 64-bit number for a name, the same on every machine (FNV-1a)."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value

@@ -1,0 +1,151 @@
+"""The dense layer, y = act(xW + b), and what has no parameters: an activation, Flatten."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.errors import require, require_choice, require_number
+from gdcore.layers.activations import ACTIVATIONS, KEEPS_SLOPE
+from gdcore.layers.base import Layer, Part
+from gdcore.layers.initializers import initializer
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """Every output sees every input: y = act(xW + b), bias and activation in one pass.
+
+    Shapes: x (n, p), W (p, units), b (units,), y (n, units).
+
+    Parameters
+    ----------
+    units : int
+    activation : "linear", "relu", "leaky_relu" (slope 0.01), "tanh", "sigmoid", "gelu" (exact),
+        "gelu_tanh", "silu" or "softplus"
+    bias : bool
+    init : str or callable (rng, shape) → array
+        Of W: "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "orthogonal", "normal",
+        "zeros"; "auto" is He for the rectified kind and Glorot for the others. b starts at zero.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> layer = gd.layers.Dense(2, init="ones")
+    >>> layer(layer.scope((3,)), np.array([[1.0, 2.0, 3.0]]))[0]
+    array([[6., 6.]])
+    """
+
+    units: int
+    activation: str = "linear"
+    bias: bool = True
+    init: object = "auto"
+
+    def __post_init__(self):
+        require_number("units", self.units, low=1, whole=True)
+        require_choice("activation", self.activation, list(ACTIVATIONS))
+        if self.init != "auto":
+            initializer(self.init)
+
+    def parts(self, shape):
+        """weight (p, units) and bias (units,)."""
+        require(
+            len(shape) == 1,
+            f"Dense takes rows of numbers, got inputs of shape {shape}. Put a Flatten before it.",
+        )
+        auto = ACTIVATIONS[self.activation]
+        start = auto if self.init == "auto" else self.init
+        parts = {"weight": Part((shape[0], self.units), start)}
+        return parts | ({"bias": Part((self.units,), "zeros")} if self.bias else {})
+
+    def output(self, shape):
+        """(units,)."""
+        return (self.units,)
+
+    def __call__(self, theta, x):
+        """(act(xW + b), backward)."""
+        weight, name, biased = theta["weight"], self.activation, self.bias
+        y = theta.buffer("y", (len(x), self.units))
+        np.matmul(x, weight, out=y)
+        bias = theta["bias"] if biased else theta.buffer("none", (0,))
+        slope = theta.buffer("slope", y.shape if KEEPS_SLOPE[name] else (0, 0))
+        kernels.activate(name, y, bias, slope)
+
+        def backward(dy, g):
+            kernels.activate_backward(name, y, slope, dy, g["bias"] if biased else bias)
+            g.product("weight", x, dy)
+            if not theta.wants_dx:
+                return None
+            dx = theta.buffer("dx", x.shape)
+            return np.matmul(dy, weight.T, out=dx)
+
+        return y, backward
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """An activation alone, element by element: y = act(x).
+
+    Parameters
+    ----------
+    name : one of those of `Dense`
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> layer = gd.layers.Activation("relu")
+    >>> layer(layer.scope((2,)), np.array([[-1.0, 2.0]]))[0]
+    array([[0., 2.]])
+    """
+
+    name: str = "relu"
+
+    def __post_init__(self):
+        require_choice("name", self.name, list(ACTIVATIONS))
+
+    def parts(self, shape):
+        """None."""
+        return {}
+
+    def output(self, shape):
+        """As it came."""
+        return shape
+
+    def __call__(self, theta, x):
+        """(act(x), backward)."""
+        y = theta.buffer("y", x.shape)
+        np.copyto(y, x)
+        flat, none = y.reshape(len(x), -1), theta.buffer("none", (0,))
+        slope = theta.buffer("slope", flat.shape if KEEPS_SLOPE[self.name] else (0, 0))
+        kernels.activate(self.name, flat, none, slope)
+
+        def backward(dy, g):
+            kernels.activate_backward(self.name, flat, slope, dy.reshape(flat.shape), none)
+            return dy
+
+        return y, backward
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """Every example as one row of numbers.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> layer = gd.layers.Flatten()
+    >>> layer(layer.scope((2, 3)), np.ones((4, 2, 3)))[0].shape
+    (4, 6)
+    """
+
+    def parts(self, shape):
+        """None."""
+        return {}
+
+    def output(self, shape):
+        """(product of the axes,)."""
+        return (math.prod(shape),)
+
+    def __call__(self, theta, x):
+        """(x as (n, …), backward)."""
+        return x.reshape(len(x), -1), lambda dy, g: dy.reshape(x.shape)
