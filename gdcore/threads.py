@@ -24,16 +24,17 @@ def resolve(n_threads):
 class Threads:
     """Run a function over shards, in order of the shards, by `n_threads` threads.
 
-    Where NumPy answers for the kernels, BLAS is held to one thread: a multi-threaded OpenBLAS
+    Where the work holds products of matrices, or NumPy answers for the kernels, BLAS is held to one thread: a multi-threaded OpenBLAS
     called from several threads has returned wrong products (numpy#11046, numpy#29391). Where the
     BLAS is one that threadpoolctl does not know, shards run one after another.
     """
 
-    def __init__(self, n_threads):
+    def __init__(self, n_threads, products=False):
         self.n_threads = n_threads
         self._pool = self._limit = None
         answers = kernels.backend()
-        self._native = all(answers[name] == "native" for name in answers if "gradient" in name)
+        native = all(answers[name] == "native" for name in answers if "gradient" in name)
+        self._native = native and not products
 
     def __enter__(self):
         if not self._native:

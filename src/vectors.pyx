@@ -67,6 +67,13 @@ cdef hot_void scale_pass(real *a, Py_ssize_t n, double factor) noexcept nogil:
         a[i] = by * a[i]
 
 
+cdef hot_void add_pass(real *a, const real *b, Py_ssize_t n, double factor) noexcept nogil:
+    cdef real by = <real>factor
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] = a[i] + by * b[i]
+
+
 cdef hot_void clip_pass(real *a, Py_ssize_t n, double limit) noexcept nogil:
     cdef real high = <real>limit
     cdef Py_ssize_t i
@@ -96,6 +103,15 @@ def norm(const real[::1] a not None):
         with nogil:
             size = safe_norm(&a[0], a.shape[0])
     return size
+
+
+def add_scaled(real[::1] a not None, const real[::1] b not None, factor):
+    """a + factor·b into a. Changes a."""
+    cdef double by = factor
+    require_one_length(a.shape[0] == b.shape[0])
+    if a.shape[0]:
+        with nogil:
+            add_pass(&a[0], &b[0], a.shape[0], by)
 
 
 def dot(const real[::1] a not None, const real[::1] b not None):

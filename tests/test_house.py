@@ -54,7 +54,7 @@ NATIVE = {
         "quasi",
         "updates",
         "vectors",
-    )  # fmt: skip
+    )
 }
 SOURCE_TREE = pytest.mark.skipif(not KERNELS, reason="a wheel is under test, without its sources")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_one_length, require_writeable
 
-__all__ = ["all_finite", "clip_norm", "clip_value", "dot", "largest", "norm", "simd_level"]
+__all__ = ["add_scaled", "all_finite", "clip_norm", "clip_value", "dot", "largest", "norm", "simd_level"]
 
 BLOCK = 16384
 
@@ -23,6 +23,16 @@ def norm(a):
     unit = 2.0 ** min(math.frexp(most)[1], 1023)
     scaled = np.asarray(a, np.float64) / unit
     return math.sqrt(_dot(scaled, scaled)) * unit
+
+
+def add_scaled(a, b, factor):
+    """a + factor·b into a. Changes a."""
+    require_arrays(a, b)
+    require_writeable(a)
+    require_one_length(a, b)
+    (factor,) = numbers(factor)
+    with np.errstate(all="ignore"):
+        a += a.dtype.type(factor) * b
 
 
 def dot(a, b):

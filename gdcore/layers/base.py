@@ -87,6 +87,10 @@ class Context:
         """gradient[name] += xᵀ·dz."""
         gradient.multiply(name, x, dz)
 
+    def matmul(self, a, b, out):
+        """out = a·b."""
+        return np.matmul(a, b, out=out)
+
 
 class Scope:
     """The parameters of one layer, by name, and memory for its results."""
@@ -116,6 +120,10 @@ class Scope:
             return kept
         return self.context.memory(self, name, shape, dtype)
 
+    def matmul(self, a, b, out):
+        """out = a·b, by several threads where it is large."""
+        return self.context.matmul(a, b, out)
+
     def keep(self, name, array):
         """Give this array whenever a buffer of its name and shape is asked for."""
         self._kept[name] = array
@@ -134,6 +142,13 @@ class Scope:
     def key(self):
         """Key of the counter-based generators: another one for each layer and each step."""
         return (self.context.key + self.number) & 0xFFFFFFFFFFFFFFFF
+
+    def bind(self, arrays):
+        """Take the parameters from other arrays from now on; the memory for results stays."""
+        for name in self._views:
+            self._views[name] = arrays[self.name + name]
+        for child in self.children:
+            child.bind(arrays)
 
     def gradient(self):
         """A `Gradient` of zeros, with memory of its own."""
@@ -156,16 +171,16 @@ class Scope:
 class Gradient:
     """Where a layer's backward pass adds its gradient; of the structure of a `Scope`."""
 
-    __slots__ = ("_context", "_views", "children", "name", "touched")
+    __slots__ = ("_arrays", "_context", "_views", "children", "name", "names", "touched")
 
     def __init__(self, scope, arrays, context):
-        self.name, self._context, self.touched = scope.name, context, set()
-        self._views = {name: arrays[scope.name + name] for name in scope}
+        self.name, self._context, self._arrays = scope.name, context, arrays
+        self.names, self.touched, self._views = list(scope), set(), {}
         self.children = [Gradient(child, arrays, context) for child in scope.children]
 
     def __getitem__(self, name):
         """The view to add into; zero at the first touch of a step."""
-        view = self._views[name]
+        view = self.view(name)
         if name not in self.touched:
             self.touched.add(name)
             view.fill(0)
@@ -176,6 +191,20 @@ class Gradient:
         if value is not view:
             view[...] = value
 
+    def view(self, name):
+        """The memory behind a name, as it is."""
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = self._arrays[self.name + name]
+        return view
+
+    def bind(self, arrays):
+        """Write into other arrays from now on."""
+        self._arrays = arrays
+        self._views.clear()
+        for child in self.children:
+            child.bind(arrays)
+
     def product(self, name, x, dz):
         """Add xᵀ·dz, possibly later: neither array may change until the step's end."""
         self._context.product(self, name, x, dz)
@@ -183,24 +212,26 @@ class Gradient:
     def multiply(self, name, x, dz):
         """Add xᵀ·dz now."""
         if name in self.touched:
-            self._views[name] += x.T @ dz
+            self.view(name)[...] += x.T @ dz
         else:
             self.touched.add(name)
-            np.matmul(x.T, dz, out=self._views[name])
+            self._context.matmul(x.T, dz, self.view(name))
 
     def finish(self):
         """End a step: what no backward pass touched is zero."""
-        if len(self.touched) != len(self._views):
-            for name, view in self._views.items():
+        if len(self.touched) != len(self.names):
+            for name in self.names:
                 if name not in self.touched:
-                    view.fill(0)
+                    self.view(name).fill(0)
         self.touched.clear()
         for child in self.children:
             child.finish()
 
-    def view(self, name):
-        """The memory behind a name, as it is."""
-        return self._views[name]
+    def forget(self):
+        """Begin anew, whatever the memory holds."""
+        self.touched.clear()
+        for child in self.children:
+            child.forget()
 
     def walk(self):
         """This gradient and all inside."""

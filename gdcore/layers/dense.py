@@ -66,7 +66,7 @@ class Dense(Layer):
         """(act(xW + b), backward)."""
         weight, name, biased = theta["weight"], self.activation, self.bias
         y = theta.buffer("y", (len(x), self.units))
-        np.matmul(x, weight, out=y)
+        theta.matmul(x, weight, y)
         bias = theta["bias"] if biased else theta.buffer("none", (0,))
         slope = theta.buffer("slope", y.shape if KEEPS_SLOPE[name] else (0, 0))
         kernels.activate(name, y, bias, slope)
@@ -76,8 +76,7 @@ class Dense(Layer):
             g.product("weight", x, dy)
             if not theta.wants_dx:
                 return None
-            dx = theta.buffer("dx", x.shape)
-            return np.matmul(dy, weight.T, out=dx)
+            return theta.matmul(dy, weight.T, theta.buffer("dx", x.shape))
 
         return y, backward
 

@@ -251,6 +251,7 @@ CASES = {
     "softmax_cross_entropy": head(lambda rng: ("y", rng.integers(0, COLUMNS, ROWS) * 1.0)),
     "squared_error": head(lambda rng: ("Y", rng.normal(size=(ROWS, COLUMNS)))),
     "take_rows": Case(gathering, ("out",), ("X",)),
+    "add_scaled": Case(vectors("a b", factor=0.3), ("a",)),
     "all_finite": Case(vectors("a"), free=("a",)),
     "clip_norm": Case(vectors("a", limit=1.0), ("a",), ("a",), near=(2e-7, 4e-16)),
     "clip_value": Case(vectors("a", limit=0.5), ("a",), ("a",)),

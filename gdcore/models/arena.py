@@ -1,0 +1,209 @@
+"""Memory that the passes over a batch share, and the plan of one batch: shards, then products."""
+
+import threading
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from gdcore.layers.base import Context, Gradient
+from gdcore.layers.sequential import Sequential
+
+SHARD_ROWS = 256  # fewer rows than this make a matrix product slower
+TILE_WIDTH = 384  # and so do fewer columns
+LEAST_WORK = 1 << 24  # multiplications below which handing them to a thread costs more
+MOST_SHARDS = 64
+
+
+class Arena:
+    """Arrays by name, each with one row for each row of the largest batch."""
+
+    def __init__(self, rows):
+        self.rows, self._arrays, self._lock = rows, {}, threading.Lock()
+
+    def full(self, name, shape, dtype):
+        """The array behind a name, made at its first use."""
+        with self._lock:
+            found = self._arrays.get(name)
+            if found is None or found.shape[1:] != shape or found.dtype != dtype:
+                found = self._arrays[name] = np.empty((self.rows, *shape), dtype)
+            return found
+
+    @property
+    def nbytes(self):
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+
+class Shard(Context):
+    """One pass over rows a … b − 1 of a batch: its part of the arena, and what it leaves for later."""
+
+    def __init__(self, dtype, arena, a, b):
+        super().__init__(dtype, training=True, first=a)
+        self.arena, self.a, self.b = arena, a, b
+        self.threads = None  # who helps with large products, where no other shard keeps them busy
+        self.deferred = None  # or a list of (full name, x, dz)
+
+    def memory(self, scope, name, shape, dtype):
+        """The same array each time; where shape counts the rows, a part of the whole batch's."""
+        dtype = np.dtype(dtype or self.dtype)
+        if shape and shape[0] == self.b - self.a:
+            array = self.arena.full(scope.name + name, shape[1:], dtype)[self.a : self.b]
+        else:
+            array = np.empty(shape, dtype)
+        scope.keep(name, array)
+        return array
+
+    def product(self, gradient, name, x, dz):
+        """Now, or noted for when all shards are done."""
+        if self.deferred is None:
+            gradient.multiply(name, x, dz)
+        else:
+            gradient.touched.add(name)
+            self.deferred.append((gradient.name + name, x, dz))
+
+    def matmul(self, a, b, out):
+        """out = a·b, in tiles that the sizes alone decide."""
+        tasks = tiles(a, b, out)
+        if len(tasks) > 1 and self.threads is not None:
+            self.threads.map(_run, tasks)
+        else:
+            for task in tasks:
+                np.matmul(*task)
+        return out
+
+
+def tiles(a, b, out):
+    """(a, b, out) of the parts that a product is cut into."""
+    n, k = out.shape
+    by_rows = 2 * n >= k
+    count = min(n * k * a.shape[1] // LEAST_WORK, (n if by_rows else k) // TILE_WIDTH)
+    if count < 2:
+        return [(a, b, out)]
+    cuts = pairwise(np.linspace(0, n if by_rows else k, count + 1).astype(int).tolist())
+    if by_rows:
+        return [(a[i:j], b, out[i:j]) for i, j in cuts]
+    return [(a, b[:, i:j], out[:, i:j]) for i, j in cuts]
+
+
+def _run(task):
+    np.matmul(*task)
+
+
+class Lazy(dict):
+    """Arrays of given shapes, made when they are asked for: most shards need few."""
+
+    def __init__(self, shapes, dtype):
+        super().__init__()
+        self._shapes, self._dtype = shapes, dtype
+
+    def __missing__(self, name):
+        array = self[name] = np.empty(self._shapes[name], self._dtype)
+        return array
+
+
+class Plan:
+    """How the gradient of `rows` rows is computed: cut by the sizes alone, never by the threads.
+
+    Shards of rows go forward and backward, each in one thread; where there is but one shard, its
+    large products are cut into tiles instead. The products xᵀ·dz behind the weight gradients of
+    several shards wait until all are done: they are products over the whole batch, so nothing is
+    summed over shards but the small parts, in the shards' order.
+    """
+
+    def __init__(self, network, rows, arena, dtype):
+        self.network, self.rows = network, rows
+        count = min(rows // SHARD_ROWS, rows * network.size // LEAST_WORK, MOST_SHARDS)
+        count = 1 if network.layers.whole_batch else max(1, count)
+        cuts = np.linspace(0, rows, count + 1).astype(int).tolist()
+        self.shards = [Shard(dtype, arena, a, b) for a, b in pairwise(cuts)]
+        self._lazy = [Lazy(network.shapes(), dtype) for _ in self.shards[1:]]
+        self._bound = (None, None)
+
+    def bind(self, theta, g):
+        """Lay the layers' views over these vectors."""
+        if self._bound[0] is theta and self._bound[1] is g:
+            return
+        views, self._views = self.network.views(theta), self.network.views(g)
+        for shard, arrays in zip(self.shards, [self._views, *self._lazy], strict=True):
+            if self._bound[0] is None:
+                shard.scope = self.network.scope(theta, shard)
+                shard.gradient = Gradient(shard.scope, arrays, shard)
+                _without_dx(self.network.layers, shard.scope)
+            shard.scope.bind(views)
+            shard.gradient.bind(arrays)
+        self._bound = theta, g
+
+    def begin(self, key, training, threads):
+        """Before the shards run."""
+        alone = len(self.shards) == 1
+        for shard in self.shards:
+            shard.key, shard.training = key, training
+            shard.deferred, shard.threads = (None, threads) if alone else ([], None)
+
+    def finish(self, threads):
+        """After the shards ran: sums over them and the products that waited."""
+        if len(self.shards) > 1:
+            for whole, *parts in zip(*(s.gradient.walk() for s in self.shards), strict=True):
+                _add_small(whole, parts, {name for name, *_ in self.shards[0].deferred})
+            threads.map(lambda task: task(), list(self._products()))
+            for shard in self.shards[1:]:
+                shard.gradient.forget()
+        self.shards[0].gradient.finish()
+
+    def _products(self):
+        """Tasks, each of which computes some tile of one weight gradient."""
+        together = {}
+        for notes in zip(*(shard.deferred for shard in self.shards), strict=True):
+            pairs = [note[1:] for note in notes]
+            together.setdefault(notes[0][0], []).extend(_joined(pairs, self.rows))
+        for name, pairs in together.items():
+            if len(pairs) == 1:
+                (x, dz) = pairs[0]
+                yield from (partial(_run, tile) for tile in tiles(x.T, dz, self._views[name]))
+            else:
+                yield partial(_sum, pairs, self._views[name])
+
+
+def _sum(pairs, out):
+    """Σ xᵀ·dz in the order of the pairs."""
+    (x, dz), *others = pairs
+    np.matmul(x.T, dz, out=out)
+    for x, dz in others:
+        out += x.T @ dz
+
+
+def _joined(pairs, rows):
+    """[(x, dz)] of the whole batch where the shards' arrays lie in one; else as they are."""
+    whole = [_base(list(arrays), rows) for arrays in zip(*pairs, strict=True)]
+    return pairs if any(each is None for each in whole) else [tuple(whole)]
+
+
+def _base(arrays, rows):
+    """The array of the whole batch whose consecutive parts these are, or None."""
+    if len(arrays) == 1:
+        return arrays[0]
+    base, width = arrays[0].base, arrays[0].shape[1]
+    if base is None or base.ndim < 2 or not all(a.flags.c_contiguous for a in arrays):
+        return None
+    whole = base[:rows]
+    mine = all(array.base is base for array in arrays)
+    return whole.reshape(-1, width) if mine and whole.size == sum(map(np.size, arrays)) else None
+
+
+def _add_small(whole, parts, later):
+    """The sums over shards of what is not a product."""
+    for name in whole.names:
+        if whole.name + name in later:
+            continue
+        for part in parts:
+            if name in part.touched:
+                view = whole[name]  # zero, where the first shard did not touch it
+                view += part.view(name)
+
+
+def _without_dx(layer, scope):
+    """Nobody wants the gradient of the network's inputs."""
+    scope.wants_dx = False
+    if isinstance(layer, Sequential):
+        _without_dx(layer.layers[0], scope.children[0])

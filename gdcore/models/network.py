@@ -1,0 +1,153 @@
+"""A network as a model of the one loop: layers, a loss, and all parameters in one flat vector."""
+
+import math
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.errors import require
+from gdcore.layers.base import Context, Scope, named
+from gdcore.layers.initializers import initializer
+from gdcore.layers.sequential import Sequential
+from gdcore.losses import Logistic, Softmax, Squared
+from gdcore.parameters import Parameters
+
+CHUNK = 1024  # rows at a time where nothing but predictions is wanted
+HEADS = {
+    Softmax: "softmax_cross_entropy",
+    Logistic: "logistic_cross_entropy",
+    Squared: "squared_error",
+}
+
+
+class Network:
+    """Layers with a loss at their end.
+
+    J(θ) is the mean over the examples of ℓ(net(x), y). Parameters are called by the place of their
+    layer and their own name, as "0.weight".
+
+    Parameters
+    ----------
+    layers : Sequential, or a list of layers
+    shape : tuple of int
+        Of one input, without the axis of the rows.
+    loss : Softmax, Logistic, Squared, or an object with value(z, y) → (n,) and slope(z, y) → (n, k)
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> from gdcore.models.network import Network
+    >>> net = Network([gd.layers.Dense(8, "tanh"), gd.layers.Dense(3)], (4,), gd.losses.Softmax())
+    >>> net.size, net.predict(net.init(0), np.ones((2, 4))).shape
+    (67, (2, 3))
+    """
+
+    def __init__(self, layers, shape, loss):
+        self.layers = layers if isinstance(layers, Sequential) else Sequential(*layers)
+        self.shape, self.loss = tuple(shape), loss
+        self._parts = dict(named(self.layers, self.shape))
+        output = self.layers.output(self.shape)
+        require(
+            len(output) == 1,
+            f"A network must end in rows of numbers, this one gives {output}. "
+            "Put a Flatten and a Dense at its end.",
+        )
+        self.outputs = output[0]
+        self._parameters = Parameters(self.shapes(), np.empty(self._total(), np.float32))
+        self.size = len(self._parameters)
+        self.head = _head(loss)
+
+    def _total(self):
+        return sum(math.prod(part.shape) for part in self._parts.values())
+
+    def shapes(self):
+        """{name: shape} of all parameters, in the order in which they lie."""
+        return {name: part.shape for name, part in self._parts.items()}
+
+    def init(self, rng=None, dtype=np.float32):
+        """A flat θ as the layers start it."""
+        rng = np.random.default_rng(rng)
+        theta = np.empty(self.size, dtype)
+        for name, view in self.views(theta).items():
+            part = self._parts[name]
+            view[...] = initializer(part.start)(rng, part.shape)
+        return theta
+
+    def views(self, vector):
+        """{name: view} of a vector of θ's length."""
+        parameters = Parameters(self._parameters.shapes, vector)
+        return {name: parameters[name] for name in parameters}
+
+    def scope(self, theta, context=None):
+        """θ as the layers see it."""
+        context = context or Context(theta.dtype)
+        return Scope(self.layers, self.shape, self.views(theta), context)
+
+    def slices(self, wanted):
+        """Where in θ the parts lie for which wanted(part) is true, neighbours as one."""
+        found, start = [], 0
+        for part in self._parts.values():
+            end = start + math.prod(part.shape)
+            if wanted(part) and end > start:
+                if found and found[-1].stop == start:
+                    found[-1] = slice(found[-1].start, end)
+                else:
+                    found.append(slice(start, end))
+            start = end
+        return found
+
+    def predict(self, theta, X):
+        """Outputs z (n, k) of the last layer, as when nothing is trained."""
+        scope = self.scope(theta)
+        X = X.reshape(len(X), *self.shape)
+        out = np.empty((len(X), self.outputs), theta.dtype)
+        for a in range(0, len(X), CHUNK):
+            x = X[a : a + CHUNK]
+            x = x if x.dtype.kind in "iu" else np.ascontiguousarray(x, theta.dtype)
+            out[a : a + CHUNK] = self.layers(scope, x)[0]
+        return out
+
+    def add_cost_and_gradient(self, theta, shard, g):
+        """Add the shard's summed gradient to g and return its summed loss."""
+        context = Context(theta.dtype)
+        scope = self.scope(theta, context)
+        own = scope.gradient()
+        scope.wants_dx = False
+        x = np.ascontiguousarray(shard.X.reshape(len(shard), *self.shape), theta.dtype)
+        z, backward = self.layers(scope, x)
+        dz = np.empty_like(z)
+        loss = self.head(z, targets(shard.y, self.loss), shard.weights, 1.0, dz)
+        backward(dz, own)
+        views = self.views(g)
+        for gradient in own.walk():
+            for name in gradient.touched:
+                views[gradient.name + name] += gradient.view(name)
+        return loss
+
+    def __repr__(self):
+        return f"Network({self.layers}, {self.shape}, {self.loss})"
+
+
+def targets(y, loss):
+    """What a head takes: class numbers (n,) for softmax, else (n, k)."""
+    return y if isinstance(loss, Softmax) or y.ndim == 2 else y[:, None]
+
+
+def _head(loss):
+    """The function (z, y, weights, scale, dz) → Σ weights·ℓ that writes scale times its gradient."""
+    name = HEADS.get(type(loss))
+    if name is not None:
+        return getattr(kernels, name)
+    missing = [each for each in ("value", "slope") if not callable(getattr(loss, each, None))]
+    require(
+        not missing,
+        f"loss must have value(z, y) and slope(z, y), {loss!r} lacks {' and '.join(missing)}. "
+        "Pass one of gd.losses or an object with both.",
+    )
+
+    def head(z, y, weights, scale, dz):
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        dz[...] = scale * weights[:, None] * loss.slope(z, y)
+        return float(weights @ loss.value(z, y))
+
+    return head
