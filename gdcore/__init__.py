@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gdcore.errors import ConvergenceWarning, NotFittedError
     from gdcore.files import load, save
     from gdcore.minimizer import minimize
-    from gdcore.models import LinearRegression, LogisticRegression
+    from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier, MLPRegressor
     from gdcore.parameters import Parameters
 
 _HOMES = {
@@ -26,6 +26,8 @@ _HOMES = {
     "Cost": "cost",
     "LinearRegression": "models",
     "LogisticRegression": "models",
+    "MLPClassifier": "models",
+    "MLPRegressor": "models",
     "NotFittedError": "errors",
     "Parameters": "parameters",
     "Status": "convergence",
@@ -50,6 +52,8 @@ __all__ = [
     "Cost",
     "LinearRegression",
     "LogisticRegression",
+    "MLPClassifier",
+    "MLPRegressor",
     "NotFittedError",
     "Parameters",
     "Status",

@@ -78,6 +78,10 @@ class Rule:
         """None to go on, or (Status, sentence)."""
         raise NotImplementedError
 
+    def fresh(self):
+        """The rule for one descent: itself, or a copy of its own where it remembers."""
+        return self
+
     def __or__(self, other):
         return Either(self, other)
 
@@ -180,6 +184,55 @@ class ParameterChange(Rule):
 
 
 @dataclass(frozen=True)
+class Stagnation(Rule):
+    """Stop when J has not fallen by more than eps·|J₀| in `patience` measurements in a row.
+
+    For mini-batches, whose mean cost is noisy from one epoch to the next; J₀ is the cost at the
+    start, so that eps has no unit (after scikit-learn's n_iter_no_change, whose tol has one).
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.convergence.Stagnation(1e-4, patience=10)
+    Stagnation(eps=0.0001, patience=10)
+    """
+
+    eps: float = 1e-4
+    patience: int = 10
+
+    def __post_init__(self):
+        _require_eps(self)
+
+    def fresh(self):
+        """A copy that remembers the best cost."""
+        return _Stagnating(self.eps, self.patience)
+
+    def check(self, moment):
+        """Never: only the copy of a descent knows what came before."""
+        return None
+
+
+@dataclass
+class _Stagnating(Rule):
+    eps: float
+    patience: int
+    least: float = float("inf")
+    unit: float = 0.0
+    waited: int = 0
+
+    def check(self, moment):
+        if self.least == float("inf"):
+            self.unit = abs(moment.cost)
+        fell = moment.cost < self.least - self.eps * self.unit
+        self.waited = 0 if fell else self.waited + 1
+        self.least = moment.cost if fell else self.least
+        if self.waited < self.patience:
+            return None
+        text = f"J has not fallen by {self.eps * self.unit:.3g} in {self.patience} epochs"
+        return Status.COST, text + _gradient(moment)
+
+
+@dataclass(frozen=True)
 class TargetCost(Rule):
     """Stop when J ≤ target."""
 
@@ -199,6 +252,10 @@ class Either(Rule):
     first: Rule
     second: Rule
 
+    def fresh(self):
+        """Of each of the two."""
+        return Either(self.first.fresh(), self.second.fresh())
+
     def check(self, moment):
         """The answer of the rule that fired."""
         return self.first.check(moment) or self.second.check(moment)
@@ -210,6 +267,10 @@ class Both(Rule):
 
     first: Rule
     second: Rule
+
+    def fresh(self):
+        """Of each of the two."""
+        return Both(self.first.fresh(), self.second.fresh())
 
     def check(self, moment):
         """The first rule's status, with both sentences."""
@@ -227,4 +288,6 @@ def _require_eps(rule):
 
 
 def _gradient(moment):
+    if moment.gradient_norm != moment.gradient_norm:  # not measured
+        return ""
     return f" while ‖∇J‖ = {moment.gradient_norm:.3g}"

@@ -95,9 +95,10 @@ class _Run:
     """The state of one descent; `measure` and `advance` take turns."""
 
     def __init__(self, cost, theta, optimizer, *, rate, batch_size, stop, validate, patience):
-        self.cost, self.optimizer, self.stop = cost, optimizer, stop
+        self.cost, self.optimizer = cost, optimizer
+        self.stop = stop if stop is None else stop.fresh()
         self.validate, self.patience = validate, patience
-        self.theta = np.array(theta, dtype=np.float64)
+        self.theta = np.array(theta, dtype=self._precision(theta))
         self.known = None  # J(θ), where a line search has it already, and ∇J in g
         self.g = np.zeros_like(self.theta)
         self.state = self._fresh()
@@ -105,8 +106,8 @@ class _Run:
         self.full = batch_size is None or batch_size >= self.examples
         self.batch_size = self.examples if self.full else int(batch_size)
         self.rate = self._rate(rate)
-        self.exact = self.full or stop is not None or validate is not None
-        self.exact = self.exact or isinstance(self.rate, AutoRate)
+        asked = (stop is not None or validate is not None) and not getattr(cost, "costly", False)
+        self.exact = self.full or asked or isinstance(self.rate, AutoRate)
         self.noisy = getattr(cost, "noisy", False)  # J is another one at each step
         self.searches = self.full and optimizer.searches
         self.averages = isinstance(self.rate, AutoRate) and not self.full
@@ -122,6 +123,11 @@ class _Run:
 
     def budget(self, max_epochs, max_time):
         self.max_epochs, self.max_time = max_epochs, max_time
+
+    def _precision(self, theta):
+        """Double, but where the cost computes in that of θ and nothing needs more."""
+        keeps = getattr(self.cost, "keeps_precision", False) and not self.optimizer.searches
+        return theta.dtype if keeps else np.float64
 
     def _rate(self, rate):
         if rate is None:

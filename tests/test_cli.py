@@ -233,7 +233,7 @@ def test_info_on_numpy_says_so():
     assert "Unset GDCORE_BACKEND" in done.stdout
 
 
-@pytest.mark.parametrize(("module", "who"), [("epochs", "for every kernel"), ("layers", "")])
+@pytest.mark.parametrize(("module", "who"), [("activations", "for every kernel"), ("layers", "")])
 def test_info_without_the_compiled_core_says_how_to_get_it(module, who):
     hide = f"import sys; sys.modules['gdcore._native.{module}'] = None"
     show = "from gdcore.cli import main; main(['info'])"

@@ -6,7 +6,16 @@ import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_one_length, require_writeable
 
-__all__ = ["add_scaled", "all_finite", "clip_norm", "clip_value", "dot", "largest", "norm", "simd_level"]
+__all__ = [
+    "add_scaled",
+    "all_finite",
+    "clip_norm",
+    "clip_value",
+    "dot",
+    "largest",
+    "norm",
+    "simd_level",
+]
 
 BLOCK = 16384
 

@@ -2,5 +2,6 @@
 
 from gdcore.models.linear import LinearRegression
 from gdcore.models.logistic import LogisticRegression
+from gdcore.models.mlp import MLPClassifier, MLPRegressor
 
-__all__ = ["LinearRegression", "LogisticRegression"]
+__all__ = ["LinearRegression", "LogisticRegression", "MLPClassifier", "MLPRegressor"]

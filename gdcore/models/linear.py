@@ -6,7 +6,8 @@ import numpy as np
 
 from gdcore.data import as_real_targets, as_weights
 from gdcore.losses import Squared
-from gdcore.models.base import LinearEstimator, sklearn_tags
+from gdcore.models.base import LinearEstimator
+from gdcore.models.estimator import sklearn_tags
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

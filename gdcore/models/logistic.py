@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore.data import as_targets, as_weights
-from gdcore.errors import require, require_choice
+from gdcore.data import as_targets
 from gdcore.losses import Logistic, Softmax
-from gdcore.models.base import LinearEstimator, sklearn_tags
+from gdcore.models.base import LinearEstimator
+from gdcore.models.classifier import Classifier, encode, require_classes
+from gdcore.models.estimator import sklearn_tags
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticRegression(LinearEstimator):
+class LogisticRegression(Classifier, LinearEstimator):
     """Classification of two or more classes by a linear model of their log-odds.
 
     Two classes: ℓ = log(1 + eᶻ) − yz with z = x·w + b. More: ℓ = log Σ eᶻ − z_y with one z a class,
@@ -52,13 +53,8 @@ class LogisticRegression(LinearEstimator):
     def fit(self, X, y, sample_weight=None):
         """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator."""
         X_, weights, names = self._begin(X, sample_weight)
-        classes, codes = _encode(as_targets(y, len(X_)))
-        present = np.unique(codes[weights > 0])
-        require(
-            len(present) > 1,
-            f"y holds one class only, {classes.tolist()[present[0]]!r}: {type(self).__name__} "
-            "needs at least two classes. Pass examples of another class.",
-        )
+        classes, codes = encode(as_targets(y, len(X_)))
+        require_classes(self, classes, codes[weights > 0])
         weights = weights * self._class_weights(classes, codes, weights)[codes]
         outputs = len(classes) if len(classes) > 2 else 1
         loss = Softmax() if outputs > 1 else Logistic()
@@ -81,63 +77,16 @@ class LogisticRegression(LinearEstimator):
         p = Logistic().mean(z[:, None])
         return np.stack([Logistic().mean(-z[:, None]), p], axis=1)
 
-    def predict_log_proba(self, X):
-        """log P(class | x), shape (n, k)."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
     def predict(self, X):
         """The most probable class of each row, shape (n,)."""
         z = self.decision_function(X)
         return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
-
-    def score(self, X, y, sample_weight=None):
-        """Accuracy: the weighted share of rows whose class is predicted right."""
-        right = self.predict(X) == as_targets(y, len(X))
-        return float(np.average(right, weights=as_weights(sample_weight, len(right))))
-
-    def _class_weights(self, classes, codes, weights):
-        if self.class_weight is None:
-            return np.ones(len(classes))
-        if isinstance(self.class_weight, str):
-            require_choice("class_weight", self.class_weight, ["balanced"])
-            mass = np.bincount(codes, weights, minlength=len(classes))
-            return np.divide(
-                weights.sum(), len(classes) * mass, out=np.zeros_like(mass), where=mass > 0
-            )
-        unknown = [label for label in self.class_weight if label not in classes.tolist()]
-        require(
-            not unknown,
-            f"class_weight names {unknown}, which y does not hold. Its classes are "
-            f"{classes.tolist()}.",
-        )
-        factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()], float)
-        require((factors >= 0).all(), "class_weight has a negative weight. Pass weights ≥ 0.")
-        return factors
 
     def _shape_coefficients(self, coef, intercept):
         self.coef_, self.intercept_ = coef, intercept
 
     def __sklearn_tags__(self):
         return sklearn_tags("classifier")
-
-
-def _encode(y):
-    """(classes in order, class number of each row)."""
-    if y.dtype.kind == "f":
-        require(bool(np.isfinite(y).all()), "y contains NaN or infinity. Remove those rows first.")
-        require(
-            bool((y == np.round(y)).all()),
-            "Unknown label type: continuous. y holds fractions, which are no classes; "
-            "use LinearRegression, or pass labels.",
-        )
-    if y.dtype.kind == "O":
-        missing = [label for label in y if label is None or label != label]
-        require(not missing, "y contains missing labels. Remove those rows first.")
-        kinds = {str if isinstance(label, str) else float for label in y}
-        if len(kinds) > 1:
-            raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
-    return np.unique(y, return_inverse=True)
 
 
 __all__ = ["LogisticRegression"]

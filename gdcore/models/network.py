@@ -96,16 +96,25 @@ class Network:
             start = end
         return found
 
-    def predict(self, theta, X):
-        """Outputs z (n, k) of the last layer, as when nothing is trained."""
+    def predict(self, theta, X, scaling=None):
+        """Outputs z (n, k) of the last layer for X, or for (X − shift)·inverse, untrained."""
         scope = self.scope(theta)
-        X = X.reshape(len(X), *self.shape)
         out = np.empty((len(X), self.outputs), theta.dtype)
-        for a in range(0, len(X), CHUNK):
-            x = X[a : a + CHUNK]
-            x = x if x.dtype.kind in "iu" else np.ascontiguousarray(x, theta.dtype)
-            out[a : a + CHUNK] = self.layers(scope, x)[0]
+        with np.errstate(all="ignore"):
+            for a in range(0, len(X), CHUNK):
+                x = self._inputs(X[a : a + CHUNK], scaling, theta.dtype)
+                out[a : a + CHUNK] = self.layers(scope, x)[0]
         return out
+
+    def _inputs(self, X, scaling, dtype):
+        """Rows as the layers see them."""
+        if X.dtype.kind in "iu":
+            return X
+        out = np.empty((len(X), math.prod(self.shape)), dtype)
+        flat = np.ascontiguousarray(X.reshape(len(X), -1))
+        shift, inverse = scaling_for(scaling, flat.dtype, dtype)
+        kernels.take_rows(flat, np.arange(len(X)), shift, inverse, out)
+        return out.reshape(len(X), *self.shape)
 
     def add_cost_and_gradient(self, theta, shard, g):
         """Add the shard's summed gradient to g and return its summed loss."""
@@ -131,6 +140,13 @@ class Network:
 def targets(y, loss):
     """What a head takes: class numbers (n,) for softmax, else (n, k)."""
     return y if isinstance(loss, Softmax) or y.ndim == 2 else y[:, None]
+
+
+def scaling_for(scaling, dtype, out):
+    """(shift, in X's dtype, for the difference may be small; inverse, in that of θ)."""
+    if scaling is None:
+        return np.empty(0, dtype), np.empty(0, out)
+    return scaling[0].astype(dtype), scaling[1].astype(out)
 
 
 def _head(loss):

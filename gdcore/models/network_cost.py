@@ -1,11 +1,14 @@
 """J(θ) of a network over examples: shards in threads, micro-batches where memory ends."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from gdcore import kernels
 from gdcore.cost import PlainCost
 from gdcore.losses import Softmax
 from gdcore.models.arena import Arena, Plan
+from gdcore.models.network import scaling_for
 from gdcore.optim.base import Rule
 from gdcore.threads import Threads, resolve
 
@@ -55,17 +58,17 @@ class NetworkCost(PlainCost):
     """
 
     costly = True  # J is not measured over all rows between epochs of mini-batches
+    keeps_precision = True
 
     def __init__(
         self, network, rows, *, alpha=0.0, scaling=None, n_threads=None, full=False,
         micro_batch=None, seed=0,
     ):  # fmt: skip
         self.model, self.rows, self.alpha, self.full = network, rows, float(alpha), full
-        self.size, self.dtype = network.size, np.dtype(np.float32)
-        self.shapes = network.shapes()
+        self.size, self.shapes = network.size, network.shapes()
         self._flat = rows.X if rows.X.ndim == 2 else rows.X.reshape(len(rows), -1)
         self._integers = rows.X.dtype.kind in "iu"
-        self._scaling = _scaling(scaling, rows.X.dtype)
+        self._scaling, self._scalings = scaling, {}
         classes = isinstance(network.loss, Softmax) or rows.y.ndim == 2
         self._y = rows.y if classes else rows.y[:, None]
         self.threads = Threads(resolve(n_threads), products=True)
@@ -73,6 +76,7 @@ class NetworkCost(PlainCost):
         self.frozen = network.slices(lambda part: not part.trainable)
         self.seed, self.steps, self._micro = seed, 0, micro_batch
         self._plans, self._arena, self._spare, self._g = {}, None, None, None
+        self._statistics = []
         self._uniform = bool((rows.weights == 1).all())
 
     def __enter__(self):
@@ -149,7 +153,8 @@ class NetworkCost(PlainCost):
         else:
             x = scope.buffer("x", (n, *self.model.shape))
             flat = x if x.ndim == 2 else x.reshape(n, -1)
-            kernels.take_rows(self._flat, rows, self._scaling[0], self._scaling[1], flat)
+            shift, inverse = self._scalings.get(x.dtype) or self._scaled_for(x.dtype)
+            kernels.take_rows(self._flat, rows, shift, inverse, flat)
         y = scope.buffer("targets", (n, *self._y.shape[1:]), np.float64)
         np.take(self._y, rows, axis=0, out=y, mode="clip")
         weights = scope.buffer("weights", (n,), np.float64)
@@ -158,6 +163,11 @@ class NetworkCost(PlainCost):
         else:
             np.take(self.rows.weights, rows, out=weights, mode="clip")
         return x, y, weights
+
+    def _scaled_for(self, dtype):
+        """Shift and inverse scale as the gathering kernel takes them, for θ of this precision."""
+        self._scalings[dtype] = scaling_for(self._scaling, self._flat.dtype, dtype)
+        return self._scalings[dtype]
 
     def _rows_at_once(self, theta, rows):
         """Rows of a micro-batch: as many of these as an arena of MOST_BYTES holds."""
@@ -200,7 +210,7 @@ class NetworkCost(PlainCost):
                 moments = [state[moment][piece] for moment in optimizer.moments]
                 kernels.update(name, theta[piece], self._g[piece], moments, c)
 
-            self.threads.map(move, [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)])
+            self.threads.map(move, [slice(a, b) for a, b in pairwise(cuts)])
 
     def penalty(self, theta):
         """½·alpha·‖W‖²."""
@@ -212,6 +222,7 @@ class NetworkCost(PlainCost):
         """J(θ) over all rows; its gradient is written into g."""
         everything = np.arange(len(self.rows))
         loss = self.gradient(theta, g, everything, training=self.full)
+        self._statistics = [theta[part].copy() for part in self.frozen] if self.full else []
         return loss / len(everything) + self.penalty(theta)
 
     def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
@@ -226,6 +237,23 @@ class NetworkCost(PlainCost):
         average /= len(rates)
         return total / len(order) + self.penalty(theta)
 
+    def held_out(self, rows):
+        """The plain mean loss on other rows, as a function of θ: what early stopping watches."""
+        y = rows.y if self._y.ndim == rows.y.ndim else rows.y[:, None]
+
+        def loss(theta):
+            z = self.model.predict(theta, rows.X, self._scaling)
+            with np.errstate(all="ignore"):
+                total = self.model.head(z, y, rows.weights, 1.0, np.empty_like(z))
+            return total / float(rows.weights.sum())
+
+        return loss
+
+    def prox(self, theta, reach):
+        """After a step on all rows: statistics are not the optimizer's to move. Changes theta."""
+        for part, values in zip(self.frozen, self._statistics, strict=False):
+            theta[part] = values
+
     def baseline(self, theta, value):
         """A cost that no descent has business far above: that of the first θ."""
         return value
@@ -233,11 +261,3 @@ class NetworkCost(PlainCost):
     def safe_rate(self, batch_size):
         """A rate for plain SGD to start from; J is not convex, so nothing better is known."""
         return 0.1
-
-
-def _scaling(scaling, dtype):
-    """(shift, in X's precision, for the difference may be small; inverse, in that of θ)."""
-    if scaling is None:
-        return np.empty(0, dtype), np.empty(0, np.float32)
-    shift, inverse = scaling
-    return shift.astype(dtype), inverse.astype(np.float32)

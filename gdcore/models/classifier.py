@@ -1,0 +1,68 @@
+"""What classifiers share: labels to numbers and back, weights of classes, accuracy."""
+
+import numpy as np
+
+from gdcore.data import as_targets, as_weights
+from gdcore.errors import require, require_choice
+
+
+class Classifier:
+    """Methods over `classes_`, `predict` and `predict_proba`, and the parameter class_weight."""
+
+    def predict_log_proba(self, X):
+        """log P(class | x), shape (n, k)."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy: the weighted share of rows whose class is predicted right."""
+        right = self.predict(X) == as_targets(y, len(X))
+        return float(np.average(right, weights=as_weights(sample_weight, len(right))))
+
+    def _class_weights(self, classes, codes, weights):
+        """A factor for each class."""
+        if self.class_weight is None:
+            return np.ones(len(classes))
+        if isinstance(self.class_weight, str):
+            require_choice("class_weight", self.class_weight, ["balanced"])
+            mass = np.bincount(codes, weights, minlength=len(classes))
+            return np.divide(
+                weights.sum(), len(classes) * mass, out=np.zeros_like(mass), where=mass > 0
+            )
+        unknown = [label for label in self.class_weight if label not in classes.tolist()]
+        require(
+            not unknown,
+            f"class_weight names {unknown}, which y does not hold. Its classes are "
+            f"{classes.tolist()}.",
+        )
+        factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()], float)
+        require((factors >= 0).all(), "class_weight has a negative weight. Pass weights ≥ 0.")
+        return factors
+
+
+def require_classes(estimator, classes, codes):
+    """Refuse one class alone, among the rows that count."""
+    present = np.unique(codes)
+    require(
+        len(present) > 1,
+        f"y holds one class only, {classes.tolist()[present[0]]!r}: {type(estimator).__name__} "
+        "needs at least two classes. Pass examples of another class.",
+    )
+
+
+def encode(y):
+    """(classes in order, class number of each row)."""
+    if y.dtype.kind == "f":
+        require(bool(np.isfinite(y).all()), "y contains NaN or infinity. Remove those rows first.")
+        require(
+            bool((y == np.round(y)).all()),
+            "Unknown label type: continuous. y holds fractions, which are no classes; "
+            "use LinearRegression, or pass labels.",
+        )
+    if y.dtype.kind == "O":
+        missing = [label for label in y if label is None or label != label]
+        require(not missing, "y contains missing labels. Remove those rows first.")
+        kinds = {str if isinstance(label, str) else float for label in y}
+        if len(kinds) > 1:
+            raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
+    return np.unique(y, return_inverse=True)

@@ -1,0 +1,221 @@
+"""What every estimator is: scikit-learn's protocol without importing it, parameters and checks."""
+
+import math
+import warnings
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from gdcore import optim
+from gdcore.convergence import Rule
+from gdcore.data import Rows, as_features, as_weights
+from gdcore.errors import (
+    ConvergenceWarning,
+    also_sklearns,
+    not_fitted,
+    require,
+    require_choice,
+    require_number,
+)
+from gdcore.threads import resolve
+
+
+class Parametrised:
+    """`get_params`, `set_params` and a repr from the fields of a dataclass."""
+
+    def get_params(self, deep=True):
+        """{name: value} of every constructor argument."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def set_params(self, **params):
+        """Set constructor arguments by name; returns the estimator."""
+        for name, value in params.items():
+            require_choice(f"{type(self).__name__} parameter", name, list(self.get_params()))
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self):
+        given = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if not _same(getattr(self, field.name), field.default)
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _same(value, default):
+    return value is default or (type(value) is type(default) and value == default)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Estimator(Parametrised):
+    """Parameters that all estimators share, their checks, and what is fitted."""
+
+    standardize: bool = True
+    learning_rate: object = "auto"
+    batch_size: object = "auto"
+    max_epochs: int = 1000
+    max_time: float = math.inf
+    tol: object = 1e-6
+    early_stopping: object = False
+    validation_fraction: float = 0.1
+    warm_start: bool = False
+    callbacks: object = None
+    progress: bool = False
+    verbose: int = 0
+    n_threads: object = None
+    random_state: object = None
+
+    _fitted = "coef_"  # what there is after fit, and not before
+
+    def _check_common(self):
+        require_number("max_epochs", self.max_epochs, low=0, whole=True)
+        require_number("validation_fraction", self.validation_fraction, low=0, above=True)
+        require(
+            self.validation_fraction < 1,
+            f"validation_fraction must be below 1, got {self.validation_fraction}. Try 0.1.",
+        )
+        if not isinstance(self.tol, Rule):
+            require_number("tol", self.tol, low=0)
+        require_flags(self, "standardize", "warm_start")
+        if isinstance(self.batch_size, str):
+            require_choice("batch_size", self.batch_size, ["auto", "full"])
+        else:
+            require_number("batch_size", self.batch_size, low=1, whole=True)
+        if isinstance(self.learning_rate, str):
+            require_choice("learning_rate", self.learning_rate, ["auto"])
+        elif not callable(self.learning_rate):
+            require_number("learning_rate", self.learning_rate, low=0, above=True)
+        resolve(self.n_threads)
+        for callback in as_list(self.callbacks):
+            require(
+                callable(callback),
+                f"callbacks must be callables, got {callback!r}. Pass functions of a Moment.",
+            )
+        if not isinstance(self.random_state, np.random.RandomState):  # asking it would advance it
+            generator(self.random_state)
+
+    def _rate(self):
+        """The learning rate of the run: None finds one on the way."""
+        if isinstance(self.optimizer, optim.Optimizer):  # an instance brings its own
+            given = callable(self.learning_rate)
+            return self.learning_rate if given else self.optimizer.lr
+        return None if isinstance(self.learning_rate, str) else self.learning_rate
+
+    def _split(self, X, y, weights, rng):
+        """(training rows, held-out rows or None)."""
+        if not self.early_stopping:
+            return Rows(X, y, weights), None
+        n = len(X)
+        held = max(1, round(self.validation_fraction * n))
+        require(
+            held < n,
+            f"early_stopping needs rows to train on: {n} rows with validation_fraction="
+            f"{self.validation_fraction} leave none. Pass more rows or a smaller fraction.",
+        )
+        order = rng.permutation(n)
+        everything = Rows(X, y, weights)
+        return everything.part(np.sort(order[held:])), everything.part(np.sort(order[:held]))
+
+    @property
+    def _patience(self):
+        return self.early_stopping if type(self.early_stopping) is int else 5
+
+    def _warn(self, result):
+        """Say it where a budget or a fault ended the descent."""
+        if not result.success and not (self.tol == 0 and result.status.name == "EPOCHS"):
+            if result.status.name in ("EPOCHS", "TIME", "STALLED", "DIVERGED"):
+                warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=5)
+
+    def _features(self, X):
+        """X checked against what was fitted."""
+        if not self.__sklearn_is_fitted__():
+            raise not_fitted(self)
+        names = feature_names(X)
+        if names is not None and hasattr(self, "feature_names_in_"):
+            require(
+                list(names) == list(self.feature_names_in_),
+                "The feature names should match those that were passed during fit. "
+                "Pass the same columns in the same order.",
+            )
+        array = as_features(X)
+        require(
+            array.shape[1] == self.n_features_in_,
+            f"X has {array.shape[1]} features, but {type(self).__name__} is expecting "
+            f"{self.n_features_in_} features as input. Pass the columns that it was fitted on.",
+        )
+        return array
+
+    def _begin(self, X, sample_weight, fitted=False):
+        """Check everything but y; nothing of the estimator changes if this fails."""
+        self._check_parameters()
+        array = self._features(X) if fitted else as_features(X)
+        return array, as_weights(sample_weight, len(array)), feature_names(X)
+
+    def _remember(self, p, names):
+        self.n_features_in_ = p
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, self._fitted)
+
+
+def feature_names(X):
+    """The column names of a frame where they are all strings, else None."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not hasattr(X, "shape"):
+        return None
+    names = list(columns)
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def sklearn_tags(kind):
+    """scikit-learn's own Tags; imported here because only scikit-learn asks."""
+    from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+
+    return Tags(
+        estimator_type=kind,
+        target_tags=TargetTags(required=True),
+        classifier_tags=ClassifierTags() if kind == "classifier" else None,
+        regressor_tags=RegressorTags() if kind == "regressor" else None,
+        input_tags=InputTags(sparse=False),
+    )
+
+
+def require_flags(estimator, *names):
+    for name in names:
+        value = getattr(estimator, name)
+        require(
+            isinstance(value, (bool, np.bool_)),
+            f"{name} must be True or False, got {value!r}. Pass one of them.",
+        )
+
+
+def require_optimizer(given):
+    if not isinstance(given, str):
+        raise TypeError(
+            f"optimizer must be a name or an optimizer, got {given!r}. "
+            "Pass 'auto', a name as 'adam', or an instance as gd.optim.Adam(1e-3)."
+        )
+
+
+def generator(random_state):
+    """A Generator from None, a number, a Generator, or a legacy RandomState."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31 - 1, size=4))
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"random_state must be None, a whole number or a Generator, got {random_state!r}. "
+            "Pass a number for the same result each time."
+        ) from error
+
+
+def as_list(callbacks):
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]

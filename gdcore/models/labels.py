@@ -1,0 +1,54 @@
+"""Targets with more than one column: real ones, and zeros and ones for several labels a row."""
+
+import numpy as np
+
+from gdcore.data import _as_numbers, as_real_targets, require_finite
+from gdcore.errors import require
+
+
+def several_columns(y):
+    """Whether y is a matrix of more than one column."""
+    array = np.asarray(y)
+    return array.ndim == 2 and array.shape[1] > 1
+
+
+def as_real_matrix(y, n):
+    """y as finite float64 (n, k)."""
+    if not several_columns(y):
+        return as_real_targets(y, n)[:, None]
+    return _matrix(y, n)
+
+
+def as_label_matrix(y, n):
+    """y as float64 (n, k) of zeros and ones."""
+    array = _matrix(y, n)
+    require(
+        bool(((array == 0) | (array == 1)).all()),
+        "Unknown label type: multiclass-multioutput. A y with several columns must hold zeros and "
+        "ones, a column a label. Pass such, or one column of classes.",
+    )
+    return array
+
+
+def same_classes(known, given):
+    """The classes of the first call, which a later call may repeat and not change."""
+    require(
+        given is None or np.array_equal(np.unique(given), known),
+        f"classes={given} differs from the first call's {known.tolist()}. Pass the same or none.",
+    )
+    return known
+
+
+def _matrix(y, n):
+    array = np.ascontiguousarray(_as_numbers(y, "y"), dtype=np.float64)
+    require(
+        array.ndim == 2 and array.shape[1] > 0,
+        f"y must have one or two dimensions, got shape {array.shape}. Pass (n,) or (n, k).",
+    )
+    require(
+        len(array) == n,
+        f"X has {n} rows and y has {len(array)}: inconsistent numbers of samples. "
+        "Pass one target a row.",
+    )
+    require_finite(array, "y")
+    return array

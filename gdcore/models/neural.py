@@ -1,0 +1,268 @@
+"""What the neural estimators share: parameters, layers, and one way to fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore import layers as parts
+from gdcore import optim
+from gdcore.convergence import Rule, Stagnation
+from gdcore.data import Rows, column_moments
+from gdcore.descent import descend
+from gdcore.errors import require, require_choice, require_number
+from gdcore.layers import Activation, Dense, Sequential
+from gdcore.layers.activations import ACTIVATIONS
+from gdcore.models.estimator import Estimator, as_list, generator, require_optimizer
+from gdcore.models.network import Network
+from gdcore.models.network_cost import NetworkCost
+from gdcore.parameters import Parameters
+from gdcore.progress import reporting
+
+BATCH = 128  # rows a step, where the user does not say
+DTYPES = {"float32": np.float32, "float64": np.float64}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NeuralEstimator(Estimator):
+    """Parameters and fitting that the network estimators share; see either of them."""
+
+    hidden_layer_sizes: object = (100,)
+    activation: str = "relu"
+    layers: object = None
+    dropout: float = 0.0
+    normalization: object = None
+    loss: object = "auto"
+    alpha: float = 1e-4
+    optimizer: object = "adam"
+    learning_rate: object = 0.001
+    max_epochs: int = 200
+    tol: object = 1e-4
+    patience: int = 10
+    clip_norm: object = None
+    restarts: int = 0
+    dtype: str = "auto"
+
+    _fitted = "theta_"
+
+    def _check_parameters(self):
+        for size in self._sizes():
+            require_number("hidden_layer_sizes", size, low=1, whole=True)
+        require_choice("activation", self.activation, list(ACTIVATIONS))
+        require_number("dropout", self.dropout, low=0)
+        require(self.dropout < 1, f"dropout must be below 1, got {self.dropout}. Try 0.2.")
+        if self.normalization is not None:
+            require_choice("normalization", self.normalization, ["layer", "batch"])
+        require_number("alpha", self.alpha, low=0)
+        require_number("patience", self.patience, low=1, whole=True)
+        if self.clip_norm is not None:
+            require_number("clip_norm", self.clip_norm, low=0, above=True)
+        require_number("restarts", self.restarts, low=0, whole=True)
+        require_choice("dtype", self.dtype, ["auto", *DTYPES])
+        require(
+            self.layers is None or isinstance(self.layers, (Sequential, list, tuple)),
+            f"layers must be a Sequential or a list of layers, got {self.layers!r}. Pass one.",
+        )
+        self._check_common()
+        self._optimizer()
+
+    def _sizes(self):
+        sizes = self.hidden_layer_sizes
+        return tuple(sizes) if isinstance(sizes, (list, tuple, np.ndarray)) else (sizes,)
+
+    def _optimizer(self):
+        """The optimizer behind a name, with clipping where that is asked for."""
+        found = self.optimizer
+        if not isinstance(found, optim.Optimizer):
+            require_optimizer(found)
+            require_choice("optimizer", found, ["auto", *map(str.lower, optim.__all__)])
+            found = optim.Adam() if found == "auto" else optim.by_name(found)()
+        return optim.chain(optim.ClipNorm(self.clip_norm), found) if self.clip_norm else found
+
+    def _layers(self, outputs):
+        """The layers that the parameters describe."""
+        if self.layers is not None:
+            given = self.layers
+            return given if isinstance(given, Sequential) else Sequential(*given)
+        layers = []
+        for size in self._sizes():
+            if self.normalization is None:
+                layers.append(Dense(int(size), self.activation))
+            else:
+                norm = parts.LayerNorm() if self.normalization == "layer" else parts.BatchNorm()
+                start = ACTIVATIONS[self.activation]
+                layers += [Dense(int(size), init=start), norm, Activation(self.activation)]
+            if self.dropout:
+                layers.append(parts.Dropout(self.dropout))
+        return Sequential(*layers, Dense(outputs))
+
+    def _rate(self):
+        """The learning rate; "auto" is the optimizer's own."""
+        return super()._rate() or self._optimizer().lr
+
+    def _stop(self):
+        if isinstance(self.tol, Rule):
+            return self.tol
+        return Stagnation(self.tol, self.patience) if self.tol else None
+
+    def _batch(self, n, optimizer):
+        """Rows a step; None is all of them."""
+        whole = optimizer.searches or optimizer.full_batch
+        if self.batch_size == "full" or (whole and self.batch_size == "auto"):
+            return None
+        return min(BATCH if self.batch_size == "auto" else int(self.batch_size), n)
+
+    def _precision(self, n):
+        """Double where each step sees all rows, whose gradient is exact; single for small batches."""
+        if self.dtype != "auto":
+            return DTYPES[self.dtype]
+        batch = self._batch(n, self._optimizer())
+        return np.float64 if batch is None or batch >= n else np.float32
+
+    def _build(self, X, weights, outputs, loss):
+        """Network and scaling for these rows; the last ones where `warm_start` can go on."""
+        network = Network(self._layers(outputs), self._shape(X), loss)
+        require(
+            network.outputs == outputs,
+            f"layers end in {network.outputs} outputs, and y needs {outputs}. "
+            f"End them in Dense({outputs}).",
+        )
+        return network, self._scales(X, weights)
+
+    def _shape(self, X):
+        return X.shape[1:]
+
+    def _scales(self, X, weights):
+        """(shift, inverse) of the columns, None where they are taken as they come."""
+        if not self.standardize:
+            return None
+        mean, deviation = column_moments(X, weights)
+        inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+        return mean, inverse
+
+    def _fit(self, X, y, weights, loss, outputs, validation):
+        """Descend on checked arrays; sets what every network estimator has after `fit`."""
+        rng = generator(self.random_state)
+        kept = weights > 0
+        if not kept.all():  # a row without weight must change nothing
+            X, y, weights = X[kept], y[kept], weights[kept]
+        train, other = (Rows(X, y, weights), validation)
+        if other is None:
+            train, other = self._split(X, y, weights, rng)
+        train = Rows(train.X, train.y, train.weights / train.weights.mean())
+        network, scaling = self._build(train.X, train.weights, outputs, loss)
+        precision = self._precision(len(train))
+        starts = [self._start(network, rng, precision)]
+        starts += [network.init(rng, precision) for _ in range(self.restarts)]
+        results = [self._descend(network, scaling, train, other, (t, rng)) for t in starts]
+        best = min(results, key=lambda found: found[0])
+        result = best[1]
+        if self.restarts:
+            result.restarts = {
+                "fun": np.array([found[1].fun for found in results]),
+                "status": [found[1].status for found in results],
+            }
+        self._keep(result, network, scaling, best[2])
+        return self
+
+    def _start(self, network, rng, precision):
+        """θ to start from: the last fit's with warm_start, or as the layers say."""
+        fresh = network.init(rng, precision)
+        if self.warm_start and hasattr(self, "theta_"):
+            if self.theta_.shapes == network.shapes():
+                return self.theta_.vector.astype(fresh.dtype)
+        return fresh
+
+    def _descend(self, network, scaling, train, other, start):
+        """((rank of the result, lower is better), result, the descent's last state)."""
+        theta, rng = start
+        optimizer = self._optimizer()
+        batch = self._batch(len(train), optimizer)
+        full = batch is None or batch >= len(train)
+        require(
+            full or not optimizer.full_batch,
+            f"{type(optimizer).__name__} compares the gradients of successive steps, so each must "
+            "be over all rows. Pass batch_size='full', or another optimizer.",
+        )
+        cost = NetworkCost(
+            network, train, alpha=self.alpha, scaling=scaling, n_threads=self.n_threads,
+            full=full, seed=int(rng.integers(2**62)),
+        )  # fmt: skip
+        validate = cost.held_out(other) if other is not None else None
+        with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
+            result = descend(
+                cost, theta, optimizer,
+                learning_rate=self._rate(),
+                batch_size=batch,
+                stop=self._stop(),
+                max_epochs=self.max_epochs,
+                max_time=self.max_time,
+                callbacks=[*as_list(self.callbacks), *reporters],
+                validate=validate,
+                patience=self._patience,
+                random_state=rng,
+            )  # fmt: skip
+        rank = np.nanmin(result.trace.validation) if validate else result.fun
+        return (rank if np.isfinite(rank) else np.inf), result, cost
+
+    def _keep(self, result, network, scaling, cost):
+        self.network_, self.scaling_ = network, scaling
+        self.theta_ = Parameters(network.shapes(), result.x)
+        self.result_, self.trace_ = result, result.trace
+        self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 0
+        self.loss_ = float(result.fun)
+        self._cost = None
+        self._warn(result)
+
+    @property
+    def coefs_(self):
+        """Weights of the dense layers, each (inputs, outputs)."""
+        return self._parts("weight")
+
+    @property
+    def intercepts_(self):
+        """Biases of the dense layers."""
+        return self._parts("bias")
+
+    def _parts(self, name):
+        if not hasattr(self, "theta_"):
+            raise AttributeError("There are no weights before fit. Call fit(X, y) first.")
+        return [self.theta_[each] for each in self.theta_ if each.rpartition(".")[2] == name]
+
+    def _margins(self, X):
+        """Outputs of the last layer, (n, k)."""
+        X_ = self._features(X)
+        z = self.network_.predict(self.theta_.vector, X_, self.scaling_)
+        return z.astype(np.float64, copy=False)
+
+    def _partial(self, X, y, weights, loss, outputs):
+        """One pass of steps over these rows, going on where the last call ended."""
+        first = getattr(self, "_optimizing", None) is None
+        if first:
+            rng = generator(self.random_state)
+            self.network_, self.scaling_ = self._build(X, weights, outputs, loss)
+            precision = DTYPES.get(self.dtype, np.float32)
+            start = self._start(self.network_, rng, precision)
+            self.theta_ = Parameters(self.network_.shapes(), start)
+            optimizer = self._optimizer()
+            state = optimizer.init(self.theta_.vector, self.network_.shapes())
+            self._optimizing = [optimizer, state, rng, int(rng.integers(2**62)), 0]
+        optimizer, state, rng, seed, steps = self._optimizing
+        rows = Rows(X, y, weights)
+        cost = NetworkCost(
+            self.network_, rows, alpha=self.alpha, scaling=self.scaling_,
+            n_threads=self.n_threads, seed=seed,
+        )  # fmt: skip
+        cost.steps = steps
+        batch = self._batch(len(X), optimizer) or len(X)
+        order = rng.permutation(len(X))
+        rate = self._rate()
+        total = 0.0
+        with cost:
+            for a in range(0, len(X), batch):
+                part = order[a : a + batch]
+                lr = optimizer.lr * rate(int(state["t"][0])) if callable(rate) else rate
+                total += cost.step(self.theta_.vector, optimizer, state, part, lr) * len(part)
+        self._optimizing[4] = cost.steps
+        self.loss_ = total / len(X)
+        self.n_iter_ = getattr(self, "n_iter_", 0) + 1 if not first else 1
+        return self
