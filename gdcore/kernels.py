@@ -8,6 +8,7 @@ import os
 
 from gdcore._numpy.activations import *
 from gdcore._numpy.batches import *
+from gdcore._numpy.chains import *
 from gdcore._numpy.epochs import *
 from gdcore._numpy.gradients import *
 from gdcore._numpy.heads import *
@@ -25,6 +26,7 @@ if _wanted != "numpy":
     try:
         from gdcore._native.activations import *
         from gdcore._native.batches import *
+        from gdcore._native.chains import *
         from gdcore._native.epochs import *
         from gdcore._native.gradients import *
         from gdcore._native.heads import *

@@ -115,3 +115,102 @@ cdef inline real slope_of(int kind, real y) noexcept nogil:
     if kind == SIGMOID:
         return y * (one - y)
     return one
+
+
+cdef inline inline_void forward_loop(
+    int kind, real *Z, const real *b, real *S, Py_ssize_t n, Py_ssize_t k,
+    Py_ssize_t stride,
+) noexcept nogil:
+    """`kind` is a constant wherever this is inlined; b and S may be NULL."""
+    cdef Py_ssize_t i, j
+    cdef real unused
+    for i in range(n):
+        if b != NULL and S != NULL:
+            for j in range(k):
+                value_and_slope(kind, Z[j] + b[j], &Z[j], &S[j])
+        elif b != NULL:
+            for j in range(k):
+                value_and_slope(kind, Z[j] + b[j], &Z[j], &unused)
+        elif S != NULL:
+            for j in range(k):
+                value_and_slope(kind, Z[j], &Z[j], &S[j])
+        else:
+            for j in range(k):
+                value_and_slope(kind, Z[j], &Z[j], &unused)
+        Z += stride
+        S += stride if S != NULL else 0
+
+
+cdef inline inline_void forward(
+    int kind, real *Z, const real *b, real *S, Py_ssize_t n, Py_ssize_t k,
+    Py_ssize_t stride,
+) noexcept nogil:
+    """Z = act(Z + b) over rows `stride` apart, and its slope; see `activate`."""
+    if kind == LINEAR:
+        forward_loop(LINEAR, Z, b, <real *>NULL, n, k, stride)
+    elif kind == RELU:
+        forward_loop(RELU, Z, b, <real *>NULL, n, k, stride)
+    elif kind == LEAKY_RELU:
+        forward_loop(LEAKY_RELU, Z, b, <real *>NULL, n, k, stride)
+    elif kind == TANH:
+        forward_loop(TANH, Z, b, <real *>NULL, n, k, stride)
+    elif kind == SIGMOID:
+        forward_loop(SIGMOID, Z, b, <real *>NULL, n, k, stride)
+    elif kind == GELU:
+        forward_loop(GELU, Z, b, S, n, k, stride)
+    elif kind == GELU_TANH:
+        forward_loop(GELU_TANH, Z, b, S, n, k, stride)
+    elif kind == SILU:
+        forward_loop(SILU, Z, b, S, n, k, stride)
+    else:
+        forward_loop(SOFTPLUS, Z, b, S, n, k, stride)
+
+
+cdef inline inline_void backward_loop(
+    int kind, const real *Y, real *dY, real *db, Py_ssize_t n, Py_ssize_t k,
+    Py_ssize_t stride,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        if kind != LINEAR:
+            for j in range(k):
+                dY[j] = dY[j] * slope_of(kind, Y[j])
+        if db != NULL:
+            for j in range(k):
+                db[j] = db[j] + dY[j]
+        Y += stride
+        dY += stride
+
+
+cdef inline inline_void kept_loop(
+    const real *S, real *dY, real *db, Py_ssize_t n, Py_ssize_t k,
+    Py_ssize_t stride,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        for j in range(k):
+            dY[j] = dY[j] * S[j]
+        if db != NULL:
+            for j in range(k):
+                db[j] = db[j] + dY[j]
+        S += stride
+        dY += stride
+
+
+cdef inline inline_void backward(
+    int kind, const real *Y, const real *S, real *dY, real *db, Py_ssize_t n, Py_ssize_t k,
+    Py_ssize_t stride,
+) noexcept nogil:
+    """dY *= act′, db += column sums; see `activate_backward`."""
+    if S != NULL:
+        kept_loop(S, dY, db, n, k, stride)
+    elif kind == LINEAR:
+        backward_loop(LINEAR, Y, dY, db, n, k, stride)
+    elif kind == RELU:
+        backward_loop(RELU, Y, dY, db, n, k, stride)
+    elif kind == LEAKY_RELU:
+        backward_loop(LEAKY_RELU, Y, dY, db, n, k, stride)
+    elif kind == TANH:
+        backward_loop(TANH, Y, dY, db, n, k, stride)
+    else:
+        backward_loop(SIGMOID, Y, dY, db, n, k, stride)

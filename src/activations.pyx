@@ -1,10 +1,9 @@
 """Activations fused with the bias before them, forward and backward. NumPy twins:
 gdcore/_numpy/activations.py."""
 from _activations cimport (
-    GELU, GELU_TANH, LEAKY_RELU, LINEAR, RELU, SIGMOID, SILU, SOFTPLUS, TANH, slope_of,
-    value_and_slope,
+    GELU, GELU_TANH, LEAKY_RELU, LINEAR, RELU, SIGMOID, SILU, SOFTPLUS, TANH, backward, forward,
 )
-from _math cimport hot_void, inline_void, real
+from _math cimport hot_void, real
 
 _KINDS = {  # name: (code, whether the slope is kept)
     "linear": (LINEAR, False),
@@ -19,96 +18,16 @@ _KINDS = {  # name: (code, whether the slope is kept)
 }
 
 
-cdef inline inline_void forward_loop(
-    int kind, real *Z, const real *b, real *S, Py_ssize_t n, Py_ssize_t k,
-) noexcept nogil:
-    """`kind` is a constant wherever this is inlined; b and S may be NULL."""
-    cdef Py_ssize_t i, j
-    cdef real unused
-    for i in range(n):
-        if b != NULL and S != NULL:
-            for j in range(k):
-                value_and_slope(kind, Z[j] + b[j], &Z[j], &S[j])
-        elif b != NULL:
-            for j in range(k):
-                value_and_slope(kind, Z[j] + b[j], &Z[j], &unused)
-        elif S != NULL:
-            for j in range(k):
-                value_and_slope(kind, Z[j], &Z[j], &S[j])
-        else:
-            for j in range(k):
-                value_and_slope(kind, Z[j], &Z[j], &unused)
-        Z += k
-        S += k if S != NULL else 0
-
-
 cdef hot_void forward_pass(
     int kind, real *Z, const real *b, real *S, Py_ssize_t n, Py_ssize_t k,
 ) noexcept nogil:
-    if kind == LINEAR:
-        forward_loop(LINEAR, Z, b, <real *>NULL, n, k)
-    elif kind == RELU:
-        forward_loop(RELU, Z, b, <real *>NULL, n, k)
-    elif kind == LEAKY_RELU:
-        forward_loop(LEAKY_RELU, Z, b, <real *>NULL, n, k)
-    elif kind == TANH:
-        forward_loop(TANH, Z, b, <real *>NULL, n, k)
-    elif kind == SIGMOID:
-        forward_loop(SIGMOID, Z, b, <real *>NULL, n, k)
-    elif kind == GELU:
-        forward_loop(GELU, Z, b, S, n, k)
-    elif kind == GELU_TANH:
-        forward_loop(GELU_TANH, Z, b, S, n, k)
-    elif kind == SILU:
-        forward_loop(SILU, Z, b, S, n, k)
-    else:
-        forward_loop(SOFTPLUS, Z, b, S, n, k)
-
-
-cdef inline inline_void backward_loop(
-    int kind, const real *Y, real *dY, real *db, Py_ssize_t n, Py_ssize_t k,
-) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for i in range(n):
-        if kind != LINEAR:
-            for j in range(k):
-                dY[j] = dY[j] * slope_of(kind, Y[j])
-        if db != NULL:
-            for j in range(k):
-                db[j] = db[j] + dY[j]
-        Y += k
-        dY += k
-
-
-cdef inline inline_void kept_loop(
-    const real *S, real *dY, real *db, Py_ssize_t n, Py_ssize_t k,
-) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for i in range(n):
-        for j in range(k):
-            dY[j] = dY[j] * S[j]
-        if db != NULL:
-            for j in range(k):
-                db[j] = db[j] + dY[j]
-        S += k
-        dY += k
+    forward(kind, Z, b, S, n, k, k)
 
 
 cdef hot_void backward_pass(
     int kind, const real *Y, const real *S, real *dY, real *db, Py_ssize_t n, Py_ssize_t k,
 ) noexcept nogil:
-    if S != NULL:
-        kept_loop(S, dY, db, n, k)
-    elif kind == LINEAR:
-        backward_loop(LINEAR, Y, dY, db, n, k)
-    elif kind == RELU:
-        backward_loop(RELU, Y, dY, db, n, k)
-    elif kind == LEAKY_RELU:
-        backward_loop(LEAKY_RELU, Y, dY, db, n, k)
-    elif kind == TANH:
-        backward_loop(TANH, Y, dY, db, n, k)
-    else:
-        backward_loop(SIGMOID, Y, dY, db, n, k)
+    backward(kind, Y, S, dY, db, n, k, k)
 
 
 cdef tuple kind_of(object name):

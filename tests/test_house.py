@@ -50,6 +50,7 @@ NATIVE = {
     for name in (
         "activations",
         "batches",
+        "chains",
         "epochs",
         "gradients",
         "heads",

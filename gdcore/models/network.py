@@ -6,12 +6,15 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore.errors import require
+from gdcore.layers.activations import ACTIVATIONS
 from gdcore.layers.base import Context, Scope, named
+from gdcore.layers.dense import Dense
 from gdcore.layers.initializers import initializer
 from gdcore.layers.sequential import Sequential
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.parameters import Parameters
 
+LONGEST_CHAIN = 32  # layers that the kernel of small networks takes
 CHUNK = 1024  # rows at a time where nothing but predictions is wanted
 HEADS = {
     Softmax: "softmax_cross_entropy",
@@ -95,6 +98,15 @@ class Network:
                     found.append(slice(start, end))
             start = end
         return found
+
+    def chain(self):
+        """(widths, codes of activations) of a network of dense layers alone, else None."""
+        layers = self.layers.layers
+        plain = all(type(layer) is Dense and layer.bias for layer in layers)
+        if not plain or type(self.loss) not in HEADS or len(layers) > LONGEST_CHAIN:
+            return None
+        codes = [list(ACTIVATIONS).index(layer.activation) for layer in layers]
+        return np.array([*self.shape, *(layer.units for layer in layers)]), np.array(codes)
 
     def predict(self, theta, X, scaling=None):
         """Outputs z (n, k) of the last layer for X, or for (X − shift)·inverse, untrained."""

@@ -8,12 +8,13 @@ from gdcore import kernels
 from gdcore.cost import PlainCost
 from gdcore.losses import Softmax
 from gdcore.models.arena import Arena, Plan
-from gdcore.models.network import scaling_for
+from gdcore.models.network import HEADS, scaling_for
 from gdcore.optim.base import Rule
 from gdcore.threads import Threads, resolve
 
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
 GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
+CHAIN_WORK = 1 << 20  # rows·parameters, from where on BLAS pays for its calls
 SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
 
 
@@ -76,6 +77,8 @@ class NetworkCost(PlainCost):
         self.frozen = network.slices(lambda part: not part.trainable)
         self.seed, self.steps, self._micro = seed, 0, micro_batch
         self._plans, self._arena, self._spare, self._g = {}, None, None, None
+        self._columns = rows.y if rows.y.ndim == 2 else rows.y[:, None]
+        self._chain = None if self._integers else network.chain()
         self._statistics = []
         self._uniform = bool((rows.weights == 1).all())
 
@@ -106,8 +109,9 @@ class NetworkCost(PlainCost):
         if training:
             self.steps += 1
         key = (self.seed + self.steps * GOLDEN) & 0xFFFFFFFFFFFFFFFF
-        micro = self._rows_at_once(theta, len(rows))
-        if len(rows) <= micro:
+        if self._chain is not None and len(rows) * self.size <= CHAIN_WORK:
+            loss = self._small(theta, g, rows)
+        elif len(rows) <= (micro := self._rows_at_once(theta, len(rows))):
             loss = self._pass(theta, g, rows, len(rows), (key, training))
         else:
             loss, spare = 0.0, self._spare_for(g)
@@ -121,6 +125,14 @@ class NetworkCost(PlainCost):
             for part in self.decayed:
                 kernels.add_scaled(g[part], theta[part], self.alpha)
         return loss
+
+    def _small(self, theta, g, rows):
+        """The same for a small network of dense layers, in one call of a kernel."""
+        shift, inverse = self._scalings.get(theta.dtype) or self._scaled_for(theta.dtype)
+        return kernels.chain_gradient(
+            self._flat, rows, shift, inverse, self._columns, self.rows.weights, *self._chain,
+            theta, HEADS[type(self.model.loss)], 1.0 / len(rows), g,
+        )  # fmt: skip
 
     def _pass(self, theta, g, rows, total, how):
         """Summed loss of rows that fit into the arena; their gradient, divided by total, into g."""

@@ -244,7 +244,30 @@ def gathering(dtype):
     return arrays | {"rows": rng.integers(0, ROWS, ROWS - 4)}
 
 
+def chain(dtype, n=ROWS, widths=(COLUMNS, 7, 20, CLASSES), kinds=(1, 6, 0), head="squared_error"):
+    """A small network of dense layers and most of the rows it is to see."""
+    rng = np.random.default_rng(0)
+    size = sum((p + 1) * k for p, k in zip(widths, widths[1:], strict=False))
+    k = widths[-1]
+    targets = rng.integers(0, k, (n, 1)) * 1.0 if head.startswith("soft") else rng.random((n, k))
+    return {
+        "X": rng.normal(size=(n, widths[0])).astype(dtype),
+        "rows": rng.integers(0, n, n - 4),
+        "shift": rng.normal(size=widths[0]).astype(dtype),
+        "inverse": rng.uniform(0.5, 2, widths[0]).astype(dtype),
+        "Y": targets,
+        "weights": rng.uniform(0.1, 2, n),
+        "widths": np.array(widths),
+        "kinds": np.array(kinds),
+        "theta": rng.normal(size=size).astype(dtype),
+        "head": head,
+        "scale": 0.25,
+        "g": np.zeros(size, dtype),
+    }
+
+
 CASES = {
+    "chain_gradient": Case(chain, ("g",), ("X",), near=(1e-5, 1e-13)),
     "activate": Case(activation("gelu")[0], ("Z", "slope"), near=(1e-6, 1e-14)),
     "activate_backward": Case(activation("gelu")[1], ("dY", "db"), near=(1e-6, 1e-14)),
     "logistic_cross_entropy": head(lambda rng: ("Y", rng.integers(0, 2, (ROWS, COLUMNS)) * 1.0)),
