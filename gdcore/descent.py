@@ -12,11 +12,12 @@ from gdcore.errors import require, require_number
 from gdcore.rates import AutoRate, FixedRate
 from gdcore.result import Result
 from gdcore.search import Point, projected_step
-from gdcore.trace import Trace
+from gdcore.trace import LayerTrace, Trace
 
 DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
 STALLED_AFTER = 100  # measurements in a row without a move: a moment may still be gathering
 DIVERGED_ABOVE = 1e6  # times that cost at once
+WATCHED_EVERY = 16  # steps at least between two looks at the layers, which cost about one
 NOTHING = 1e-12  # a cost this small, in squared units of the targets, is rounding
 SETTLED = (Status.GRADIENT, Status.COST, Status.PARAMETERS, Status.STALLED)  # the last θ is the one
 ROUNDING = 2 * np.finfo(float).eps  # a step shorter than this part of θ only moves its last bits
@@ -112,6 +113,9 @@ class _Run:
         self.searches = self.full and optimizer.searches
         self.averages = isinstance(self.rate, AutoRate) and not self.full
         self.trace, self.started = Trace(), time.perf_counter()
+        names = getattr(cost, "layers", ())
+        self.trace.layers = LayerTrace(names) if names else None
+        self.watched = -WATCHED_EVERY
         self.epoch = self.step = self.evaluations = 0
         self.measured, self.older, self.value, self.moved = [math.nan] * 4
         self.best, self.walker = self.theta.copy(), self.theta.copy()
@@ -164,10 +168,12 @@ class _Run:
             self.step, self.epoch, self.measured, previous, norm, self.moved, rate, seconds,
             examples, validation, self.theta,
         )  # fmt: skip
-        if self.trace is not None:
-            self.trace.append(
-                (self.step, self.epoch, self.measured, norm, rate, seconds, examples, validation)
-            )
+        self.trace.append(
+            (self.step, self.epoch, self.measured, norm, rate, seconds, examples, validation)
+        )
+        if self.trace.layers is not None and self.step >= self.watched + WATCHED_EVERY:
+            self.trace.layers.append(self.step, self.cost.layer_state(self.theta))
+            self.watched = self.step
         self._keep_best(moment)
         self.ended = self._reason(moment)
         return self.ended is not None
@@ -221,9 +227,9 @@ class _Run:
                 f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}",
             )
         if self.epoch >= self.max_epochs:
-            return Status.EPOCHS, f"{self.epoch} epochs, ‖∇J‖ = {moment.gradient_norm:.3g}"
+            return Status.EPOCHS, f"{self.epoch} epochs"
         if moment.seconds >= self.max_time:
-            return Status.TIME, f"{moment.seconds:.3g} s, ‖∇J‖ = {moment.gradient_norm:.3g}"
+            return Status.TIME, f"{moment.seconds:.3g} s"
         if self.rate.returned:
             self._return_to_best()
         return None
@@ -325,6 +331,8 @@ class _Run:
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
         theta = self._chosen(status)
+        if status in (Status.EPOCHS, Status.TIME):
+            sentence += f", ‖∇J‖ = {self.cost.norm(theta, self.g):.3g}"
         return Result(
             x=theta, fun=self.measured, jac=np.array(self.cost.steepest(theta, self.g)),
             nit=self.step, nfev=self.evaluations, status=status, success=status.success,

@@ -13,7 +13,9 @@ from gdcore._numpy.epochs import *
 from gdcore._numpy.gradients import *
 from gdcore._numpy.heads import *
 from gdcore._numpy.layers import *
+from gdcore._numpy.normalization import *
 from gdcore._numpy.quasi import *
+from gdcore._numpy.sampling import *
 from gdcore._numpy.updates import *
 from gdcore._numpy.vectors import *
 
@@ -31,7 +33,9 @@ if _wanted != "numpy":
         from gdcore._native.gradients import *
         from gdcore._native.heads import *
         from gdcore._native.layers import *
+        from gdcore._native.normalization import *
         from gdcore._native.quasi import *
+        from gdcore._native.sampling import *
         from gdcore._native.updates import *
         from gdcore._native.vectors import *
     except ImportError as error:

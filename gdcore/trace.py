@@ -9,12 +9,47 @@ COLUMNS = (
 )  # fmt: skip
 
 
+class LayerTrace:
+    """What became of each layer of a network: norms, and units that no example excites.
+
+    Attributes are arrays: `step` (rows,), and of shape (rows, layers) `weight` ‖W‖, `gradient` ‖∂J/∂W‖
+    (of the latest batch) and `dead`, the share of rectified units that were zero for all of up to
+    256 examples (NaN for other layers). `names` are those of the weights.
+    """
+
+    KINDS = ("weight", "gradient", "dead")
+
+    def __init__(self, names, limit=2_000):
+        self.names, self._limit, self._rows = tuple(names), limit, []
+
+    def append(self, step, values):
+        """One row: for each of KINDS a number for each layer."""
+        if len(self._rows) == self._limit:  # every other one of the middle goes
+            self._rows = [*self._rows[:-1:2], self._rows[-1]]
+        self._rows.append((step, values))
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getattr__(self, name):
+        if name == "step":
+            return np.array([step for step, _ in self._rows])
+        if name in self.KINDS:
+            k = self.KINDS.index(name)
+            return np.array([values[k] for _, values in self._rows]).reshape(len(self), -1)
+        raise AttributeError(f"A LayerTrace has no {name!r}. It has step, {', '.join(self.KINDS)}.")
+
+    def __repr__(self):
+        return f"LayerTrace({len(self)} rows, {', '.join(self.names)})"
+
+
 class Trace:
     """The course of a descent: one row for each time the cost was measured.
 
     Attributes are arrays of one length: `step` (updates of θ so far), `epoch` (passes over the
     data), `cost` J, `gradient_norm` ‖∇J‖ (NaN where it was not measured), `learning_rate`,
-    `seconds` since the start, `examples` seen, `validation` (NaN without early stopping).
+    `seconds` since the start, `examples` seen, `validation` (NaN without early stopping). `layers`
+    is a `LayerTrace` for a network, else None.
 
     Memory is bounded: beyond `limit` rows every other one of the middle is dropped; the first and
     the latest rows are always there.
@@ -32,6 +67,7 @@ class Trace:
         self._limit = max(limit, 4)
         self._rows = array("d")  # one row after another: to append is half as long as to an ndarray
         self._used = 0
+        self.layers = None
 
     def add(self, **values):
         """Append one row; what is not given is NaN."""

@@ -55,7 +55,9 @@ NATIVE = {
         "gradients",
         "heads",
         "layers",
+        "normalization",
         "quasi",
+        "sampling",
         "updates",
         "vectors",
     )

@@ -82,9 +82,7 @@ def _require_types(X, rows, shift, inverse, Y, weights, widths, kinds, theta, g)
     for one, other in ((shift, X), (inverse, theta)):
         require_arrays(one)
         if one.dtype != other.dtype:
-            raise ValueError(
-                "A kernel takes float32 or float64 arrays of one dtype. Convert them."
-            )
+            raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
     require_writeable(g)
 
 

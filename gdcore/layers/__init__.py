@@ -1,7 +1,26 @@
 """Layers of networks: `y, backward = layer(theta, x)`."""
 
 from gdcore.layers.base import Layer, Part, named
+from gdcore.layers.convolution import Conv2D, MaxPool2D, MeanPool2D
 from gdcore.layers.dense import Activation, Dense, Flatten
+from gdcore.layers.embedding import Embedding
+from gdcore.layers.normalization import BatchNorm, Dropout, LayerNorm
 from gdcore.layers.sequential import Sequential, layer
 
-__all__ = ["Activation", "Dense", "Flatten", "Layer", "Part", "Sequential", "layer", "named"]
+__all__ = [
+    "Activation",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Layer",
+    "LayerNorm",
+    "MaxPool2D",
+    "MeanPool2D",
+    "Part",
+    "Sequential",
+    "layer",
+    "named",
+]

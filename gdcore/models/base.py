@@ -30,6 +30,7 @@ class LinearEstimator(Estimator):
             require_number("alpha", self.alpha, low=0)
         require_number("l1_ratio", self.l1_ratio, low=0, high=1)
         require_flags(self, "fit_intercept")
+        require_number("max_epochs", self.max_epochs, low=0, whole=True)
         self._check_common()
         self._optimizer(full=True)
 

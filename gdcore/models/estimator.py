@@ -69,7 +69,8 @@ class Estimator(Parametrised):
     _fitted = "coef_"  # what there is after fit, and not before
 
     def _check_common(self):
-        require_number("max_epochs", self.max_epochs, low=0, whole=True)
+        if not isinstance(self.max_epochs, str):
+            require_number("max_epochs", self.max_epochs, low=0, whole=True)
         require_number("validation_fraction", self.validation_fraction, low=0, above=True)
         require(
             self.validation_fraction < 1,

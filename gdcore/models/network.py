@@ -108,6 +108,20 @@ class Network:
         codes = [list(ACTIVATIONS).index(layer.activation) for layer in layers]
         return np.array([*self.shape, *(layer.units for layer in layers)]), np.array(codes)
 
+    def dead(self, theta, X, scaling=None):
+        """{number of a rectified layer: share of its units that none of these rows excites}."""
+        found, scope = {}, self.scope(theta)
+        with np.errstate(all="ignore"):
+            x = self._inputs(X, scaling, theta.dtype)
+            for number, (layer, inner) in enumerate(
+                zip(self.layers.layers, scope.children, strict=True)
+            ):
+                x = layer(inner, x)[0]
+                if "relu" in (getattr(layer, "activation", None), getattr(layer, "name", None)):
+                    units = x.reshape(-1, x.shape[-1])
+                    found[number] = float((units <= 0).all(axis=0).mean())
+        return found
+
     def predict(self, theta, X, scaling=None):
         """Outputs z (n, k) of the last layer for X, or for (X − shift)·inverse, untrained."""
         scope = self.scope(theta)

@@ -15,6 +15,7 @@ from gdcore.threads import Threads, resolve
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
 GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
 CHAIN_WORK = 1 << 20  # rows·parameters, from where on BLAS pays for its calls
+LOOKED_AT = 256  # rows that tell which units are dead
 SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
 
 
@@ -66,7 +67,7 @@ class NetworkCost(PlainCost):
         micro_batch=None, seed=0,
     ):  # fmt: skip
         self.model, self.rows, self.alpha, self.full = network, rows, float(alpha), full
-        self.size, self.shapes = network.size, network.shapes()
+        self.size, self.shapes = network.size, list(network.shapes().values())
         self._flat = rows.X if rows.X.ndim == 2 else rows.X.reshape(len(rows), -1)
         self._integers = rows.X.dtype.kind in "iu"
         self._scaling, self._scalings = scaling, {}
@@ -79,7 +80,8 @@ class NetworkCost(PlainCost):
         self._plans, self._arena, self._spare, self._g = {}, None, None, None
         self._columns = rows.y if rows.y.ndim == 2 else rows.y[:, None]
         self._chain = None if self._integers else network.chain()
-        self._statistics = []
+        self._statistics, self._latest = [], None
+        self.layers = [name for name in network.shapes() if name.endswith("weight")]
         self._uniform = bool((rows.weights == 1).all())
 
     def __enter__(self):
@@ -121,6 +123,7 @@ class NetworkCost(PlainCost):
                 loss += self._pass(theta, into, part, len(rows), (key + number, training))
                 if number:
                     g += spare
+        self._latest = g
         if self.alpha:
             for part in self.decayed:
                 kernels.add_scaled(g[part], theta[part], self.alpha)
@@ -248,6 +251,19 @@ class NetworkCost(PlainCost):
                 average += theta
         average /= len(rates)
         return total / len(order) + self.penalty(theta)
+
+    def layer_state(self, theta):
+        """For each layer with weights: their norm, that of the latest gradient, dead units."""
+        views = self.model.views(theta)
+        slopes = None if self._latest is None else self.model.views(self._latest)
+        dead = self.model.dead(theta, self.rows.X[:LOOKED_AT], self._scaling)
+        weight = [kernels.norm(views[name].reshape(-1)) for name in self.layers]
+        gradient = [
+            np.nan if slopes is None else kernels.norm(slopes[name].reshape(-1))
+            for name in self.layers
+        ]
+        owners = [name.partition(".")[0] for name in self.layers]
+        return weight, gradient, [dead.get(int(owner), np.nan) for owner in owners]
 
     def held_out(self, rows):
         """The plain mean loss on other rows, as a function of θ: what early stopping watches."""

@@ -1,12 +1,13 @@
 """What the neural estimators share: parameters, layers, and one way to fit."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from gdcore import layers as parts
 from gdcore import optim
-from gdcore.convergence import Rule, Stagnation
+from gdcore.convergence import GradientNorm, Rule, Stagnation
 from gdcore.data import Rows, column_moments
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
@@ -18,7 +19,10 @@ from gdcore.models.network_cost import NetworkCost
 from gdcore.parameters import Parameters
 from gdcore.progress import reporting
 
-BATCH = 128  # rows a step, where the user does not say
+SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
+BATCHES = 16  # steps an epoch that the automatic batch aims at
+EPOCHS, STEPS = 200, 2000  # the automatic budget: so many epochs, and at least so many steps
+WAIT = 200  # steps without progress before the descent stops, at least
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
@@ -35,7 +39,7 @@ class NeuralEstimator(Estimator):
     alpha: float = 1e-4
     optimizer: object = "adam"
     learning_rate: object = 0.001
-    max_epochs: int = 200
+    max_epochs: object = "auto"
     tol: object = 1e-4
     patience: int = 10
     clip_norm: object = None
@@ -53,6 +57,8 @@ class NeuralEstimator(Estimator):
         if self.normalization is not None:
             require_choice("normalization", self.normalization, ["layer", "batch"])
         require_number("alpha", self.alpha, low=0)
+        if isinstance(self.max_epochs, str):
+            require_choice("max_epochs", self.max_epochs, ["auto"])
         require_number("patience", self.patience, low=1, whole=True)
         if self.clip_norm is not None:
             require_number("clip_norm", self.clip_norm, low=0, above=True)
@@ -99,17 +105,31 @@ class NeuralEstimator(Estimator):
         """The learning rate; "auto" is the optimizer's own."""
         return super()._rate() or self._optimizer().lr
 
-    def _stop(self):
+    def _stop(self, steps):
+        """tol as a rule, for epochs of so many steps."""
         if isinstance(self.tol, Rule):
             return self.tol
-        return Stagnation(self.tol, self.patience) if self.tol else None
+        if self.tol == 0:
+            return None
+        rule = Stagnation(self.tol, max(self.patience, -(-WAIT // steps)))
+        return rule | GradientNorm(self.tol) if steps == 1 else rule  # where ∇J is measured
+
+    def _epochs(self, steps):
+        """The budget of epochs of so many steps."""
+        if self.max_epochs == "auto":
+            return max(EPOCHS, -(-STEPS // steps))
+        return self.max_epochs
 
     def _batch(self, n, optimizer):
         """Rows a step; None is all of them."""
         whole = optimizer.searches or optimizer.full_batch
         if self.batch_size == "full" or (whole and self.batch_size == "auto"):
             return None
-        return min(BATCH if self.batch_size == "auto" else int(self.batch_size), n)
+        if self.batch_size != "auto":
+            return min(int(self.batch_size), n)
+        if n <= SMALLEST:
+            return n
+        return min(LARGE, max(SMALL, 1 << round(math.log2(n / BATCHES))))
 
     def _precision(self, n):
         """Double where each step sees all rows, whose gradient is exact; single for small batches."""
@@ -188,13 +208,15 @@ class NeuralEstimator(Estimator):
             full=full, seed=int(rng.integers(2**62)),
         )  # fmt: skip
         validate = cost.held_out(other) if other is not None else None
-        with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
+        steps = 1 if full else -(-len(train) // batch)
+        epochs = self._epochs(steps)
+        with reporting(self.verbose, self.progress, epochs) as reporters:
             result = descend(
                 cost, theta, optimizer,
                 learning_rate=self._rate(),
                 batch_size=batch,
-                stop=self._stop(),
-                max_epochs=self.max_epochs,
+                stop=self._stop(steps),
+                max_epochs=epochs,
                 max_time=self.max_time,
                 callbacks=[*as_list(self.callbacks), *reporters],
                 validate=validate,
@@ -244,7 +266,7 @@ class NeuralEstimator(Estimator):
             start = self._start(self.network_, rng, precision)
             self.theta_ = Parameters(self.network_.shapes(), start)
             optimizer = self._optimizer()
-            state = optimizer.init(self.theta_.vector, self.network_.shapes())
+            state = optimizer.init(self.theta_.vector, list(self.network_.shapes().values()))
             self._optimizing = [optimizer, state, rng, int(rng.integers(2**62)), 0]
         optimizer, state, rng, seed, steps = self._optimizing
         rows = Rows(X, y, weights)

@@ -266,7 +266,38 @@ def chain(dtype, n=ROWS, widths=(COLUMNS, 7, 20, CLASSES), kinds=(1, 6, 0), head
     }
 
 
+def norm_forward(dtype):
+    """Rows, gain and bias."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(ROWS, COLUMNS)).astype(dtype)
+    gain, bias = rng.normal(size=(2, COLUMNS)).astype(dtype)
+    out = {"Y": np.zeros_like(X), "statistics": np.zeros((ROWS, 2), dtype)}
+    return {"X": X, "gain": gain, "bias": bias, "eps": 1e-5} | out
+
+
+def norm_backward(dtype):
+    """The way back; statistics that any rows could have."""
+    given = norm_forward(dtype)
+    rng = np.random.default_rng(1)
+    statistics = rng.uniform(0.5, 1, (ROWS, 2)).astype(dtype)
+    dY = rng.normal(size=(ROWS, COLUMNS)).astype(dtype)
+    sums = {"dgain": given["gain"].copy(), "dbias": given["bias"].copy()}
+    tables = {"X": given["X"], "statistics": statistics, "dY": dY, "dX": np.zeros_like(dY)}
+    return tables | {"gain": given["gain"]} | sums
+
+
+def scattering(dtype):
+    """Rows to be added to a table, some of them twice."""
+    rng = np.random.default_rng(0)
+    table, values = rng.normal(size=(2, ROWS, COLUMNS)).astype(dtype)
+    return {"table": table, "rows": rng.integers(0, ROWS, ROWS), "values": values}
+
+
 CASES = {
+    "add_rows": Case(scattering, ("table",), ("rows",)),
+    "dropout": Case(vectors("x out", rate=0.3, key=2**63 + 12345, first=2**33 + 7), ("out",)),
+    "layer_norm": Case(norm_forward, ("Y", "statistics"), near=(1e-5, 1e-13)),
+    "layer_norm_backward": Case(norm_backward, ("dX", "dgain", "dbias"), near=(1e-5, 1e-13)),
     "chain_gradient": Case(chain, ("g",), ("X",), near=(1e-5, 1e-13)),
     "activate": Case(activation("gelu")[0], ("Z", "slope"), near=(1e-6, 1e-14)),
     "activate_backward": Case(activation("gelu")[1], ("dY", "db"), near=(1e-6, 1e-14)),

@@ -1,0 +1,71 @@
+"""Dropout by a counter-based generator, and rows added where numbers say, in NumPy. Compiled
+twins: src/sampling.pyx. Twins agree to the bit.
+"""
+
+import numpy as np
+
+from gdcore._numpy._require import numbers, require_arrays, require_writeable
+
+__all__ = ["add_rows", "dropout"]
+
+LOW = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+
+
+def dropout(x, rate, key, first, out):
+    """out = x/(1 − rate), or zero with probability rate: element i by word first + i of the Philox stream of a key. out may be x. Changes out."""
+    require_arrays(x, out)
+    require_writeable(out)
+    (rate,) = numbers(rate)
+    key, first = _unsigned(key), _unsigned(first)
+    if not 0 <= rate < 1:
+        raise ValueError("rate must be in [0, 1). Pass the share to leave out.")
+    if len(x) != len(out):
+        raise ValueError("x and out must have one length. Pass out=numpy.empty_like(x).")
+    blocks = np.arange(first // 4, (first + len(x) + 3) // 4, dtype=np.uint64)
+    words = _philox(blocks, key)[first % 4 :][: len(x)]
+    kept = words >= np.uint64(int(rate * 2**32))
+    with np.errstate(all="ignore"):
+        out[:] = np.where(kept, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
+
+
+def _philox(blocks, key):
+    """Four words for each block (Philox4x32-10: Salmon et al., 2011)."""
+    a, b = blocks & LOW, blocks >> HALF
+    c, d = np.zeros_like(a), np.zeros_like(a)
+    k0, k1 = key & 0xFFFFFFFF, key >> 32
+    for _ in range(10):
+        one, two = a * np.uint64(0xD2511F53), c * np.uint64(0xCD9E8D57)
+        a, b = (two >> HALF) ^ b ^ np.uint64(k0), two & LOW
+        c, d = (one >> HALF) ^ d ^ np.uint64(k1), one & LOW
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([a, b, c, d], axis=1).ravel()
+
+
+def add_rows(table, rows, values):
+    """table[rows[i]] += values[i], one after another. Changes table."""
+    require_arrays(table, values, ndim=2)
+    require_writeable(table)
+    if not isinstance(rows, np.ndarray):
+        raise TypeError(f"A kernel takes NumPy arrays, got {type(rows).__name__}. Convert it.")
+    plain = rows.dtype == np.int64 and rows.dtype.isnative and rows.ndim == 1
+    if not plain or not rows.flags.c_contiguous:
+        raise ValueError("rows must be contiguous int64. Pass numpy.ascontiguousarray(…).")
+    if values.shape != (len(rows), table.shape[1]):
+        raise ValueError(
+            "values must have a row for each of rows, as wide as the table. Pass such."
+        )
+    if not ((rows >= 0) & (rows < len(table))).all():
+        raise ValueError("rows must hold row numbers of the table. Pass numbers from 0 to n − 1.")
+    with np.errstate(all="ignore"):
+        np.add.at(table, rows, values)
+
+
+def _unsigned(value):
+    """A whole number of 64 bits without a sign, as the compiled twin takes it."""
+    if isinstance(value, (float, str, bytes)) or value is None:
+        raise TypeError(f"A kernel takes whole numbers here, got {value!r}. Convert it.")
+    value = int(value)
+    if not 0 <= value < 1 << 64:
+        raise OverflowError("can't convert negative value to uint64_t")
+    return value
