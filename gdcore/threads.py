@@ -24,9 +24,10 @@ def resolve(n_threads):
 class Threads:
     """Run a function over shards, in order of the shards, by `n_threads` threads.
 
-    Where the work holds products of matrices, or NumPy answers for the kernels, BLAS is held to one thread: a multi-threaded OpenBLAS
-    called from several threads has returned wrong products (numpy#11046, numpy#29391). Where the
-    BLAS is one that threadpoolctl does not know, shards run one after another.
+    Where the work holds products of matrices, or NumPy answers for the kernels, BLAS is held to
+    one thread: a multi-threaded OpenBLAS called from several threads has returned wrong products
+    (numpy#11046, numpy#29391). Where the BLAS is one that threadpoolctl does not know, shards run
+    one after another.
     """
 
     def __init__(self, n_threads, products=False):

@@ -9,7 +9,9 @@ import gdcore as gd
 from gdcore.datasets import load_breast_cancer
 
 checks = pytest.importorskip("sklearn.utils.estimator_checks")
-KINDS = pytest.mark.parametrize("kind", [gd.LinearRegression, gd.LogisticRegression])
+KINDS = pytest.mark.parametrize(
+    "kind", [gd.LinearRegression, gd.LogisticRegression, gd.MLPClassifier, gd.MLPRegressor]
+)
 
 
 @KINDS
@@ -41,7 +43,9 @@ def test_clone_pipeline_and_search(kind):
             {f"{kind.__name__.lower()}__alpha": [1e-3, 1e-1]},
             cv=3,
         ).fit(data.X, data.y)
-    assert grid.best_score_ > (0.9 if kind is gd.LogisticRegression else 0.6)
+    assert grid.best_score_ > (
+        0.9 if "Class" in kind.__name__ or "Logistic" in kind.__name__ else 0.6
+    )
 
 
 @KINDS

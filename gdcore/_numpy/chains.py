@@ -3,6 +3,7 @@
 Twins agree within 1e-5 (float32) and 1e-13 (float64) of the largest number of an array.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -96,7 +97,7 @@ def _require_chain(X, shift, inverse, Y, widths, kinds, theta, head, g):
         raise ValueError("kinds must hold codes of activations. Pass numbers from 0 to 8.")
     if not ((widths > 0) & (widths < 1 << 24)).all():
         raise ValueError("widths must be positive, below 2²⁴. Pass those of the layers.")
-    total = sum(math.prod((p + 1, k)) for p, k in zip(widths[:-1], widths[1:], strict=True))
+    total = sum(math.prod((p + 1, k)) for p, k in itertools.pairwise(widths))
     if widths[0] != p or not len(theta) == len(g) == total:
         raise ValueError("X, theta and g must be as wide and long as widths say. Pass such.")
     if Y.shape[1] != (1 if head == HEADS[0] else widths[-1]):

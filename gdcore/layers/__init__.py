@@ -2,7 +2,7 @@
 
 from gdcore.layers.base import Layer, Part, named
 from gdcore.layers.convolution import Conv2D, MaxPool2D, MeanPool2D
-from gdcore.layers.dense import Activation, Dense, Flatten
+from gdcore.layers.dense import Activation, Dense, Flatten, Reshape
 from gdcore.layers.embedding import Embedding
 from gdcore.layers.normalization import BatchNorm, Dropout, LayerNorm
 from gdcore.layers.sequential import Sequential, layer
@@ -20,6 +20,7 @@ __all__ = [
     "MaxPool2D",
     "MeanPool2D",
     "Part",
+    "Reshape",
     "Sequential",
     "layer",
     "named",

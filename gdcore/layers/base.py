@@ -26,6 +26,7 @@ class Layer(ABC):
     """
 
     whole_batch = False  # True: all rows of a batch at once, as batch statistics need
+    random = False  # True: training draws numbers, so J is another one at each step
 
     @abstractmethod
     def parts(self, shape):

@@ -148,3 +148,45 @@ class Flatten(Layer):
     def __call__(self, theta, x):
         """(x as (n, …), backward)."""
         return x.reshape(len(x), -1), lambda dy, g: dy.reshape(x.shape)
+
+
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """Every example in another shape, as a row of pixels as an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of one example.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> layer = gd.layers.Reshape((8, 8, 1))
+    >>> layer(layer.scope((64,)), np.ones((4, 64)))[0].shape
+    (4, 8, 8, 1)
+    """
+
+    shape: tuple
+
+    def __post_init__(self):
+        for extent in self.shape:
+            require_number("shape", extent, low=1, whole=True)
+
+    def parts(self, shape):
+        """None."""
+        self.output(shape)
+        return {}
+
+    def output(self, shape):
+        """The shape asked for."""
+        require(
+            math.prod(shape) == math.prod(self.shape),
+            f"Reshape to {self.shape} gets inputs of shape {shape}, which hold another number of "
+            "numbers. Pass a shape of as many.",
+        )
+        return tuple(self.shape)
+
+    def __call__(self, theta, x):
+        """(x as (n, *shape), backward)."""
+        return x.reshape(len(x), *self.shape), lambda dy, g: dy.reshape(x.shape)

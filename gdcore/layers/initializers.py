@@ -10,7 +10,7 @@ __all__ = ["INITIALIZERS", "initializer"]
 
 
 def glorot_uniform(rng, shape):
-    """U(−a, a) with a = √(6/(fan in + fan out)), for tanh and linear units (Glorot & Bengio, 2010)."""
+    """U(−a, a), a = √(6/(fan in + fan out)), for tanh and linear units (Glorot & Bengio, 2010)."""
     limit = math.sqrt(6 / (shape[0] + shape[-1]))
     return rng.uniform(-limit, limit, shape)
 

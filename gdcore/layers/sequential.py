@@ -37,6 +37,11 @@ class Sequential(Layer):
         """True as soon as one of the layers needs all rows of a batch."""
         return any(layer.whole_batch for layer in self.layers)
 
+    @property
+    def random(self):
+        """True as soon as one of the layers is."""
+        return any(layer.random for layer in self.layers)
+
     def parts(self, shape):
         """None of its own."""
         return {}

@@ -25,7 +25,8 @@ class MLPClassifier(Classifier, NeuralEstimator):
     Parameters
     ----------
     hidden_layer_sizes : tuple of int
-    activation : "relu", "leaky_relu", "tanh", "sigmoid", "gelu", "gelu_tanh", "silu", "softplus"
+    activation : str
+        "relu", "leaky_relu", "tanh", "sigmoid", "gelu", "gelu_tanh", "silu", "softplus"
     layers : Sequential or list of layers, optional
         In place of the hidden layers and the output layer that the parameters above describe.
     dropout : float in [0, 1)

@@ -176,7 +176,7 @@ def scaling_for(scaling, dtype, out):
 
 
 def _head(loss):
-    """The function (z, y, weights, scale, dz) → Σ weights·ℓ that writes scale times its gradient."""
+    """The function (z, y, weights, scale, dz) → Σ weights·ℓ, with scale times its slope in dz."""
     name = HEADS.get(type(loss))
     if name is not None:
         return getattr(kernels, name)

@@ -67,6 +67,7 @@ class NetworkCost(PlainCost):
         micro_batch=None, seed=0,
     ):  # fmt: skip
         self.model, self.rows, self.alpha, self.full = network, rows, float(alpha), full
+        self.noisy = full and network.layers.random
         self.size, self.shapes = network.size, list(network.shapes().values())
         self._flat = rows.X if rows.X.ndim == 2 else rows.X.reshape(len(rows), -1)
         self._integers = rows.X.dtype.kind in "iu"

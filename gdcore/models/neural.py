@@ -132,7 +132,7 @@ class NeuralEstimator(Estimator):
         return min(LARGE, max(SMALL, 1 << round(math.log2(n / BATCHES))))
 
     def _precision(self, n):
-        """Double where each step sees all rows, whose gradient is exact; single for small batches."""
+        """Double where each step sees all rows, so that ∇J is exact; single for small batches."""
         if self.dtype != "auto":
             return DTYPES[self.dtype]
         batch = self._batch(n, self._optimizer())
@@ -198,11 +198,7 @@ class NeuralEstimator(Estimator):
         optimizer = self._optimizer()
         batch = self._batch(len(train), optimizer)
         full = batch is None or batch >= len(train)
-        require(
-            full or not optimizer.full_batch,
-            f"{type(optimizer).__name__} compares the gradients of successive steps, so each must "
-            "be over all rows. Pass batch_size='full', or another optimizer.",
-        )
+        _require_suited(optimizer, network, full)
         cost = NetworkCost(
             network, train, alpha=self.alpha, scaling=scaling, n_threads=self.n_threads,
             full=full, seed=int(rng.integers(2**62)),
@@ -288,3 +284,19 @@ class NeuralEstimator(Estimator):
         self.loss_ = total / len(X)
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1 if not first else 1
         return self
+
+
+def _require_suited(optimizer, network, full):
+    """Refuse a rule that compares gradients where they are of different costs."""
+    name = type(optimizer).__name__
+    compares = optimizer.full_batch or optimizer.searches
+    require(
+        full or not compares,
+        f"{name} compares the gradients of successive steps, so each must be over all rows. "
+        "Pass batch_size='full', or another optimizer.",
+    )
+    require(
+        not (compares and network.layers.random),
+        f"{name} compares the gradients of successive steps, and dropout makes each another one. "
+        "Pass dropout=0, or another optimizer.",
+    )

@@ -1,5 +1,6 @@
 """Sample arguments of every kernel. A new kernel needs one line in CASES; the rest is found."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -247,7 +248,7 @@ def gathering(dtype):
 def chain(dtype, n=ROWS, widths=(COLUMNS, 7, 20, CLASSES), kinds=(1, 6, 0), head="squared_error"):
     """A small network of dense layers and most of the rows it is to see."""
     rng = np.random.default_rng(0)
-    size = sum((p + 1) * k for p, k in zip(widths, widths[1:], strict=False))
+    size = sum((p + 1) * k for p, k in itertools.pairwise(widths))
     k = widths[-1]
     targets = rng.integers(0, k, (n, 1)) * 1.0 if head.startswith("soft") else rng.random((n, k))
     return {

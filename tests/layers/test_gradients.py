@@ -26,6 +26,7 @@ CASES = {
     "Dense without bias": (L.Dense(3, "tanh", bias=False), (4,)),
     **{f"Activation {name}": (L.Activation(name), (4,)) for name in ACTIVATIONS},
     "Activation of images": (L.Activation("gelu"), IMAGE),
+    "Reshape": (L.Reshape((2, 3)), (6,)),
     "Flatten": (L.Flatten(), IMAGE),
     "Dropout": (L.Dropout(0.4), (6,)),
     "Dropout of images": (L.Dropout(0.4), IMAGE),
