@@ -16,7 +16,9 @@ PEERS = (
     "torch",
     "thinc",
     "optax",
+    "JAX",
     "copy",
+    "products",
 )  # columns, where there is something in them
 BEGIN, END = "<!-- benchmarks:begin -->\n", "<!-- benchmarks:end -->"
 

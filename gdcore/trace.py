@@ -13,8 +13,8 @@ class LayerTrace:
     """What became of each layer of a network: norms, and units that no example excites.
 
     Attributes are arrays: `step` (rows,), and of shape (rows, layers) `weight` ‖W‖, `gradient`
-    ‖∂J/∂W‖ (of the latest batch) and `dead`, the share of rectified units that were zero for all of up to
-    256 examples (NaN for other layers). `names` are those of the weights.
+    ‖∂J/∂W‖ (of the latest batch) and `dead`, the share of rectified units that were zero for all
+    of up to 256 examples (NaN for other layers). `names` are those of the weights.
     """
 
     KINDS = ("weight", "gradient", "dead")

@@ -36,7 +36,7 @@ class Arena:
 
 
 class Shard(Context):
-    """One pass over rows a … b − 1 of a batch: its part of the arena, and what waits until later."""
+    """One pass over rows a … b − 1 of a batch: its part of the arena, and what waits."""
 
     def __init__(self, dtype, arena, a, b):
         super().__init__(dtype, training=True, first=a)

@@ -46,7 +46,8 @@ class MLPClassifier(Classifier, NeuralEstimator):
         Budgets: passes over the data, seconds. "auto" is 200 epochs, and at least 2,000 steps.
     tol : float or Rule
         Stop when the mean cost of an epoch has not fallen by tol·J₀, J₀ the first one, in
-        `patience` epochs and 200 steps; 0 switches stopping off. A rule of gd.convergence is used as it is.
+        `patience` epochs and 200 steps; 0 switches stopping off. A rule of gd.convergence is used
+        as it is.
     early_stopping : bool or int
         Hold out `validation_fraction` of the rows, stop after 5 (or that many) epochs without a
         lower loss there, and keep the best. `fit(…, validation=(X, y))` brings rows of your own.

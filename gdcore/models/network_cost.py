@@ -14,7 +14,7 @@ from gdcore.threads import Threads, resolve
 
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
 GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
-CHAIN_WORK = 1 << 20  # rows·parameters, from where on BLAS pays for its calls
+CHAIN_WORK = 1 << 21  # rows·parameters, from where on BLAS pays for its calls
 LOOKED_AT = 256  # rows that tell which units are dead
 SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
 
