@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from gdcore.files import load, save
     from gdcore.minimizer import minimize
     from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier, MLPRegressor
+    from gdcore.onnx import to_onnx
     from gdcore.parameters import Parameters
+    from gdcore.weights import from_torch, load_weights, save_weights
 
 _HOMES = {
     "ConvergenceWarning": "errors",
@@ -32,9 +34,13 @@ _HOMES = {
     "Parameters": "parameters",
     "Status": "convergence",
     "descend": "descent",
+    "from_torch": "weights",
     "load": "files",
+    "load_weights": "weights",
     "minimize": "minimizer",
     "save": "files",
+    "save_weights": "weights",
+    "to_onnx": "onnx",
 }
 _MODULES = (
     "convergence",
@@ -63,15 +69,19 @@ __all__ = [
     "cost",
     "datasets",
     "descend",
+    "from_torch",
     "kernels",
     "layers",
     "load",
+    "load_weights",
     "losses",
     "minimize",
     "optim",
     "penalties",
     "save",
+    "save_weights",
     "schedules",
+    "to_onnx",
 ]
 
 

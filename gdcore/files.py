@@ -10,6 +10,9 @@ import numpy as np
 from gdcore import models
 from gdcore._version import __version__
 from gdcore.errors import not_fitted, require
+from gdcore.models.classifier import Classifier
+from gdcore.models.neural import NeuralEstimator
+from gdcore.stored import pack, real, unpack
 
 FORMAT = 1
 LARGEST = 1 << 31  # bytes that one array of a file may take once unpacked
@@ -23,7 +26,8 @@ def save(estimator, path):
 
     Parameters
     ----------
-    estimator : LinearRegression or LogisticRegression, fitted
+    estimator : any of gdcore's, fitted
+        A network may be of every layer of gd.layers, not of functions of your own.
     path : str or Path
         An existing file is replaced in one move and keeps its permissions.
 
@@ -47,7 +51,7 @@ def save(estimator, path):
             f"{kind.__module__}.{kind.__name__} is not a model of gdcore. "
             f"Pass one of {', '.join(models.__all__)}."
         )
-    if not hasattr(estimator, "coef_"):
+    if not estimator.__sklearn_is_fitted__():
         raise not_fitted(estimator)
     estimator._check_parameters()  # set since fit, perhaps: what is saved can be loaded
     parameters = {name: _scalar(value) for name, value in estimator.get_params().items()}
@@ -61,7 +65,12 @@ def save(estimator, path):
         "n_features": int(estimator.n_features_in_),
         "n_iter": int(estimator.n_iter_),
     }
-    arrays = {"coef": np.asarray(estimator.coef_), "intercept": np.asarray(estimator.intercept_)}
+    if isinstance(estimator, NeuralEstimator):
+        more, arrays = pack(estimator)
+        header |= more
+    else:
+        arrays = {"coef": np.asarray(estimator.coef_)}
+        arrays["intercept"] = np.asarray(estimator.intercept_)
     if hasattr(estimator, "classes_"):
         arrays["classes"] = _storable(estimator.classes_)
         header["object_classes"] = estimator.classes_.dtype.kind == "O"
@@ -131,26 +140,34 @@ def _restore(header, arrays):
     kind, parameters = _part(header, "model"), _part(header, "parameters")
     require(kind in models.__all__, f"it holds an unknown model {kind!r}")
     require(isinstance(parameters, dict), "its parameters are no JSON object")
-    estimator = getattr(models, kind)(**parameters)
+    given = {n: tuple(v) if isinstance(v, list) else v for n, v in parameters.items()}
+    estimator = getattr(models, kind)(**given)
     estimator._check_parameters()
     p = estimator.n_features_in_ = _whole(header, "n_features", 1)
     estimator.n_iter_ = _whole(header, "n_iter", 0)
-    coef, intercept = (), ()
-    if kind == "LogisticRegression":
+    if isinstance(estimator, Classifier):
         estimator.classes_ = _classes(_part(arrays, "classes"), header)
-        k = len(estimator.classes_)
-        outputs = 1 if k == 2 else k
-        coef, intercept = (outputs, p), (outputs,)
+    if isinstance(estimator, NeuralEstimator):
+        unpack(estimator, header, arrays)
     else:
-        coef = (p,)
-    estimator.coef_ = _real(arrays, "coef", coef)
-    estimator.intercept_ = _real(arrays, "intercept", intercept)[()]  # a scalar where it was one
+        _coefficients(estimator, arrays)
     names = _part(header, "feature_names")
     if names is not None:
         text = isinstance(names, list) and all(isinstance(name, str) for name in names)
         require(text and len(names) == p, f"its feature_names are not {p} words")
         estimator.feature_names_in_ = np.array(names, dtype=object)
     return estimator
+
+
+def _coefficients(estimator, arrays):
+    """coef_ and intercept_ of a linear model, checked."""
+    coef, intercept = (estimator.n_features_in_,), ()
+    if isinstance(estimator, Classifier):
+        k = len(estimator.classes_)
+        outputs = 1 if k == 2 else k
+        coef, intercept = (outputs, *coef), (outputs,)
+    estimator.coef_ = real(arrays, "coef", coef)
+    estimator.intercept_ = real(arrays, "intercept", intercept)[()]  # a scalar where it was one
 
 
 def _part(parts, name):
@@ -163,15 +180,6 @@ def _whole(header, name, low):
     right = type(value) is int and value >= low
     require(right, f"its {name!r} is {value!r}, not a whole number from {low} on")
     return value
-
-
-def _real(arrays, name, shape):
-    array = _part(arrays, name)
-    real = array.dtype.kind == "f" and array.dtype.itemsize in (4, 8)
-    require(real, f"its {name!r} has dtype {array.dtype}, not float32 or float64")
-    require(array.shape == shape, f"its {name!r} has shape {array.shape} in place of {shape}")
-    require(bool(np.isfinite(array).all()), f"its {name!r} holds NaN or infinity")
-    return array.astype(array.dtype.newbyteorder("="))
 
 
 def _storable(classes):
@@ -203,6 +211,8 @@ def _scalar(value):
 
 def _plain(value):
     """Whether JSON gives the same value back."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
     if isinstance(value, dict):  # JSON would make text of other keys
         return all(isinstance(key, str) and _plain(item) for key, item in value.items())
     if isinstance(value, float):
@@ -211,6 +221,11 @@ def _plain(value):
 
 
 def _write(path, arrays):
+    """Arrays as a compressed .npz, whole or not at all."""
+    replace(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def replace(path, write):
     """To a temporary file beside it, onto the disk, then into its place in one move."""
     target = Path(os.path.realpath(path))  # a link goes on pointing at the file
     if not target.parent.is_dir():
@@ -220,7 +235,7 @@ def _write(path, arrays):
     temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         with open(temporary, "xb") as file:
-            np.savez_compressed(file, **arrays)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():

@@ -1,0 +1,247 @@
+"""Weights of networks in files and mappings that others read: .npz, .safetensors, state_dict."""
+
+import itertools
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from gdcore.errors import not_fitted, require
+from gdcore.files import LARGEST, replace
+from gdcore.layers import Dense
+from gdcore.models.mlp import MLPClassifier, MLPRegressor
+from gdcore.models.network import Network
+from gdcore.models.neural import NeuralEstimator
+from gdcore.parameters import Parameters
+
+SUFFIXES = (".npz", ".safetensors")
+
+
+def save_weights(model, path):
+    """Write every array of a network by its name, whole or not at all.
+
+    Parameters
+    ----------
+    model : MLPClassifier or MLPRegressor, fitted, or Parameters
+    path : str or Path
+        ".npz", or ".safetensors" (extra `safetensors`).
+
+    Example
+    -------
+    >>> import os, tempfile, gdcore as gd
+    >>> model = gd.MLPRegressor(max_epochs=1, tol=0).fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> path = os.path.join(tempfile.mkdtemp(), "weights.npz")
+    >>> gd.save_weights(model, path)
+    >>> gd.load_weights(model, path)
+    """
+    theta = _parameters(model)
+    arrays = {name: np.ascontiguousarray(theta[name]) for name in theta}
+    if _suffix(path) == ".npz":
+        replace(path, lambda file: np.savez(file, **arrays))
+    else:
+        content = _safetensors().save(arrays)
+        replace(path, lambda file: file.write(content))
+
+
+def load_weights(model, source):
+    """Set every array of a network; nothing is changed where one of them is missing or wrong.
+
+    Parameters
+    ----------
+    model : MLPClassifier or MLPRegressor, fitted, or Parameters
+    source : path of an .npz or .safetensors file, or a mapping of names to arrays
+        A PyTorch state_dict is known by its matrices, (outputs, inputs), and taken layer by layer.
+
+    Raises
+    ------
+    ValueError
+        For a file that is damaged, and for a tensor that is missing, of another shape, or not
+        finite; it is named.
+    """
+    theta = _parameters(model)
+    arrays = source if hasattr(source, "keys") else _read(Path(source))
+    arrays = {name: _as_array(arrays[name]) for name in arrays.keys()}
+    if set(arrays) != set(theta) or any(arrays[n].shape != theta[n].shape for n in theta):
+        arrays = _by_layer(arrays, theta)
+    checked = {name: _checked(arrays, name, theta[name]) for name in theta}
+    for name, array in checked.items():
+        theta[name][...] = array
+
+
+def from_torch(state_dict, activation="relu", classes=None):
+    """A model from the Linear layers of a PyTorch state_dict, in their order.
+
+    Parameters
+    ----------
+    state_dict : mapping of "….weight" (outputs, inputs) and "….bias" (outputs,) to tensors
+    activation : str
+        Of all layers but the last, which is linear.
+    classes : sequence, optional
+        Labels of the outputs (two for a single one): makes an `MLPClassifier`, without them an
+        `MLPRegressor`. Inputs are taken as they come.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> state = {"0.weight": np.ones((1, 3), np.float32), "0.bias": np.zeros(1, np.float32)}
+    >>> gd.from_torch(state).predict(np.ones((1, 3)))
+    array([3.])
+    """
+    arrays = {name: _as_array(state_dict[name]) for name in state_dict}
+    weights = [array for name, array in arrays.items() if name.endswith("weight")]
+    for name, array in arrays.items():
+        right = array.ndim == (2 if name.endswith("weight") else 1)
+        require(
+            right and name.endswith(("weight", "bias")),
+            f"{name} {array.shape} is not of a Linear layer. Pass the weights and biases of those.",
+        )
+    require(weights, "state_dict holds no weights. Pass that of a model of Linear layers.")
+    for one, other in itertools.pairwise(weights):
+        require(
+            len(one) == other.shape[1],
+            f"A layer of {len(one)} outputs meets one of {other.shape[1]} inputs. "
+            "Pass the Linear layers in their order.",
+        )
+    biased = len(arrays) == 2 * len(weights)
+    units = [len(array) for array in weights]
+    kinds = [activation] * (len(units) - 1) + ["linear"]
+    layers = [Dense(n, kind, bias=biased) for n, kind in zip(units, kinds, strict=True)]
+    given = {"layers": layers, "standardize": False}
+    model = MLPRegressor(**given) if classes is None else MLPClassifier(**given)
+    model._check_parameters()
+    loss = (
+        model._task(np.arange(max(units[-1], 2)), np.zeros(1))[1] if classes is not None else None
+    )
+    network = Network(layers, (weights[0].shape[1],), loss or _squared())
+    dtype = np.float64 if weights[0].dtype == np.float64 else np.float32
+    model.network_ = network
+    model.theta_ = Parameters(network.shapes(), np.zeros(network.size, dtype))
+    load_weights(model, arrays)
+    _finish(model, classes, units[-1])
+    return model
+
+
+def _squared():
+    from gdcore.losses import Squared
+
+    return Squared()
+
+
+def _finish(model, classes, outputs):
+    """What is fitted beside the weights."""
+    model.scaling_, model.n_features_in_ = None, model.network_.shape[0]
+    model.n_iter_, model.loss_ = 0, float("nan")
+    if classes is None:
+        model.target_mean_, model.target_scale_ = np.zeros(outputs), np.ones(outputs)
+        model._vector = outputs == 1
+        return
+    model.classes_, model._several = np.asarray(classes), False
+    wanted = 2 if outputs == 1 else outputs
+    require(
+        len(model.classes_) == wanted,
+        f"classes has {len(model.classes_)} labels, and the last layer needs {wanted}. "
+        "Pass one for each output.",
+    )
+
+
+def _parameters(model):
+    if isinstance(model, Parameters):
+        return model
+    if not isinstance(model, NeuralEstimator):
+        raise TypeError(
+            f"{model!r} has no layers. Pass an MLPClassifier, MLPRegressor, Parameters."
+        )
+    if not hasattr(model, "theta_"):
+        raise not_fitted(model)
+    return model.theta_
+
+
+def _suffix(path):
+    suffix = Path(path).suffix
+    require(
+        suffix in SUFFIXES,
+        f"{path} ends in {suffix!r}, which is no format of weights. Use {' or '.join(SUFFIXES)}.",
+    )
+    return suffix
+
+
+def _safetensors():
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "The safetensors format needs the package safetensors. "
+            "Install gdcore[safetensors], or use .npz."
+        ) from error
+    return safetensors.numpy
+
+
+def _read(path):
+    """{name: array} of a file."""
+    suffix = _suffix(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist. Pass the path of saved weights.")
+    reader = None if suffix == ".npz" else _safetensors()
+    try:
+        if reader is not None:
+            return reader.load_file(path)
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: _member(file, name) for name in file.files}
+    except Exception as error:  # each format has its own way to say "broken"
+        what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
+        raise ValueError(
+            f"{path} is no whole file of weights: {what}. Save the weights again."
+        ) from error
+
+
+def _member(file, name):
+    try:
+        return file[name]
+    except Exception as error:
+        raise ValueError(f"{name} cannot be read ({error})") from error
+
+
+def _as_array(tensor):
+    """A NumPy array of an array or of anything with PyTorch's methods."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu().numpy()
+    return np.asarray(tensor)
+
+
+def _by_layer(arrays, theta):
+    """Arrays of Linear layers under the names of ours: in their order, matrices turned."""
+    matrices = [name for name in arrays if arrays[name].ndim == 2]
+    ours = [name for name in theta if theta[name].ndim == 2]
+    if len(matrices) != len(arrays) - sum(a.ndim == 1 for a in arrays.values()):
+        return arrays
+    fits = len(matrices) == len(ours) and all(
+        arrays[one].shape == theta[other].shape[::-1]
+        for one, other in zip(matrices, ours, strict=True)
+    )
+    if not fits or len(arrays) != len(list(theta)):
+        return arrays
+    return {
+        name: array.T if array.ndim == 2 else array
+        for name, array in zip(theta, arrays.values(), strict=True)
+    }
+
+
+def _checked(arrays, name, wanted):
+    """The array of this name, as it must be."""
+    require(
+        name in arrays,
+        f"There is no tensor {name}; there are {', '.join(sorted(arrays)) or 'none'}. "
+        "Pass the weights of the same layers.",
+    )
+    array = arrays[name]
+    require(
+        array.shape == wanted.shape,
+        f"Tensor {name} has shape {array.shape}, and the model's is {wanted.shape}. "
+        "Pass the weights of the same layers.",
+    )
+    finite = array.dtype.kind == "f" and bool(np.isfinite(array).all())
+    require(finite, f"Tensor {name} does not hold finite numbers. Save the weights again.")
+    return array
