@@ -217,6 +217,7 @@ class _Stagnating(Rule):
     eps: float
     patience: int
     least: float = float("inf")
+    lowest: float = float("inf")  # since `least` was reached, and not far enough below it
     unit: float = 0.0
     waited: int = 0
 
@@ -226,9 +227,11 @@ class _Stagnating(Rule):
         fell = moment.cost < self.least - self.eps * self.unit
         self.waited = 0 if fell else self.waited + 1
         self.least = moment.cost if fell else self.least
+        self.lowest = moment.cost if fell else min(self.lowest, moment.cost)
         if self.waited < self.patience:
             return None
-        text = f"J has not fallen by {self.eps * self.unit:.3g} in {self.patience} epochs"
+        text = f"ΔJ in {self.patience} epochs = {self.lowest - self.least:.3g}"
+        text += f", a fall of less than {self.eps * self.unit:.3g}"
         return Status.COST, text + _gradient(moment)
 
 

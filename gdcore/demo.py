@@ -13,7 +13,7 @@ from gdcore import datasets
 from gdcore.convergence import Status
 from gdcore.errors import ConvergenceWarning
 from gdcore.info import backend_line
-from gdcore.models import LinearRegression, LogisticRegression
+from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier
 
 WIDEST = 150  # characters a line; also where the output is no terminal
 WIDE = (
@@ -37,9 +37,11 @@ class Entry:
 
 LINEAR = ("linear regression", "diabetes", LinearRegression, "R²")
 BINARY = ("logistic regression", "breast_cancer", LogisticRegression, "acc")
+NEURAL = ("neural network", "digits", MLPClassifier, "acc")
 SOFTMAX = ("softmax regression", "digits", LogisticRegression, "acc")
 BATCH = {"batch_size": "full", "max_time": 5.0}
 SMALL = {"random_state": 0, "tol": 1e-4, "max_time": 3.0}  # on NumPy, a step costs 50 times as much
+WIDE_NET = {"random_state": 0, "max_time": 5.0}
 
 # A later model is a line here.
 ENTRIES = [
@@ -53,6 +55,9 @@ ENTRIES = [
     Entry(*SOFTMAX, BATCH | {"max_epochs": 2000}),
     Entry(*SOFTMAX, SMALL | {"batch_size": 32}),
     Entry(*SOFTMAX, SMALL | {"batch_size": 1}),
+    Entry(*NEURAL, WIDE_NET | {"optimizer": "lbfgs", "batch_size": "full"}),
+    Entry(*NEURAL, WIDE_NET | {"optimizer": "adam", "batch_size": 32}),
+    Entry(*NEURAL, WIDE_NET | {"optimizer": "adamw", "batch_size": 32, "dropout": 0.3}),
 ]
 
 
@@ -128,6 +133,9 @@ def _reason(result):
     if " < " in sentence:
         quantity, rest = sentence.split(" = ", 1)
         return f"{quantity} < {float(rest.split(' < ')[1].split()[0]):.2g}"
+    if ", a fall of less than " in sentence:
+        window, least = sentence.split(", a fall of less than ")
+        return f"{window.split(' = ')[0]} > −{float(least.split()[0]):.2g}"
     return sentence.split(", ")[0].split(" while ")[0]
 
 
