@@ -165,14 +165,15 @@ def as_weights(sample_weight, n):
 def column_moments(X, weights):
     """Weighted mean and standard deviation of each column, in float64, blocks of rows at a time.
 
-    Two passes, with the second around the first one's mean: no cancellation for large means.
+    Two passes, with the second around the first one's mean: no cancellation for large means. Not by
+    BLAS, whose bits depend on its threads.
     """
     total = weights.sum()
     rows = max(1, CHUNK // X.shape[1])
     mean, square = np.zeros(X.shape[1]), np.zeros(X.shape[1])
     origin = X[0].astype(np.float64)  # counted from a row, a constant column's mean is exact
     for a in range(0, len(X), rows):
-        mean += weights[a : a + rows] @ (X[a : a + rows] - origin)
+        mean += np.einsum("i,ij->j", weights[a : a + rows], X[a : a + rows] - origin)
     mean = origin + mean / total
     most = np.zeros(X.shape[1])
     for a in range(0, len(X), rows):
@@ -181,7 +182,7 @@ def column_moments(X, weights):
     unit = np.where(most > 0, most, 1)  # squares of 1e-200 or 1e200 would leave the range
     for a in range(0, len(X), rows):
         away = (X[a : a + rows] - mean) / unit
-        square += weights[a : a + rows] @ (away * away)
+        square += np.einsum("i,ij->j", weights[a : a + rows], away * away)
     deviation = unit * np.sqrt(square / total)
     # What rounding makes of a constant column is not a scale.
     deviation[most <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0

@@ -1,4 +1,4 @@
-"""A small pool of threads that lives for one fit; kernels release the GIL, BLAS is held to one."""
+"""A few threads that live for one fit; kernels release the GIL, BLAS is held to one."""
 
 import os
 
@@ -22,7 +22,7 @@ def resolve(n_threads):
 
 
 class Threads:
-    """Run a function over shards, in order of the shards, by `n_threads` threads.
+    """Run a function over shards by `n_threads` threads, of which the caller's is one.
 
     Where the work holds products of matrices, or NumPy answers for the kernels, BLAS is held to
     one thread: a multi-threaded OpenBLAS called from several threads has returned wrong products
@@ -32,57 +32,160 @@ class Threads:
 
     def __init__(self, n_threads, products=False):
         self.n_threads = n_threads
-        self._pool = self._limit = None
+        self._inbox, self._helpers, self._holds = None, [], False
         answers = kernels.backend()
         native = all(answers[name] == "native" for name in answers if "gradient" in name)
         self._native = native and not products
 
     def __enter__(self):
         if not self._native:
-            self._limit = _hold_blas()
-            if self._limit is None:
+            self._holds = _blas.hold()
+            if not self._holds:
                 self.n_threads = 1
         return self
 
     def __exit__(self, *_):
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
-        if self._limit is not None:
-            self._limit.restore_original_limits()
-            self._limit = None
+        for _ in self._helpers:
+            self._inbox.put(None)
+        for helper in self._helpers:
+            helper.join()
+        self._inbox, self._helpers = None, []
+        if self._holds:
+            _blas.release()
+            self._holds = False
 
     def map(self, function, items):
         """[function(item) for item in items], in parallel where it pays."""
         if self.n_threads == 1 or len(items) == 1:
             return [function(item) for item in items]
-        if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor
+        job = _Job(function, items)
+        count = min(self.n_threads, len(items)) - 1
+        self._call_helpers(count)
+        for _ in range(count):
+            self._inbox.put(job)
+        job.work()
+        job.wait(count)
+        return job.results
 
-            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="gdcore")
+    def _call_helpers(self, count):
+        import threading
+        from queue import SimpleQueue
+
+        if self._inbox is None:
+            self._inbox = SimpleQueue()
+        while len(self._helpers) < count:
+            name = f"gdcore_{len(self._helpers)}"
+            helper = threading.Thread(target=_help, args=(self._inbox,), name=name, daemon=True)
+            helper.start()
+            self._helpers.append(helper)
+
+
+def _help(inbox):
+    """What a helper does until it is sent None."""
+    if _blas.holders:
+        _blas.hold_here()
+    while (job := inbox.get()) is not None:
+        job.help()
+        del job  # its data are not this thread's to keep
+
+
+class _Job:
+    """Items that several threads take one by one. A pool of futures takes three times as long."""
+
+    def __init__(self, function, items):
+        from queue import SimpleQueue
+
+        self.function, self.items = function, items
+        self.results = [None] * len(items)
+        self.numbers, self.ended = iter(range(len(items))), SimpleQueue()
+        self.error = None
+        self.turn = _lock()
+
+    def work(self):
+        """Take items until there are none, or one has failed."""
         try:
-            return list(self._pool.map(function, items))
-        except BaseException:  # Ctrl-C: what still runs must not write into the next sum
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-            raise
+            while self.error is None:
+                with self.turn:
+                    number = next(self.numbers, None)
+                if number is None:
+                    return
+                self.results[number] = self.function(self.items[number])
+        except BaseException as error:  # Ctrl-C too: the others are to stop as well
+            self.error = error
+
+    def help(self):
+        self.work()
+        self.ended.put(None)
+
+    def wait(self, count):
+        """Until the helpers are done: what still runs must not write into the next sum."""
+        while count:
+            try:
+                self.ended.get()
+                count -= 1
+            except KeyboardInterrupt as error:
+                self.error = error
+        if self.error is not None:
+            raise self.error
 
 
-_controller = None
+def _lock():
+    import threading
+
+    return threading.Lock()
 
 
-def _hold_blas():
-    """Limit every BLAS to one thread; None where there is one that cannot be limited."""
-    global _controller
-    if _controller is None:
-        from threadpoolctl import ThreadpoolController
+class _Blas:
+    """Every BLAS of the process held to one thread, as long as anybody asks for that."""
 
-        _controller = ThreadpoolController()  # finding the libraries takes 0.6 ms: once a process
-    blas = _controller.select(user_api="blas")
-    if not len(blas):
-        return None
-    limit = blas.limit(limits=1)
-    if any(library["num_threads"] != 1 for library in blas.info()):
-        limit.restore_original_limits()
-        return None
-    return limit
+    def __init__(self):
+        self.libraries = self.before = self.lock = None
+        self.holders = 0
+
+    def hold(self):
+        """False where there is a BLAS that cannot be held, or none that is known."""
+        if self.lock is None:
+            self.lock = _lock()
+        with self.lock:
+            if self.holders == 0 and not self._limit():
+                return False
+            self.holders += 1
+            return True
+
+    def release(self):
+        """The last one gives back the threads that there were."""
+        with self.lock:
+            self.holders -= 1
+            if self.holders == 0:
+                self._restore()
+
+    def hold_here(self):
+        """In a thread of its own: some libraries count threads for each that calls them."""
+        for library in self.libraries or ():
+            if library.get_num_threads() != 1:
+                _set(library, 1)
+
+    def _limit(self):
+        if self.libraries is None:
+            from threadpoolctl import ThreadpoolController  # finding the libraries takes 0.6 ms
+
+            self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        self.before = [library.get_num_threads() for library in self.libraries]
+        self.hold_here()
+        held = all(library.get_num_threads() == 1 for library in self.libraries)
+        if not held:
+            self._restore()
+        return held and bool(self.libraries)
+
+    def _restore(self):
+        for library, count in zip(self.libraries, self.before, strict=True):
+            _set(library, count)
+
+
+def _set(library, count):
+    """From whichever thread: threadpoolctl 3.8 obeys only the first one that asked, lest two
+    threads fight over the pool. Here nobody fights: `_Blas` counts who holds it."""
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
+
+
+_blas = _Blas()

@@ -70,3 +70,58 @@ def test_the_number_of_threads():
     for bad in (0, -1, 1.5, "two"):
         with pytest.raises((ValueError, TypeError), match="n_threads must be"):
             resolve(bad)
+
+
+def test_a_helper_that_fails_is_heard_and_the_others_have_ended():
+    from gdcore.threads import Threads
+
+    done = []
+
+    def work(number):
+        if number == 3:
+            raise KeyError(number)
+        done.append(number)
+
+    with Threads(3, products=True) as threads:
+        for _ in range(20):
+            with pytest.raises(KeyError):
+                threads.map(work, list(range(50)))
+        count = len(done)
+        assert threads.map(lambda x: x * x, [1, 2, 3, 4, 5]) == [1, 4, 9, 16, 25]
+        assert len(done) == count
+
+
+def test_blas_is_held_until_the_last_fit_ends():
+    from threadpoolctl import threadpool_info
+
+    from gdcore.threads import Threads
+
+    def most():
+        return max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+
+    before = most()
+    one, other = Threads(2, products=True), Threads(2, products=True)
+    with one:
+        assert most() == 1
+        other.__enter__()
+    assert most() == 1
+    other.__exit__()
+    assert most() == before
+
+
+def test_networks_fit_at_once_give_the_bits_that_they_give_alone():
+    from concurrent.futures import ThreadPoolExecutor
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(600, 40)).astype(np.float32), rng.integers(0, 3, 600)
+
+    def fit(_=None):
+        model = gd.MLPClassifier(
+            hidden_layer_sizes=(300, 300), batch_size=600, max_epochs=3, tol=0, dtype="float32",
+            n_threads=2, random_state=0,
+        )  # fmt: skip
+        return model.fit(X, y).theta_.vector.tobytes()
+
+    alone = fit()
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(fit, range(8))) == {alone}
