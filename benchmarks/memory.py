@@ -11,6 +11,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def pytorch(X, y, threads):
     torch.ones(64, 64) @ torch.ones(64, 64)
     before = peak()
     parts = []
-    for p, k in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
+    for p, k in pairwise(WIDTHS):
         parts += [torch.nn.Linear(p, k), torch.nn.ReLU()]
     net = torch.nn.Sequential(*parts[:-1])
     adam = torch.optim.Adam(net.parameters(), 1e-3, fused=True)

@@ -18,6 +18,7 @@ from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
 from gdcore.parameters import Parameters
 from gdcore.progress import reporting
+from gdcore.rates import FixedRate
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
 BATCHES = 16  # steps an epoch that the automatic batch aims at
@@ -181,7 +182,7 @@ class NeuralEstimator(Estimator):
                 "fun": np.array([found[1].fun for found in results]),
                 "status": [found[1].status for found in results],
             }
-        self._keep(result, network, scaling, best[2])
+        self._keep(result, network, scaling)
         return self
 
     def _start(self, network, rng, precision):
@@ -193,7 +194,7 @@ class NeuralEstimator(Estimator):
         return fresh
 
     def _descend(self, network, scaling, train, other, start):
-        """((rank of the result, lower is better), result, the descent's last state)."""
+        """(rank of the result, lower is better; the result)."""
         theta, rng = start
         optimizer = self._optimizer()
         batch = self._batch(len(train), optimizer)
@@ -220,15 +221,15 @@ class NeuralEstimator(Estimator):
                 random_state=rng,
             )  # fmt: skip
         rank = np.nanmin(result.trace.validation) if validate else result.fun
-        return (rank if np.isfinite(rank) else np.inf), result, cost
+        return (rank if np.isfinite(rank) else np.inf), result
 
-    def _keep(self, result, network, scaling, cost):
+    def _keep(self, result, network, scaling):
         self.network_, self.scaling_ = network, scaling
         self.theta_ = Parameters(network.shapes(), result.x)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 0
         self.loss_ = float(result.fun)
-        self._cost = None
+        self._stream = None  # another partial_fit begins anew
         self._warn(result)
 
     @property
@@ -254,36 +255,50 @@ class NeuralEstimator(Estimator):
 
     def _partial(self, X, y, weights, loss, outputs):
         """One pass of steps over these rows, going on where the last call ended."""
-        first = getattr(self, "_optimizing", None) is None
-        if first:
-            rng = generator(self.random_state)
-            self.network_, self.scaling_ = self._build(X, weights, outputs, loss)
-            precision = DTYPES.get(self.dtype, np.float32)
-            start = self._start(self.network_, rng, precision)
-            self.theta_ = Parameters(self.network_.shapes(), start)
-            optimizer = self._optimizer()
-            state = optimizer.init(self.theta_.vector, list(self.network_.shapes().values()))
-            self._optimizing = [optimizer, state, rng, int(rng.integers(2**62)), 0]
-        optimizer, state, rng, seed, steps = self._optimizing
-        rows = Rows(X, y, weights)
+        if getattr(self, "_stream", None) is None:
+            self._stream = self._begin_stream(X, weights, outputs, loss)
+            self.n_iter_ = 0
+        stream = self._stream
         cost = NetworkCost(
-            self.network_, rows, alpha=self.alpha, scaling=self.scaling_,
-            n_threads=self.n_threads, seed=seed,
+            self.network_, Rows(X, y, weights), alpha=self.alpha, scaling=self.scaling_,
+            n_threads=self.n_threads, seed=stream.seed,
         )  # fmt: skip
-        cost.steps = steps
-        batch = self._batch(len(X), optimizer) or len(X)
-        order = rng.permutation(len(X))
-        rate = self._rate()
-        total = 0.0
+        cost.steps = stream.steps
+        batch = self._batch(len(X), stream.optimizer) or len(X)
+        order, total = stream.rng.permutation(len(X)), 0.0
+        rate = FixedRate(stream.optimizer.lr, self._rate()) if callable(self._rate()) else None
         with cost:
             for a in range(0, len(X), batch):
                 part = order[a : a + batch]
-                lr = optimizer.lr * rate(int(state["t"][0])) if callable(rate) else rate
-                total += cost.step(self.theta_.vector, optimizer, state, part, lr) * len(part)
-        self._optimizing[4] = cost.steps
-        self.loss_ = total / len(X)
-        self.n_iter_ = getattr(self, "n_iter_", 0) + 1 if not first else 1
+                lr = rate.now(int(stream.state["t"][0])) if rate else self._rate()
+                loss = cost.step(self.theta_.vector, stream.optimizer, stream.state, part, lr)
+                total += loss * len(part)
+        stream.steps = cost.steps
+        self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
         return self
+
+    def _begin_stream(self, X, weights, outputs, loss):
+        """Network, scales, θ and the optimizer's state for the first rows."""
+        rng = generator(self.random_state)
+        self.network_, self.scaling_ = self._build(X, weights, outputs, loss)
+        precision = DTYPES.get(self.dtype, np.float32)
+        start = self._start(self.network_, rng, precision)
+        self.theta_ = Parameters(self.network_.shapes(), start)
+        optimizer = self._optimizer()
+        _require_suited(optimizer, self.network_, full=False)
+        state = optimizer.init(start, list(self.network_.shapes().values()))
+        return Stream(optimizer, state, rng, int(rng.integers(2**62)))
+
+
+@dataclass
+class Stream:
+    """What `partial_fit` goes on from."""
+
+    optimizer: object
+    state: dict
+    rng: object
+    seed: int  # of dropout
+    steps: int = 0
 
 
 def _require_suited(optimizer, network, full):
