@@ -17,7 +17,7 @@ from gdcore.trace import LayerTrace, Trace
 DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
 STALLED_AFTER = 100  # measurements in a row without a move: a moment may still be gathering
 DIVERGED_ABOVE = 1e6  # times that cost at once
-WATCHED_EVERY = 16  # steps at least between two looks at the layers, which cost about one
+WATCHED_EVERY = 64  # steps at least between two looks at the layers, which cost about one
 NOTHING = 1e-12  # a cost this small, in squared units of the targets, is rounding
 SETTLED = (Status.GRADIENT, Status.COST, Status.PARAMETERS, Status.STALLED)  # the last θ is the one
 ROUNDING = 2 * np.finfo(float).eps  # a step shorter than this part of θ only moves its last bits

@@ -222,7 +222,7 @@ class MLPRegressor(NeuralEstimator):
             other = Rows(held, targets, np.ones(len(held)))
         loss = Squared() if isinstance(self.loss, str) else self.loss
         self._fit(X_, self._scaled(y_), weights, loss, y_.shape[1], other)
-        self._vector = np.asarray(y).ndim == 1
+        self._vector = not several_columns(y)
         self._remember(X_.shape[1], names)
         return self
 
@@ -238,7 +238,7 @@ class MLPRegressor(NeuralEstimator):
             self._scale_targets(y_, weights)
         loss = Squared() if isinstance(self.loss, str) else self.loss
         self._partial(X_, self._scaled(y_), weights, loss, y_.shape[1])
-        self._vector = np.asarray(y).ndim == 1
+        self._vector = not several_columns(y)
         self._remember(X_.shape[1], names)
         return self
 

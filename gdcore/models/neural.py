@@ -55,6 +55,8 @@ class NeuralEstimator(Estimator):
         require_choice("activation", self.activation, list(ACTIVATIONS))
         require_number("dropout", self.dropout, low=0)
         require(self.dropout < 1, f"dropout must be below 1, got {self.dropout}. Try 0.2.")
+        if isinstance(self.loss, str):
+            require_choice("loss", self.loss, ["auto"])
         if self.normalization is not None:
             require_choice("normalization", self.normalization, ["layer", "batch"])
         require_number("alpha", self.alpha, low=0)
@@ -271,8 +273,9 @@ class NeuralEstimator(Estimator):
             for a in range(0, len(X), batch):
                 part = order[a : a + batch]
                 lr = rate.now(int(stream.state["t"][0])) if rate else self._rate()
-                loss = cost.step(self.theta_.vector, stream.optimizer, stream.state, part, lr)
+                loss = cost.step(stream.walker, stream.optimizer, stream.state, part, lr)
                 total += loss * len(part)
+        self.theta_.vector[:] = stream.optimizer.solution(stream.walker, stream.state)
         stream.steps = cost.steps
         self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
         return self
@@ -287,7 +290,7 @@ class NeuralEstimator(Estimator):
         optimizer = self._optimizer()
         _require_suited(optimizer, self.network_, full=False)
         state = optimizer.init(start, list(self.network_.shapes().values()))
-        return Stream(optimizer, state, rng, int(rng.integers(2**62)))
+        return Stream(optimizer, start.copy(), state, rng, int(rng.integers(2**62)))
 
 
 @dataclass
@@ -295,6 +298,7 @@ class Stream:
     """What `partial_fit` goes on from."""
 
     optimizer: object
+    walker: np.ndarray  # θ as the optimizer moves it; theta_ may be its average
     state: dict
     rng: object
     seed: int  # of dropout

@@ -183,6 +183,18 @@ def test_a_resumed_stream_has_the_bits_of_the_uninterrupted_one(digits):
     assert one.theta_.vector.tobytes() == other.theta_.vector.tobytes()
 
 
+def test_a_stream_of_an_averaging_rule_predicts_by_its_average(digits):
+    X, y, other, labels = digits
+    model = gd.MLPClassifier(optimizer=gd.optim.ScheduleFreeAdamW(0.01), random_state=0)
+    for _ in range(10):
+        model.partial_fit(X, y)
+    stream = model._stream
+    average = stream.optimizer.solution(stream.walker, stream.state)
+    np.testing.assert_array_equal(model.theta_.vector, average)
+    assert not np.array_equal(stream.walker, average)
+    assert model.score(other, labels) > 0.95
+
+
 def test_warm_start_goes_on_and_a_cold_one_does_not(digits):
     X, y, *_ = digits
     model = gd.MLPClassifier(max_epochs=5, tol=0, warm_start=True, random_state=0).fit(X, y)
@@ -314,6 +326,7 @@ REFUSED = {
     "patience": (0, "patience must be a whole number"),
     "layers": (3, "layers must be a Sequential or a list"),
     "optimizer": ("adm", "Did you mean 'adam'"),
+    "loss": ("huber", "loss='huber' is not known"),
     "batch_size": (0, "batch_size must be a whole number"),
 }
 
