@@ -141,7 +141,7 @@ class Plan:
         cuts = np.linspace(0, rows, count + 1).astype(int).tolist()
         self.shards = [Shard(dtype, arena, a, b) for a, b in pairwise(cuts)]
         self._lazy = [Lazy(network.shapes(), dtype) for _ in self.shards[1:]]
-        self._bound = (None, None)
+        self._bound, self._broken = (None, None), False
 
     def bind(self, theta, g):
         """Lay the layers' views over these vectors."""
@@ -159,7 +159,10 @@ class Plan:
 
     def begin(self, key, training, threads):
         """Before the shards run."""
-        alone = len(self.shards) == 1
+        if self._broken:  # the last pass was interrupted: what it touched is to be zero again
+            for shard in self.shards:
+                shard.gradient.forget()
+        self._broken, alone = True, len(self.shards) == 1
         for shard in self.shards:
             shard.key, shard.training = key, training
             shard.deferred, shard.threads = (None, threads) if alone else ([], None)
@@ -173,6 +176,7 @@ class Plan:
             for shard in self.shards[1:]:
                 shard.gradient.forget()
         self.shards[0].gradient.finish()
+        self._broken = False
 
     def _products(self, cut):
         """Tasks, each of which computes some tile of one weight gradient."""

@@ -69,7 +69,7 @@ class NetworkCost(PlainCost):
         self.model, self.rows, self.alpha, self.full = network, rows, float(alpha), full
         self.noisy = full and network.layers.random
         self.size, self.shapes = network.size, list(network.shapes().values())
-        self._flat = rows.X if rows.X.ndim == 2 else rows.X.reshape(len(rows), -1)
+        self._flat = np.ascontiguousarray(rows.X.reshape(len(rows), -1))
         self._integers = rows.X.dtype.kind in "iu"
         self._scaling, self._scalings = scaling, {}
         classes = isinstance(network.loss, Softmax) or rows.y.ndim == 2

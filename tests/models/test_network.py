@@ -259,3 +259,37 @@ def test_micro_batches_draw_other_masks(monkeypatch):
     assert len(values) == 4
     same = NetworkCost(net, problem(), micro_batch=75, seed=1)
     assert same.gradient(theta, g, np.arange(150)) in values
+
+
+def test_a_step_after_one_that_failed_is_as_if_it_had_not_been(fine):
+    fails = []
+
+    def faulty(theta, x):
+        def backward(dy, g):
+            if fails:
+                raise RuntimeError("mine")
+            return dy
+
+        return x, backward
+
+    net = Network([L.Dense(5), faulty, L.Dense(7, "tanh"), L.Dense(3)], (6,), gd.losses.Softmax())
+    theta, rows = net.init(0, np.float64), problem()
+    _, expected = plain_gradient(net, rows, theta)
+    g = np.empty_like(theta)
+    with NetworkCost(net, rows, n_threads=3) as cost:
+        cost.value_and_gradient(theta, g)
+        fails.append(True)
+        with pytest.raises(RuntimeError, match="mine"):
+            cost.value_and_gradient(theta, g)
+        fails.clear()
+        cost.value_and_gradient(theta, g)
+    np.testing.assert_allclose(g, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_rows_in_any_order_of_memory(fine):
+    net, rows = build("mixed")
+    theta, g, other = net.init(0, np.float64), np.empty(net.size), np.empty(net.size)
+    value = NetworkCost(net, rows).value_and_gradient(theta, g)
+    turned = Rows(np.asfortranarray(rows.X), rows.y, rows.weights)
+    assert NetworkCost(net, turned).value_and_gradient(theta, other) == value
+    np.testing.assert_array_equal(g, other)
