@@ -10,10 +10,8 @@ from gdcore.layers.base import Context, Gradient
 from gdcore.layers.sequential import Sequential
 
 SHARD_ROWS = 256  # fewer rows than this make a matrix product slower
-TILE_WIDTH = 384  # and so do fewer columns, beyond the two tiles that two threads need
-NARROWEST = 64  # columns of a tile
-LEAST_WORK = 1 << 22  # multiplications below which handing them to a thread costs more
-SHARD_WORK = 1 << 24  # rows·parameters, the same for a shard with its calls
+TILE_WIDTH = 384  # and so do fewer columns
+LEAST_WORK = 1 << 24  # multiplications below which handing them to a thread costs more
 MOST_SHARDS = 64
 
 
@@ -99,9 +97,8 @@ def tiles(a, b, out):
     """(a, b, out) of the parts that a product is cut into."""
     n, k = out.shape
     by_rows = 2 * n >= k
-    extent = n if by_rows else k
-    count = min(n * k * a.shape[1] // LEAST_WORK, max(2, extent // TILE_WIDTH))
-    if count < 2 or extent < 2 * NARROWEST:
+    count = min(n * k * a.shape[1] // LEAST_WORK, (n if by_rows else k) // TILE_WIDTH)
+    if count < 2:
         return [(a, b, out)]
     cuts = pairwise(np.linspace(0, n if by_rows else k, count + 1).astype(int).tolist())
     if by_rows:
@@ -136,7 +133,7 @@ class Plan:
 
     def __init__(self, network, rows, arena, dtype):
         self.network, self.rows = network, rows
-        count = min(rows // SHARD_ROWS, rows * network.size // SHARD_WORK, MOST_SHARDS)
+        count = min(rows // SHARD_ROWS, rows * network.size // LEAST_WORK, MOST_SHARDS)
         count = 1 if network.layers.whole_batch else max(1, count)
         cuts = np.linspace(0, rows, count + 1).astype(int).tolist()
         self.shards = [Shard(dtype, arena, a, b) for a, b in pairwise(cuts)]

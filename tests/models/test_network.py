@@ -40,9 +40,7 @@ def fine(monkeypatch):
     """Shards, tiles and slices as small as can be."""
     monkeypatch.setattr(arena, "SHARD_ROWS", 20)
     monkeypatch.setattr(arena, "TILE_WIDTH", 2)
-    monkeypatch.setattr(arena, "NARROWEST", 1)
     monkeypatch.setattr(arena, "LEAST_WORK", 1)
-    monkeypatch.setattr(arena, "SHARD_WORK", 1)
     monkeypatch.setattr(network_cost, "SLICES", 16)
     monkeypatch.setattr(network_cost, "CHAIN_WORK", 0)
 
