@@ -1,30 +1,20 @@
 """Rows of a batch, gathered and standardised in one pass. NumPy twin: gdcore/_numpy/batches.py."""
+from _batches cimport cell, take_row
 from _math cimport hot_void, prefetch, real
-
-ctypedef fused cell:
-    float
-    double
 
 
 cdef hot_void take_pass(
     const cell *X, const long long *rows, const cell *shift, const real *inverse, real *out,
     Py_ssize_t n, Py_ssize_t p,
 ) noexcept nogil:
-    cdef const cell *x
     cdef Py_ssize_t i, j
     for i in range(n):
-        x = X + rows[i] * p
         if i + 1 < n:  # rows come in random order: ask early
             j = 0
             while j < p:
                 prefetch(X + rows[i + 1] * p + j)
                 j += 16
-        if inverse == NULL:
-            for j in range(p):
-                out[j] = <real>x[j]
-        else:
-            for j in range(p):
-                out[j] = <real>(x[j] - shift[j]) * inverse[j]
+        take_row(X + rows[i] * p, shift, inverse, out, p)
         out += p
 
 

@@ -4,6 +4,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from _activations cimport GELU, LINEAR, SOFTPLUS, backward, forward
+from _batches cimport cell, take_row
 from _heads cimport LOGISTIC, SOFTMAX, SQUARED, head as head_rows
 from _math cimport hot_double, inline_void, real
 from _tiles cimport padded, product
@@ -16,11 +17,6 @@ _HEADS = {
 cdef enum:
     BLOCK = 64  # rows at a time: what they leave behind stays in the cache
     MOST_LAYERS = 32
-
-ctypedef fused cell:
-    float
-    double
-
 
 cdef inline inline_void pack(
     const real *W, real *out, Py_ssize_t p, Py_ssize_t k, bint turned,
@@ -35,24 +31,6 @@ cdef inline inline_void pack(
         else:
             for j in range(k):
                 out[i * K + j] = W[i * k + j]
-
-
-cdef inline inline_void take_block(
-    const cell *X, const long long *rows, const cell *shift, const real *inverse, real *out,
-    Py_ssize_t R, Py_ssize_t p,
-) noexcept nogil:
-    """The standardised rows, padded ones apart."""
-    cdef const cell *x
-    cdef Py_ssize_t i, j
-    for i in range(R):
-        x = X + rows[i] * p
-        if inverse == NULL:
-            for j in range(p):
-                out[j] = <real>x[j]
-        else:
-            for j in range(p):
-                out[j] = <real>(x[j] - shift[j]) * inverse[j]
-        out += padded(p)
 
 
 cdef inline inline_void forward_block(
@@ -105,7 +83,7 @@ cdef hot_double chain_pass(
     cdef real *slope[MOST_LAYERS + 1]
     cdef real *d
     cdef real *other
-    cdef Py_ssize_t block, start, R, i, j, l, widest = 0, k = widths[layers]
+    cdef Py_ssize_t block, start, R, i, j, l, widest = 0, p = widths[0], k = widths[layers]
     cdef double total = 0
     cdef double *sb = yb + BLOCK * targets
     for l in range(layers + 1):
@@ -118,8 +96,8 @@ cdef hot_double chain_pass(
     for block in range((n + BLOCK - 1) // BLOCK):
         start = block * BLOCK
         R = n - start if n - start < BLOCK else BLOCK
-        take_block(X, rows + start, shift, inverse, act[0], R, widths[0])
         for i in range(R):
+            take_row(X + rows[start + i] * p, shift, inverse, act[0] + i * padded(p), p)
             for j in range(targets):
                 yb[i * targets + j] = Y[rows[start + i] * targets + j]
             sb[i] = s[rows[start + i]]

@@ -21,6 +21,22 @@ cdef int require_rows(
     return 0
 
 
+cdef double elementwise(
+    int kind, const real[:, ::1] Z, const double[:, ::1] Y, const double[::1] weights, double scale,
+    real[:, ::1] dZ,
+) except? -1:
+    """A loss whose outputs have a target each."""
+    cdef Py_ssize_t n = Z.shape[0], k = Z.shape[1]
+    cdef double loss = 0
+    require_rows(n, k, Y.shape[0], weights.shape[0], dZ.shape[0], dZ.shape[1])
+    if Y.shape[1] != k:
+        raise ValueError("Z and Y must have one shape. Pass one target an output.")
+    if n:
+        with nogil:
+            loss = head_pass(kind, &Z[0, 0], &Y[0, 0], &weights[0], scale, &dZ[0, 0], n, k)
+    return loss
+
+
 def softmax_cross_entropy(
     const real[:, ::1] Z not None, const double[::1] y not None, const double[::1] weights not None,
     scale, real[:, ::1] dZ not None,
@@ -43,15 +59,8 @@ def logistic_cross_entropy(
     const double[::1] weights not None, scale, real[:, ::1] dZ not None,
 ):
     """Weighted sum of log(1 + e^z) − Y·z over the elements of Z, Y in [0, 1]; dZ = scale times its gradient. Changes dZ."""
-    cdef Py_ssize_t n = Z.shape[0], k = Z.shape[1]
-    cdef double by = scale, loss = 0
-    require_rows(n, k, Y.shape[0], weights.shape[0], dZ.shape[0], dZ.shape[1])
-    if Y.shape[1] != k:
-        raise ValueError("Z and Y must have one shape. Pass one target an output.")
-    if n:
-        with nogil:
-            loss = head_pass(LOGISTIC, &Z[0, 0], &Y[0, 0], &weights[0], by, &dZ[0, 0], n, k)
-    return loss
+    cdef double by = scale
+    return elementwise(LOGISTIC, Z, Y, weights, by, dZ)
 
 
 def squared_error(
@@ -59,12 +68,5 @@ def squared_error(
     const double[::1] weights not None, scale, real[:, ::1] dZ not None,
 ):
     """Weighted sum of ½(Z − Y)² over the elements of Z; dZ = scale times its gradient. Changes dZ."""
-    cdef Py_ssize_t n = Z.shape[0], k = Z.shape[1]
-    cdef double by = scale, loss = 0
-    require_rows(n, k, Y.shape[0], weights.shape[0], dZ.shape[0], dZ.shape[1])
-    if Y.shape[1] != k:
-        raise ValueError("Z and Y must have one shape. Pass one target an output.")
-    if n:
-        with nogil:
-            loss = head_pass(SQUARED, &Z[0, 0], &Y[0, 0], &weights[0], by, &dZ[0, 0], n, k)
-    return loss
+    cdef double by = scale
+    return elementwise(SQUARED, Z, Y, weights, by, dZ)

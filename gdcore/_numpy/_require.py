@@ -21,6 +21,24 @@ def require_arrays(*arrays, ndim=1):
             raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
 
 
+def require_like(other, *arrays, ndim=1):
+    """Arrays of another array's precision."""
+    for array in arrays:
+        require_arrays(array, ndim=ndim)
+        if array.dtype != other.dtype:
+            raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
+
+
+def require_whole(**arrays):
+    """Vectors of numbers of rows, of layers and the like, by name."""
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
+        plain = array.dtype == np.int64 and array.dtype.isnative and array.ndim == 1
+        if not plain or not array.flags.c_contiguous:
+            raise ValueError(f"{name} must be contiguous int64. Pass numpy.ascontiguousarray(…).")
+
+
 def require_writeable(*arrays):
     for array in arrays:
         if not array.flags.writeable:

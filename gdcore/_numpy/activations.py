@@ -5,7 +5,7 @@ Twins agree within 1e-6 (float32) and 1e-14 (float64) of the largest number of a
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_writeable
+from gdcore._numpy._require import require_arrays, require_like, require_writeable
 
 __all__ = ["activate", "activate_backward"]
 
@@ -95,7 +95,7 @@ KINDS = {
 def activate(name, Z, bias, slope):
     """Z = act(Z + bias), row by row; slope = act′ where it cannot be told from the value. bias may be empty. Changes Z and slope."""
     require_arrays(Z, slope, ndim=2)
-    _require_vector(bias, Z)
+    require_like(Z, bias)
     require_writeable(Z, slope)
     value, from_value = _kind(name)
     _require_shapes(from_value is None, Z, bias, slope)
@@ -108,7 +108,7 @@ def activate(name, Z, bias, slope):
 def activate_backward(name, Y, slope, dY, db):
     """dY, the gradient of act's values Y, becomes that of its arguments; its column sums are added to db, which may be empty. Changes dY and db."""
     require_arrays(Y, slope, dY, ndim=2)
-    _require_vector(db, Y)
+    require_like(Y, db)
     require_writeable(dY, db)
     _, from_value = _kind(name)
     if Y.shape != dY.shape:
@@ -123,12 +123,6 @@ def _kind(name):
     if not isinstance(name, str) or name not in KINDS:
         raise ValueError(f"name must be one of {', '.join(KINDS)}, got {name!r}. Pass one of them.")
     return KINDS[name]
-
-
-def _require_vector(vector, like):
-    require_arrays(vector)
-    if vector.dtype != like.dtype:
-        raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
 
 
 def _require_shapes(kept, Z, bias, slope):

@@ -5,7 +5,7 @@ Twins agree to the bit.
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_writeable
+from gdcore._numpy._require import require_arrays, require_like, require_whole, require_writeable
 
 __all__ = ["take_rows"]
 
@@ -27,15 +27,10 @@ def take_rows(X, rows, shift, inverse, out):
 
 def _require(X, rows, shift, inverse, out):
     require_arrays(X, ndim=2)
-    if not isinstance(rows, np.ndarray):
-        raise TypeError(f"A kernel takes NumPy arrays, got {type(rows).__name__}. Convert it.")
-    plain = rows.dtype == np.int64 and rows.dtype.isnative and rows.ndim == 1
-    if not plain or not rows.flags.c_contiguous:
-        raise ValueError("rows must be contiguous int64. Pass numpy.ascontiguousarray(…).")
-    for one, other, ndim in ((shift, X, 1), (out, out, 2), (inverse, out, 1)):
-        require_arrays(one, ndim=ndim)
-        if one.dtype != other.dtype:
-            raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
+    require_whole(rows=rows)
+    require_like(X, shift)
+    require_arrays(out, ndim=2)
+    require_like(out, inverse)
     require_writeable(out)
     if out.shape != (len(rows), X.shape[1]):
         raise ValueError("out must have one row for each of rows, as wide as X. Pass such.")

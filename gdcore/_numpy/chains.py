@@ -9,7 +9,14 @@ import math
 import numpy as np
 
 from gdcore._numpy import heads
-from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_arrays,
+    require_doubles,
+    require_like,
+    require_whole,
+    require_writeable,
+)
 from gdcore._numpy.activations import KINDS, activate, activate_backward
 
 __all__ = ["chain_gradient"]
@@ -72,18 +79,9 @@ def _require_types(X, rows, shift, inverse, Y, weights, widths, kinds, theta, g)
     require_arrays(theta, g)
     require_doubles(Y, ndim=2)
     require_doubles(weights)
-    for whole in (rows, widths, kinds):
-        if not isinstance(whole, np.ndarray):
-            raise TypeError(f"A kernel takes NumPy arrays, got {type(whole).__name__}. Convert it.")
-        plain = whole.dtype == np.int64 and whole.dtype.isnative and whole.ndim == 1
-        if not plain or not whole.flags.c_contiguous:
-            raise ValueError(
-                "rows, widths and kinds must be contiguous int64. Pass numpy.ascontiguousarray(…)."
-            )
-    for one, other in ((shift, X), (inverse, theta)):
-        require_arrays(one)
-        if one.dtype != other.dtype:
-            raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
+    require_whole(rows=rows, widths=widths, kinds=kinds)
+    require_like(X, shift)
+    require_like(theta, inverse)
     require_writeable(g)
 
 

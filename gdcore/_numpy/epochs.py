@@ -10,7 +10,7 @@ import operator
 import numpy as np
 
 from gdcore._numpy._losses import logistic, softmax, squared
-from gdcore._numpy._require import require_doubles, require_writeable
+from gdcore._numpy._require import require_doubles, require_whole, require_writeable
 from gdcore._numpy.gradients import add_gradient, require_rows
 from gdcore._numpy.updates import update
 
@@ -55,8 +55,7 @@ def _epoch(
     require_doubles(average, constants, rates)
     require_doubles(state, ndim=2)
     require_writeable(theta, state, average)
-    if order.dtype != np.int64 or not order.dtype.isnative or not order.flags.c_contiguous:
-        raise ValueError("order must be contiguous int64. Pass numpy.ascontiguousarray(…).")
+    require_whole(order=order)
     first_step, batch = operator.index(first_step), operator.index(batch)
     _require_steps(rule, order, len(X), len(theta), state, average, constants, rates, batch)
     if first_step < 1:

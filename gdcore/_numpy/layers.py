@@ -5,7 +5,7 @@ Twins agree within 4 ulp in sigmoid and logsumexp, within 8 + √k ulp in softma
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_writeable
+from gdcore._numpy._require import require_arrays, require_like, require_writeable
 
 __all__ = ["logsumexp", "sigmoid", "softmax"]
 
@@ -37,10 +37,8 @@ def softmax(Z, out):
 def logsumexp(Z, out):
     """out = log Σ e^Z of each row, without overflow. Changes out."""
     require_arrays(Z, ndim=2)
-    require_arrays(out)
+    require_like(Z, out)
     require_writeable(out)
-    if Z.dtype != out.dtype:
-        raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
     if len(Z) != len(out) or Z.shape[1] == 0:
         raise ValueError(
             "out must have one number a row of Z, and Z at least one column. Pass such."

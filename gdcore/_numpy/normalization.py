@@ -5,7 +5,7 @@ Twins agree within 1e-5 (float32) and 1e-13 (float64) of the largest number of a
 
 import numpy as np
 
-from gdcore._numpy._require import numbers, require_arrays, require_writeable
+from gdcore._numpy._require import numbers, require_arrays, require_like, require_writeable
 
 __all__ = ["layer_norm", "layer_norm_backward"]
 
@@ -40,9 +40,7 @@ def layer_norm_backward(X, gain, statistics, dY, dX, dgain, dbias):
 
 def _require(tables, vectors, statistics):
     require_arrays(*tables, statistics, ndim=2)
-    require_arrays(*vectors)
-    if vectors[0].dtype != tables[0].dtype:
-        raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
+    require_like(tables[0], *vectors)
     n, p = tables[0].shape
     if any(len(vector) != p for vector in vectors):
         raise ValueError("Gain and bias must have one number a column. Pass such.")

@@ -4,7 +4,7 @@ twins: src/sampling.pyx. Twins agree to the bit.
 
 import numpy as np
 
-from gdcore._numpy._require import numbers, require_arrays, require_writeable
+from gdcore._numpy._require import numbers, require_arrays, require_whole, require_writeable
 
 __all__ = ["add_rows", "dropout"]
 
@@ -46,11 +46,7 @@ def add_rows(table, rows, values):
     """table[rows[i]] += values[i], one after another. Changes table."""
     require_arrays(table, values, ndim=2)
     require_writeable(table)
-    if not isinstance(rows, np.ndarray):
-        raise TypeError(f"A kernel takes NumPy arrays, got {type(rows).__name__}. Convert it.")
-    plain = rows.dtype == np.int64 and rows.dtype.isnative and rows.ndim == 1
-    if not plain or not rows.flags.c_contiguous:
-        raise ValueError("rows must be contiguous int64. Pass numpy.ascontiguousarray(…).")
+    require_whole(rows=rows)
     if values.shape != (len(rows), table.shape[1]):
         raise ValueError(
             "values must have a row for each of rows, as wide as the table. Pass such."
