@@ -50,7 +50,7 @@ def as_features(X, name="X"):
         raise TypeError(
             f"{name} is a sparse matrix, but dense data is required. Pass {name}.toarray()."
         )
-    array = _as_numbers(X, name)
+    array = as_numbers(X, name)
     if array.ndim != 2:
         raise ValueError(
             f"{name} must have two dimensions (examples, features), got shape {array.shape}. "
@@ -72,7 +72,7 @@ def as_features(X, name="X"):
     return array
 
 
-def _as_numbers(values, name):
+def as_numbers(values, name):
     """An array in the precision of the computation: float32 for float16 and 32, else float64."""
     try:
         array = np.asarray(values)
@@ -140,7 +140,7 @@ def as_targets(y, n, name="y"):
 
 def as_real_targets(y, n):
     """y as finite float64 (n,), for regression."""
-    array = np.ascontiguousarray(_as_numbers(as_targets(y, n), "y"), dtype=np.float64)
+    array = np.ascontiguousarray(as_numbers(as_targets(y, n), "y"), dtype=np.float64)
     require_finite(array, "y")
     return array
 
@@ -149,7 +149,7 @@ def as_weights(sample_weight, n):
     """Weights as finite float64 (n,), none negative, some positive; None is all ones."""
     if sample_weight is None:
         return np.ones(n)
-    weights = np.asarray(_as_numbers(sample_weight, "sample_weight"), dtype=np.float64)
+    weights = np.asarray(as_numbers(sample_weight, "sample_weight"), dtype=np.float64)
     if weights.ndim == 0:
         weights = np.full(n, float(weights))
     require(

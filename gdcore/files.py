@@ -124,15 +124,20 @@ def load(path):
 def _read(path):
     """(header, arrays) as they are in the file; only format and names are checked."""
     require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
+    require_bounded(path)
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
     header = json.loads(_part(arrays, "header").tobytes())
     require(isinstance(header, dict), "its header is no JSON object")
     _whole(header, "format", 1)
     return header, arrays
+
+
+def require_bounded(path):
+    """Refuse an archive whose members would unpack to more than any model."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
 
 
 def _restore(header, arrays):

@@ -8,15 +8,15 @@ import numpy as np
 from gdcore import layers
 from gdcore.errors import require
 from gdcore.layers import Sequential
-from gdcore.losses import Logistic, Softmax, Squared
-from gdcore.models.network import Network
+from gdcore.losses import Squared
+from gdcore.models.network import HEADS, Network
 from gdcore.parameters import Parameters
 
 KINDS = (
     "Activation", "BatchNorm", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten", "LayerNorm",
     "MaxPool2D", "MeanPool2D", "Reshape", "Sequential",
 )  # fmt: skip
-LOSSES = {"Logistic": Logistic, "Softmax": Softmax, "Squared": Squared}
+LOSSES = {kind.__name__: kind for kind in HEADS}
 
 
 def describe(layer):

@@ -1,6 +1,8 @@
 """A few threads that live for one fit; kernels release the GIL, BLAS is held to one."""
 
 import os
+import threading
+from queue import SimpleQueue
 
 from gdcore import kernels
 from gdcore.errors import require_number
@@ -68,9 +70,6 @@ class Threads:
         return job.results
 
     def _call_helpers(self, count):
-        import threading
-        from queue import SimpleQueue
-
         if self._inbox is None:
             self._inbox = SimpleQueue()
         while len(self._helpers) < count:
@@ -93,13 +92,11 @@ class _Job:
     """Items that several threads take one by one. A pool of futures takes three times as long."""
 
     def __init__(self, function, items):
-        from queue import SimpleQueue
-
         self.function, self.items = function, items
         self.results = [None] * len(items)
         self.numbers, self.ended = iter(range(len(items))), SimpleQueue()
         self.error = None
-        self.turn = _lock()
+        self.turn = threading.Lock()
 
     def work(self):
         """Take items until there are none, or one has failed."""
@@ -129,23 +126,15 @@ class _Job:
             raise self.error
 
 
-def _lock():
-    import threading
-
-    return threading.Lock()
-
-
 class _Blas:
     """Every BLAS of the process held to one thread, as long as anybody asks for that."""
 
     def __init__(self):
-        self.libraries = self.before = self.lock = None
-        self.holders = 0
+        self.libraries = self.before = None
+        self.holders, self.lock = 0, threading.Lock()
 
     def hold(self):
         """False where there is a BLAS that cannot be held, or none that is known."""
-        if self.lock is None:
-            self.lock = _lock()
         with self.lock:
             if self.holders == 0 and not self._limit():
                 return False

@@ -1,14 +1,14 @@
 """Weights of networks in files and mappings that others read: .npz, .safetensors, state_dict."""
 
 import itertools
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from gdcore.errors import not_fitted, require
-from gdcore.files import LARGEST, replace
+from gdcore.files import replace, require_bounded
 from gdcore.layers import Dense
+from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.mlp import MLPClassifier, MLPRegressor
 from gdcore.models.network import Network
 from gdcore.models.neural import NeuralEstimator
@@ -109,22 +109,14 @@ def from_torch(state_dict, activation="relu", classes=None):
     given = {"layers": layers, "standardize": False}
     model = MLPRegressor(**given) if classes is None else MLPClassifier(**given)
     model._check_parameters()
-    loss = (
-        model._task(np.arange(max(units[-1], 2)), np.zeros(1))[1] if classes is not None else None
-    )
-    network = Network(layers, (weights[0].shape[1],), loss or _squared())
+    loss = Squared() if classes is None else Logistic() if units[-1] < 3 else Softmax()
+    network = Network(layers, (weights[0].shape[1],), loss)
     dtype = np.float64 if weights[0].dtype == np.float64 else np.float32
     model.network_ = network
     model.theta_ = Parameters(network.shapes(), np.zeros(network.size, dtype))
     load_weights(model, arrays)
     _finish(model, classes, units[-1])
     return model
-
-
-def _squared():
-    from gdcore.losses import Squared
-
-    return Squared()
 
 
 def _finish(model, classes, outputs):
@@ -185,9 +177,7 @@ def _read(path):
     try:
         if reader is not None:
             return reader.load_file(path)
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
+        require_bounded(path)
         with np.load(path, allow_pickle=False) as file:
             return {name: _member(file, name) for name in file.files}
     except Exception as error:  # each format has its own way to say "broken"

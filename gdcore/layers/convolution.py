@@ -4,23 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore import kernels
 from gdcore.errors import require, require_choice, require_number
-from gdcore.layers.activations import ACTIVATIONS, KEEPS_SLOPE
-from gdcore.layers.base import Layer, Part
-from gdcore.layers.initializers import initializer
+from gdcore.layers.activations import activate, require_weighted, weighted_parts
+from gdcore.layers.base import Layer
 
 
 def windows(x, size, stride):
-    """Views of x (n, h, w, c), one for each place in a window: {(i, j): (n, rows, columns, c)}."""
+    """Views (n, rows, columns, c) of x (n, h, w, c), one for each place in a window, row by row."""
     _, h, w, _ = x.shape
     rows, columns = (h - size) // stride + 1, (w - size) // stride + 1
     down, across = stride * (rows - 1) + 1, stride * (columns - 1) + 1
-    return {
-        (i, j): x[:, i : i + down : stride, j : j + across : stride]
+    return [
+        x[:, i : i + down : stride, j : j + across : stride]
         for i in range(size)
         for j in range(size)
-    }
+    ]
 
 
 def require_image(layer, shape, size):
@@ -73,9 +71,7 @@ class Conv2D(Layer):
             require_choice("padding", self.padding, ["same", "valid"])
         else:
             require_number("padding", self.padding, low=0, whole=True)
-        require_choice("activation", self.activation, list(ACTIVATIONS))
-        if self.init != "auto":
-            initializer(self.init)
+        require_weighted(self)
 
     def _margins(self, extent):
         """Zeros before and after an axis."""
@@ -91,10 +87,7 @@ class Conv2D(Layer):
     def parts(self, shape):
         """weight (size·size·c, channels) and bias (channels,)."""
         self.output(shape)
-        start = ACTIVATIONS[self.activation] if self.init == "auto" else self.init
-        patch = self.size * self.size * shape[2]
-        parts = {"weight": Part((patch, self.channels), start)}
-        return parts | ({"bias": Part((self.channels,), "zeros")} if self.bias else {})
+        return weighted_parts(self, self.size * self.size * shape[2], self.channels)
 
     def output(self, shape):
         """(h′, w′, channels)."""
@@ -109,23 +102,15 @@ class Conv2D(Layer):
         weight, places = theta["weight"], shape[0] * shape[1]
         columns = theta.buffer("columns", (n, places, patch))
         each = columns.reshape(n, *shape[:2], patch)
-        for k, view in enumerate(windows(self._pad(theta, x), self.size, self.stride).values()):
+        for k, view in enumerate(windows(self._pad(theta, x), self.size, self.stride)):
             each[..., k * c : (k + 1) * c] = view
         flat = columns.reshape(-1, patch)
         y = theta.buffer("y", (n, *shape))
-        rows = y.reshape(-1, self.channels)
-        theta.matmul(flat, weight, rows)
-        bias = theta["bias"] if self.bias else theta.buffer("none", (0,))
-        keeps = KEEPS_SLOPE[self.activation]
-        slope = theta.buffer("slope", (n, places * self.channels) if keeps else (0, 0))
-        slope = slope.reshape(rows.shape) if keeps else slope
-        kernels.activate(self.activation, rows, bias, slope)
+        theta.matmul(flat, weight, y.reshape(-1, self.channels))
+        through = activate(theta, self.activation, y, self.bias)
 
         def backward(dy, g):
-            dz = dy.reshape(rows.shape)
-            kernels.activate_backward(
-                self.activation, rows, slope, dz, g["bias"] if self.bias else bias
-            )
+            dz = through(dy, g)
             g.product("weight", flat, dz)
             return self._inputs(theta, dz, x.shape) if theta.wants_dx else None
 
@@ -150,7 +135,7 @@ class Conv2D(Layer):
         each = patches.reshape(n, rows, columns, -1)
         dx = theta.buffer("dx padded", (n, *self._padded(shape[1:]), c))
         dx.fill(0)
-        for k, view in enumerate(windows(dx, self.size, self.stride).values()):
+        for k, view in enumerate(windows(dx, self.size, self.stride)):
             view += each[..., k * c : (k + 1) * c]
         (top, _), (left, _) = (self._margins(extent) for extent in (h, w))
         inner = dx[:, top : top + h, left : left + w]
@@ -205,7 +190,7 @@ class MaxPool2D(Layer):
         y, first = theta.buffer("y", shape), True
         place = theta.buffer("place", shape, np.int32)
         place.fill(0)
-        for k, view in enumerate(windows(x, self.size, step).values()):
+        for k, view in enumerate(windows(x, self.size, step)):
             if first:
                 y[...], first = view, False
             else:
@@ -216,7 +201,7 @@ class MaxPool2D(Layer):
         def backward(dy, g):
             dx = theta.buffer("dx", x.shape)
             dx.fill(0)
-            for k, view in enumerate(windows(dx, self.size, step).values()):
+            for k, view in enumerate(windows(dx, self.size, step)):
                 np.add(view, dy, out=view, where=place == k)
             return dx
 
@@ -249,7 +234,7 @@ class MeanPool2D(Layer):
         step, shape = self.stride or self.size, (len(x), *self.output(x.shape[1:]))
         y, share = theta.buffer("y", shape), 1 / self.size**2
         y.fill(0)
-        for view in windows(x, self.size, step).values():
+        for view in windows(x, self.size, step):
             y += view
         y *= share
 
@@ -257,7 +242,7 @@ class MeanPool2D(Layer):
             dx = theta.buffer("dx", x.shape)
             dx.fill(0)
             dy *= share
-            for view in windows(dx, self.size, step).values():
+            for view in windows(dx, self.size, step):
                 view += dy
             return dx
 

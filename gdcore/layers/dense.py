@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore import kernels
 from gdcore.errors import require, require_choice, require_number
-from gdcore.layers.activations import ACTIVATIONS, KEEPS_SLOPE
-from gdcore.layers.base import Layer, Part
-from gdcore.layers.initializers import initializer
+from gdcore.layers.activations import (
+    ACTIVATIONS,
+    activate,
+    require_weighted,
+    weighted_parts,
+)
+from gdcore.layers.base import Layer
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,7 @@ class Dense(Layer):
 
     def __post_init__(self):
         require_number("units", self.units, low=1, whole=True)
-        require_choice("activation", self.activation, list(ACTIVATIONS))
-        if self.init != "auto":
-            initializer(self.init)
+        require_weighted(self)
 
     def parts(self, shape):
         """weight (p, units) and bias (units,)."""
@@ -53,10 +54,7 @@ class Dense(Layer):
             len(shape) == 1,
             f"Dense takes rows of numbers, got inputs of shape {shape}. Put a Flatten before it.",
         )
-        auto = ACTIVATIONS[self.activation]
-        start = auto if self.init == "auto" else self.init
-        parts = {"weight": Part((shape[0], self.units), start)}
-        return parts | ({"bias": Part((self.units,), "zeros")} if self.bias else {})
+        return weighted_parts(self, shape[0], self.units)
 
     def output(self, shape):
         """(units,)."""
@@ -64,19 +62,17 @@ class Dense(Layer):
 
     def __call__(self, theta, x):
         """(act(xW + b), backward)."""
-        weight, name, biased = theta["weight"], self.activation, self.bias
+        weight = theta["weight"]
         y = theta.buffer("y", (len(x), self.units))
         theta.matmul(x, weight, y)
-        bias = theta["bias"] if biased else theta.buffer("none", (0,))
-        slope = theta.buffer("slope", y.shape if KEEPS_SLOPE[name] else (0, 0))
-        kernels.activate(name, y, bias, slope)
+        through = activate(theta, self.activation, y, self.bias)
 
         def backward(dy, g):
-            kernels.activate_backward(name, y, slope, dy, g["bias"] if biased else bias)
-            g.product("weight", x, dy)
+            dz = through(dy, g)
+            g.product("weight", x, dz)
             if not theta.wants_dx:
                 return None
-            return theta.matmul(dy, weight.T, theta.buffer("dx", x.shape))
+            return theta.matmul(dz, weight.T, theta.buffer("dx", x.shape))
 
         return y, backward
 
@@ -114,12 +110,10 @@ class Activation(Layer):
         """(act(x), backward)."""
         y = theta.buffer("y", x.shape)
         np.copyto(y, x)
-        flat, none = y.reshape(len(x), -1), theta.buffer("none", (0,))
-        slope = theta.buffer("slope", flat.shape if KEEPS_SLOPE[self.name] else (0, 0))
-        kernels.activate(self.name, flat, none, slope)
+        through = activate(theta, self.name, y, biased=False)
 
         def backward(dy, g):
-            kernels.activate_backward(self.name, flat, slope, dy.reshape(flat.shape), none)
+            through(dy, g)
             return dy
 
         return y, backward

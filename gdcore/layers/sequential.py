@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from gdcore.errors import require
 from gdcore.layers.base import Layer, Part
 
@@ -91,8 +93,6 @@ class FunctionLayer(Layer):
 
     def output(self, shape):
         """What the function makes of two rows of zeros."""
-        import numpy as np
-
         y, _ = self.function(self.scope(shape, rng=0), np.zeros((2, *shape)))
         return y.shape[1:]
 
@@ -102,8 +102,6 @@ class FunctionLayer(Layer):
 
 
 def _part(name, start, shape):
-    import numpy as np
-
     first = np.asarray(start(*shape), dtype=np.float64)
     return Part(first.shape, lambda rng, its: first)
 

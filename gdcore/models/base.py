@@ -11,7 +11,15 @@ from gdcore.data import Rows
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
 from gdcore.models.coordinates import coordinates
-from gdcore.models.estimator import Estimator, as_list, generator, require_flags, require_optimizer
+from gdcore.models.estimator import (
+    Estimator,
+    as_list,
+    counted,
+    generator,
+    require_batch,
+    require_flags,
+    require_optimizer,
+)
 from gdcore.progress import reporting
 
 
@@ -49,16 +57,12 @@ class LinearEstimator(Estimator):
 
     def _suited(self, optimizer, full):
         """The optimizer, refused where it cannot do what is asked."""
-        name = type(optimizer).__name__
-        require(
-            full or not optimizer.full_batch,
-            f"{name} compares the gradients of successive steps, so each must be over all rows. "
-            "Pass batch_size='full', or another optimizer.",
-        )
+        require_batch(optimizer, full)
         lasso = self.l1_ratio > 0 and self.alpha != 0
         require(
             optimizer.proximal or not lasso,
-            f"{name} has no proximal step for the L1 term. Pass l1_ratio=0, or optimizer='fista'.",
+            f"{type(optimizer).__name__} has no proximal step for the L1 term. "
+            "Pass l1_ratio=0, or optimizer='fista'.",
         )
         return optimizer
 
@@ -74,9 +78,7 @@ class LinearEstimator(Estimator):
     def _fit(self, X, y, weights, loss, outputs):
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
         rng = generator(self.random_state)
-        kept = weights > 0
-        if not kept.all():  # a row without weight must change nothing
-            X, y, weights = X[kept], y[kept], weights[kept]
+        X, y, weights = counted(X, y, weights)
         alpha = 1 / weights.sum() if isinstance(self.alpha, str) else float(self.alpha)
         train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
@@ -94,7 +96,6 @@ class LinearEstimator(Estimator):
 
     def _descend(self, model, train, penalty, validate, rng):
         full = self.batch_size in ("auto", "full") or self.batch_size >= len(train)
-        patience = self.early_stopping if type(self.early_stopping) is int else 5
         unit = _unit(model.loss, train)
         with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
             return descend(
@@ -108,7 +109,7 @@ class LinearEstimator(Estimator):
                 max_time=self.max_time,
                 callbacks=[*as_list(self.callbacks), *reporters],
                 validate=validate,
-                patience=patience,
+                patience=self._patience,
                 random_state=rng,
             )
 

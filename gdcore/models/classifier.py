@@ -4,6 +4,7 @@ import numpy as np
 
 from gdcore.data import as_targets, as_weights
 from gdcore.errors import require, require_choice
+from gdcore.losses import Logistic, Softmax
 
 
 class Classifier:
@@ -38,6 +39,28 @@ class Classifier:
         factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()], float)
         require((factors >= 0).all(), "class_weight has a negative weight. Pass weights ≥ 0.")
         return factors
+
+
+def probabilities(z):
+    """P(class | x), rows that sum to one, of margins (n,) for two classes or (n, k) for k."""
+    if z.ndim == 2:
+        return Softmax().mean(z)
+    z = z[:, None]
+    return np.stack([Logistic().mean(-z), Logistic().mean(z)], axis=1)
+
+
+def most_probable(classes, z):
+    """The class of each row, by its margins (n,) or (n, k)."""
+    return classes[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+
+
+def same_classes(known, given):
+    """The classes of the first call, which a later call may repeat and not change."""
+    require(
+        given is None or np.array_equal(np.unique(given), known),
+        f"classes={given} differs from the first call's {known.tolist()}. Pass the same or none.",
+    )
+    return known
 
 
 def require_classes(estimator, classes, codes):

@@ -69,8 +69,6 @@ class Estimator(Parametrised):
     _fitted = "coef_"  # what there is after fit, and not before
 
     def _check_common(self):
-        if not isinstance(self.max_epochs, str):
-            require_number("max_epochs", self.max_epochs, low=0, whole=True)
         require_number("validation_fraction", self.validation_fraction, low=0, above=True)
         require(
             self.validation_fraction < 1,
@@ -193,6 +191,21 @@ def require_flags(estimator, *names):
             isinstance(value, (bool, np.bool_)),
             f"{name} must be True or False, got {value!r}. Pass one of them.",
         )
+
+
+def counted(X, y, weights):
+    """The rows that have a weight: others must change nothing."""
+    kept = weights > 0
+    return (X, y, weights) if kept.all() else (X[kept], y[kept], weights[kept])
+
+
+def require_batch(optimizer, full):
+    """Refuse a rule that compares gradients where they are of different rows."""
+    require(
+        full or not optimizer.full_batch,
+        f"{type(optimizer).__name__} compares the gradients of successive steps, so each must be "
+        "over all rows. Pass batch_size='full', or another optimizer.",
+    )
 
 
 def require_optimizer(given):

@@ -1,8 +1,8 @@
-"""Targets with more than one column: real ones, and zeros and ones for several labels a row."""
+"""Targets: real ones and their score, and zeros and ones for several labels a row."""
 
 import numpy as np
 
-from gdcore.data import _as_numbers, as_real_targets, require_finite
+from gdcore.data import as_numbers, as_real_targets, require_finite
 from gdcore.errors import require
 
 
@@ -30,17 +30,15 @@ def as_label_matrix(y, n):
     return array
 
 
-def same_classes(known, given):
-    """The classes of the first call, which a later call may repeat and not change."""
-    require(
-        given is None or np.array_equal(np.unique(given), known),
-        f"classes={given} differs from the first call's {known.tolist()}. Pass the same or none.",
-    )
-    return known
+def r_squared(y, predicted, weights):
+    """1 − Σs(y − ŷ)²/Σs(y − ȳ)² of vectors; 1 is perfect, 0 as good as the mean."""
+    spread = float(weights @ (y - np.average(y, weights=weights)) ** 2)
+    rest = float(weights @ (y - predicted) ** 2)
+    return 1 - rest / spread if spread else float(rest == 0)
 
 
 def _matrix(y, n):
-    array = np.ascontiguousarray(_as_numbers(y, "y"), dtype=np.float64)
+    array = np.ascontiguousarray(as_numbers(y, "y"), dtype=np.float64)
     require(
         array.ndim == 2 and array.shape[1] > 0,
         f"y must have one or two dimensions, got shape {array.shape}. Pass (n,) or (n, k).",

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from gdcore.data import as_real_targets, as_weights
 from gdcore.losses import Squared
 from gdcore.models.base import LinearEstimator
 from gdcore.models.estimator import sklearn_tags
+from gdcore.models.labels import r_squared
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -92,10 +91,7 @@ class LinearRegression(LinearEstimator):
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)²; 1 is perfect, 0 as good as the mean."""
         predicted = self.predict(X)
         y = as_real_targets(y, len(predicted))
-        s = as_weights(sample_weight, len(y))
-        spread = float(s @ (y - np.average(y, weights=s)) ** 2)
-        rest = float(s @ (y - predicted) ** 2)
-        return 1 - rest / spread if spread else float(rest == 0)
+        return r_squared(y, predicted, as_weights(sample_weight, len(y)))
 
     def _shape_coefficients(self, coef, intercept):
         self.coef_, self.intercept_ = coef[0], intercept[0]

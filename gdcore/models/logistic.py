@@ -7,7 +7,13 @@ import numpy as np
 from gdcore.data import as_targets
 from gdcore.losses import Logistic, Softmax
 from gdcore.models.base import LinearEstimator
-from gdcore.models.classifier import Classifier, encode, require_classes
+from gdcore.models.classifier import (
+    Classifier,
+    encode,
+    most_probable,
+    probabilities,
+    require_classes,
+)
 from gdcore.models.estimator import sklearn_tags
 
 
@@ -71,16 +77,12 @@ class LogisticRegression(Classifier, LinearEstimator):
 
     def predict_proba(self, X):
         """P(class | x), shape (n, k), rows sum to one."""
-        z = self.decision_function(X)
-        if len(self.classes_) > 2:
-            return Softmax().mean(z)
-        p = Logistic().mean(z[:, None])
-        return np.stack([Logistic().mean(-z[:, None]), p], axis=1)
+        return probabilities(self.decision_function(X))
 
     def predict(self, X):
         """The most probable class of each row, shape (n,)."""
         z = self.decision_function(X)
-        return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+        return most_probable(self.classes_, z)
 
     def _shape_coefficients(self, coef, intercept):
         self.coef_, self.intercept_ = coef, intercept

@@ -4,13 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore import kernels
 from gdcore.data import Rows, as_features, as_targets, as_weights, column_moments
 from gdcore.errors import require
 from gdcore.losses import Logistic, Softmax, Squared
-from gdcore.models.classifier import Classifier, encode, require_classes
+from gdcore.models.classifier import (
+    Classifier,
+    encode,
+    most_probable,
+    probabilities,
+    require_classes,
+    same_classes,
+)
 from gdcore.models.estimator import sklearn_tags
-from gdcore.models.labels import as_label_matrix, as_real_matrix, same_classes, several_columns
+from gdcore.models.labels import as_label_matrix, as_real_matrix, r_squared, several_columns
 from gdcore.models.neural import NeuralEstimator
 
 
@@ -89,12 +95,10 @@ class MLPClassifier(Classifier, NeuralEstimator):
     def fit(self, X, y, sample_weight=None, *, validation=None):
         """Fit to X (n, p) and labels y (n,) or (n, k), with optional weights (n,); returns self."""
         X_, weights, names = self._begin(X, sample_weight)
-        coded = self._encode(y, len(X_))
-        classes, codes = coded
+        classes, codes = self._encode(y, len(X_))
         if codes.ndim == 1:
             require_classes(self, classes, codes[weights > 0].astype(int))
-            factors = self._class_weights(classes, codes.astype(int), weights)
-            weights = weights * factors[codes.astype(int)]
+        weights = self._weigh(weights, classes, codes)
         outputs, loss = self._task(classes, codes)
         other = self._validation(validation, classes, codes.ndim)
         self._fit(X_, codes, weights, loss, outputs, other)
@@ -116,17 +120,20 @@ class MLPClassifier(Classifier, NeuralEstimator):
             known = same_classes(self.classes_, classes)
         several = several_columns(y)
         codes = as_label_matrix(y, len(X_)) if several else self._codes(y, len(X_), known)
-        if not several:
-            weights = (
-                weights * self._class_weights(known, codes.astype(int), weights)[codes.astype(int)]
-            )
-        else:
-            known = np.arange(codes.shape[1])
+        known = np.arange(codes.shape[1]) if several else known
+        weights = self._weigh(weights, known, codes)
         outputs, loss = self._task(known, codes)
         self._partial(X_, codes, weights, loss, outputs)
         self.classes_, self._several = known, several
         self._remember(X_.shape[1], names)
         return self
+
+    def _weigh(self, weights, classes, codes):
+        """Weights of the rows times those of their classes, where a row has but one."""
+        if codes.ndim == 2:
+            return weights
+        whole = codes.astype(int)
+        return weights * self._class_weights(classes, whole, weights)[whole]
 
     def _codes(self, y, n, known):
         labels, codes = encode(as_targets(y, n))
@@ -167,24 +174,15 @@ class MLPClassifier(Classifier, NeuralEstimator):
 
     def predict_proba(self, X):
         """P(class | x), shape (n, k); rows sum to one, but where a row has several labels."""
-        z = np.ascontiguousarray(self._margins(X))
-        p = np.empty_like(z)
-        if z.shape[1] > 1 and not self._several:
-            kernels.softmax(z, p)
-            return p
-        kernels.sigmoid(z.reshape(-1), p.reshape(-1))
-        if self._several:
-            return p
-        rest = np.empty_like(p)
-        kernels.sigmoid(-z.reshape(-1), rest.reshape(-1))
-        return np.concatenate([rest, p], axis=1)
+        z = self.decision_function(X)
+        if not self._several:
+            return probabilities(z)
+        return Logistic().mean(z.reshape(-1, 1)).reshape(z.shape)
 
     def predict(self, X):
         """The most probable class of each row (n,), or its labels (n, k) as zeros and ones."""
-        z = self._margins(X)
-        if self._several:
-            return (z > 0).astype(int)
-        return self.classes_[(z[:, 0] > 0).astype(int) if z.shape[1] == 1 else z.argmax(axis=1)]
+        z = self.decision_function(X)
+        return (z > 0).astype(int) if self._several else most_probable(self.classes_, z)
 
     def __sklearn_tags__(self):
         tags = sklearn_tags("classifier")
@@ -220,8 +218,7 @@ class MLPRegressor(NeuralEstimator):
             held = as_features(validation[0], "validation X")
             targets = self._scaled(as_real_matrix(validation[1], len(held)))
             other = Rows(held, targets, np.ones(len(held)))
-        loss = Squared() if isinstance(self.loss, str) else self.loss
-        self._fit(X_, self._scaled(y_), weights, loss, y_.shape[1], other)
+        self._fit(X_, self._scaled(y_), weights, self._own_loss(), y_.shape[1], other)
         self._vector = not several_columns(y)
         self._remember(X_.shape[1], names)
         return self
@@ -236,11 +233,13 @@ class MLPRegressor(NeuralEstimator):
         y_ = as_real_matrix(y, len(X_))
         if fresh:
             self._scale_targets(y_, weights)
-        loss = Squared() if isinstance(self.loss, str) else self.loss
-        self._partial(X_, self._scaled(y_), weights, loss, y_.shape[1])
+        self._partial(X_, self._scaled(y_), weights, self._own_loss(), y_.shape[1])
         self._vector = not several_columns(y)
         self._remember(X_.shape[1], names)
         return self
+
+    def _own_loss(self):
+        return Squared() if isinstance(self.loss, str) else self.loss
 
     def _scale_targets(self, y, weights):
         """Mean and deviation of each target; 0 and 1 under a loss of the user's own."""
@@ -265,9 +264,7 @@ class MLPRegressor(NeuralEstimator):
         predicted = predicted.reshape(len(predicted), -1)
         y = as_real_matrix(y, len(predicted))
         s = as_weights(sample_weight, len(y))
-        spread = s @ (y - np.average(y, axis=0, weights=s)) ** 2
-        rest = s @ (y - predicted) ** 2
-        scores = [1 - r / w if w else float(r == 0) for r, w in zip(rest, spread, strict=True)]
+        scores = [r_squared(y[:, j], predicted[:, j], s) for j in range(y.shape[1])]
         return float(np.mean(scores))
 
     def __sklearn_tags__(self):

@@ -56,12 +56,8 @@ class Network:
             "Put a Flatten and a Dense at its end.",
         )
         self.outputs = output[0]
-        self._parameters = Parameters(self.shapes(), np.empty(self._total(), np.float32))
-        self.size = len(self._parameters)
+        self.size = sum(math.prod(part.shape) for part in self._parts.values())
         self.head = _head(loss)
-
-    def _total(self):
-        return sum(math.prod(part.shape) for part in self._parts.values())
 
     def shapes(self):
         """{name: shape} of all parameters, in the order in which they lie."""
@@ -78,7 +74,7 @@ class Network:
 
     def views(self, vector):
         """{name: view} of a vector of θ's length."""
-        parameters = Parameters(self._parameters.shapes, vector)
+        parameters = Parameters(self.shapes(), vector)
         return {name: parameters[name] for name in parameters}
 
     def scope(self, theta, context=None):
@@ -144,12 +140,10 @@ class Network:
 
     def add_cost_and_gradient(self, theta, shard, g):
         """Add the shard's summed gradient to g and return its summed loss."""
-        context = Context(theta.dtype)
-        scope = self.scope(theta, context)
+        scope = self.scope(theta)
         own = scope.gradient()
         scope.wants_dx = False
-        x = np.ascontiguousarray(shard.X.reshape(len(shard), *self.shape), theta.dtype)
-        z, backward = self.layers(scope, x)
+        z, backward = self.layers(scope, self._inputs(shard.X, None, theta.dtype))
         dz = np.empty_like(z)
         loss = self.head(z, targets(shard.y, self.loss), shard.weights, 1.0, dz)
         backward(dz, own)

@@ -6,9 +6,8 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore.cost import PlainCost
-from gdcore.losses import Softmax
 from gdcore.models.arena import Arena, Plan
-from gdcore.models.network import HEADS, scaling_for
+from gdcore.models.network import HEADS, scaling_for, targets
 from gdcore.optim.base import Rule
 from gdcore.threads import Threads, resolve
 
@@ -72,16 +71,15 @@ class NetworkCost(PlainCost):
         self._flat = np.ascontiguousarray(rows.X.reshape(len(rows), -1))
         self._integers = rows.X.dtype.kind in "iu"
         self._scaling, self._scalings = scaling, {}
-        classes = isinstance(network.loss, Softmax) or rows.y.ndim == 2
-        self._y = rows.y if classes else rows.y[:, None]
+        self._y = targets(rows.y, network.loss)
+        self._columns = self._y.reshape(len(rows), -1)  # as the kernel of small networks takes them
         self.threads = Threads(resolve(n_threads), products=True)
         self.decayed = network.slices(lambda part: part.trainable and len(part.shape) > 1)
         self.frozen = network.slices(lambda part: not part.trainable)
         self.seed, self.steps, self._micro = seed, 0, micro_batch
         self._plans, self._arena, self._spare, self._g = {}, None, None, None
-        self._columns = rows.y if rows.y.ndim == 2 else rows.y[:, None]
         self._chain = None if self._integers else network.chain()
-        self._statistics, self._latest = [], None
+        self._statistics = self._latest = None
         self.layers = [name for name in network.shapes() if name.endswith("weight")]
         self._uniform = bool((rows.weights == 1).all())
 
@@ -101,11 +99,18 @@ class NetworkCost(PlainCost):
             self._g = np.empty_like(theta)
         loss = self.gradient(theta, self._g, rows) / len(rows)
         met = loss + self.penalty(theta) if optimizer.needs_cost else None
-        kept = [theta[part].copy() for part in self.frozen]
+        kept = self._kept(theta)
         self._move(theta, optimizer, state, lr, met)
+        self._put_back(theta, kept)
+        return loss
+
+    def _kept(self, theta):
+        """Copies of the parts that no optimizer is to move."""
+        return [theta[part].copy() for part in self.frozen]
+
+    def _put_back(self, theta, kept):
         for part, values in zip(self.frozen, kept, strict=True):
             theta[part] = values
-        return loss
 
     def gradient(self, theta, g, rows, training=True):
         """Summed loss over these rows; the gradient of their mean loss and penalty goes into g."""
@@ -198,10 +203,9 @@ class NetworkCost(PlainCost):
         """What two rows on their way through the network take, halved."""
         n = min(2, len(self.rows))
         self._arena, self._plans = Arena(n), {}
-        kept = [theta[part].copy() for part in self.frozen]
+        kept = self._kept(theta)
         self._pass(theta, np.empty_like(theta), np.arange(n), n, (0, True))
-        for part, values in zip(self.frozen, kept, strict=True):
-            theta[part] = values
+        self._put_back(theta, kept)
         size, self._arena = max(1, self._arena.nbytes // n), None
         return size
 
@@ -238,7 +242,7 @@ class NetworkCost(PlainCost):
         """J(θ) over all rows; its gradient is written into g."""
         everything = np.arange(len(self.rows))
         loss = self.gradient(theta, g, everything, training=self.full)
-        self._statistics = [theta[part].copy() for part in self.frozen] if self.full else []
+        self._statistics = self._kept(theta)
         return loss / len(everything) + self.penalty(theta)
 
     def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
@@ -268,7 +272,7 @@ class NetworkCost(PlainCost):
 
     def held_out(self, rows):
         """The plain mean loss on other rows, as a function of θ: what early stopping watches."""
-        y = rows.y if self._y.ndim == rows.y.ndim else rows.y[:, None]
+        y = targets(rows.y, self.model.loss)
 
         def loss(theta):
             z = self.model.predict(theta, rows.X, self._scaling)
@@ -280,8 +284,7 @@ class NetworkCost(PlainCost):
 
     def prox(self, theta, reach):
         """After a step on all rows: statistics are not the optimizer's to move. Changes theta."""
-        for part, values in zip(self.frozen, self._statistics, strict=False):
-            theta[part] = values
+        self._put_back(theta, self._statistics)
 
     def baseline(self, theta, value):
         """A cost that no descent has business far above: that of the first θ."""

@@ -5,15 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore import layers as parts
 from gdcore import optim
 from gdcore.convergence import GradientNorm, Rule, Stagnation
 from gdcore.data import Rows, column_moments
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
-from gdcore.layers import Activation, Dense, Sequential
+from gdcore.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Sequential
 from gdcore.layers.activations import ACTIVATIONS
-from gdcore.models.estimator import Estimator, as_list, generator, require_optimizer
+from gdcore.models.estimator import (
+    Estimator,
+    as_list,
+    counted,
+    generator,
+    require_batch,
+    require_optimizer,
+)
 from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
 from gdcore.parameters import Parameters
@@ -62,6 +68,8 @@ class NeuralEstimator(Estimator):
         require_number("alpha", self.alpha, low=0)
         if isinstance(self.max_epochs, str):
             require_choice("max_epochs", self.max_epochs, ["auto"])
+        else:
+            require_number("max_epochs", self.max_epochs, low=0, whole=True)
         require_number("patience", self.patience, low=1, whole=True)
         if self.clip_norm is not None:
             require_number("clip_norm", self.clip_norm, low=0, above=True)
@@ -97,11 +105,11 @@ class NeuralEstimator(Estimator):
             if self.normalization is None:
                 layers.append(Dense(int(size), self.activation))
             else:
-                norm = parts.LayerNorm() if self.normalization == "layer" else parts.BatchNorm()
+                norm = LayerNorm() if self.normalization == "layer" else BatchNorm()
                 start = ACTIVATIONS[self.activation]
                 layers += [Dense(int(size), init=start), norm, Activation(self.activation)]
             if self.dropout:
-                layers.append(parts.Dropout(self.dropout))
+                layers.append(Dropout(self.dropout))
         return Sequential(*layers, Dense(outputs))
 
     def _rate(self):
@@ -125,8 +133,7 @@ class NeuralEstimator(Estimator):
 
     def _batch(self, n, optimizer):
         """Rows a step; None is all of them."""
-        whole = optimizer.searches or optimizer.full_batch
-        if self.batch_size == "full" or (whole and self.batch_size == "auto"):
+        if self.batch_size == "full" or (optimizer.full_batch and self.batch_size == "auto"):
             return None
         if self.batch_size != "auto":
             return min(int(self.batch_size), n)
@@ -142,17 +149,14 @@ class NeuralEstimator(Estimator):
         return np.float64 if batch is None or batch >= n else np.float32
 
     def _build(self, X, weights, outputs, loss):
-        """Network and scaling for these rows; the last ones where `warm_start` can go on."""
-        network = Network(self._layers(outputs), self._shape(X), loss)
+        """Network and scaling for these rows."""
+        network = Network(self._layers(outputs), X.shape[1:], loss)
         require(
             network.outputs == outputs,
             f"layers end in {network.outputs} outputs, and y needs {outputs}. "
             f"End them in Dense({outputs}).",
         )
         return network, self._scales(X, weights)
-
-    def _shape(self, X):
-        return X.shape[1:]
 
     def _scales(self, X, weights):
         """(shift, inverse) of the columns, None where they are taken as they come."""
@@ -165,10 +169,8 @@ class NeuralEstimator(Estimator):
     def _fit(self, X, y, weights, loss, outputs, validation):
         """Descend on checked arrays; sets what every network estimator has after `fit`."""
         rng = generator(self.random_state)
-        kept = weights > 0
-        if not kept.all():  # a row without weight must change nothing
-            X, y, weights = X[kept], y[kept], weights[kept]
-        train, other = (Rows(X, y, weights), validation)
+        X, y, weights = counted(X, y, weights)
+        train, other = Rows(X, y, weights), validation
         if other is None:
             train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
@@ -177,8 +179,7 @@ class NeuralEstimator(Estimator):
         starts = [self._start(network, rng, precision)]
         starts += [network.init(rng, precision) for _ in range(self.restarts)]
         results = [self._descend(network, scaling, train, other, (t, rng)) for t in starts]
-        best = min(results, key=lambda found: found[0])
-        result = best[1]
+        _, result = min(results, key=lambda found: found[0])
         if self.restarts:
             result.restarts = {
                 "fun": np.array([found[1].fun for found in results]),
@@ -267,12 +268,12 @@ class NeuralEstimator(Estimator):
         )  # fmt: skip
         cost.steps = stream.steps
         batch = self._batch(len(X), stream.optimizer) or len(X)
-        order, total = stream.rng.permutation(len(X)), 0.0
-        rate = FixedRate(stream.optimizer.lr, self._rate()) if callable(self._rate()) else None
+        order, total, given = stream.rng.permutation(len(X)), 0.0, self._rate()
+        rate = FixedRate(stream.optimizer.lr, given) if callable(given) else FixedRate(given)
         with cost:
             for a in range(0, len(X), batch):
                 part = order[a : a + batch]
-                lr = rate.now(int(stream.state["t"][0])) if rate else self._rate()
+                lr = rate.now(int(stream.state["t"][0]))
                 loss = cost.step(stream.walker, stream.optimizer, stream.state, part, lr)
                 total += loss * len(part)
         self.theta_.vector[:] = stream.optimizer.solution(stream.walker, stream.state)
@@ -307,15 +308,9 @@ class Stream:
 
 def _require_suited(optimizer, network, full):
     """Refuse a rule that compares gradients where they are of different costs."""
-    name = type(optimizer).__name__
-    compares = optimizer.full_batch or optimizer.searches
+    require_batch(optimizer, full)
     require(
-        full or not compares,
-        f"{name} compares the gradients of successive steps, so each must be over all rows. "
-        "Pass batch_size='full', or another optimizer.",
-    )
-    require(
-        not (compares and network.layers.random),
-        f"{name} compares the gradients of successive steps, and dropout makes each another one. "
-        "Pass dropout=0, or another optimizer.",
+        not (optimizer.full_batch and network.layers.random),
+        f"{type(optimizer).__name__} compares the gradients of successive steps, and dropout makes "
+        "each another one. Pass dropout=0, or another optimizer.",
     )

@@ -56,6 +56,18 @@ def plain_gradient(net, rows, theta, alpha=0.0):
     return value, g
 
 
+def differences(cost, theta, places, step=1e-6):
+    """Central differences of J in some coordinates."""
+    unused = np.empty_like(theta)
+    for place in places:
+        ends = []
+        for sign in (1, -1):
+            moved = theta.copy()
+            moved[place] += sign * step
+            ends.append(cost.value_and_gradient(moved, unused))
+        yield place, (ends[0] - ends[1]) / (2 * step)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("name", NETS)
@@ -77,16 +89,12 @@ def test_shards_and_tiles_add_up_to_the_gradient(fine, name, n_threads, alpha):
 def test_the_gradient_is_that_of_finite_differences(name):
     net, rows = build(name)
     theta = net.init(1, np.float64)
-    cost, g, unused = NetworkCost(net, rows, alpha=0.1), np.empty(net.size), np.empty(net.size)
+    cost, g = NetworkCost(net, rows, alpha=0.1), np.empty(net.size)
+    places = np.random.default_rng(0).choice(net.size, 20, replace=False)
     with cost:
         cost.value_and_gradient(theta, g)
-        for place in np.random.default_rng(0).choice(net.size, 20, replace=False):
-            ends = []
-            for sign in (1, -1):
-                moved = theta.copy()
-                moved[place] += sign * 1e-6
-                ends.append(cost.value_and_gradient(moved, unused))
-            assert g[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-8)
+        for place, slope in differences(cost, theta, places):
+            assert g[place] == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -187,16 +195,10 @@ def test_a_loss_of_ones_own():
     net, rows = build("mixed", Huber())
     rows = Rows(rows.X, np.random.default_rng(0).normal(size=(150, 3)) * 3, rows.weights)
     theta = net.init(0, np.float64)
-    g, unused = np.empty_like(theta), np.empty_like(theta)
-    cost = NetworkCost(net, rows)
+    g, cost = np.empty_like(theta), NetworkCost(net, rows)
     cost.value_and_gradient(theta, g)
-    for place in range(0, net.size, 17):
-        ends = []
-        for sign in (1, -1):
-            moved = theta.copy()
-            moved[place] += sign * 1e-6
-            ends.append(cost.value_and_gradient(moved, unused))
-        assert g[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4, abs=1e-7)
+    for place, slope in differences(cost, theta, range(0, net.size, 17)):
+        assert g[place] == pytest.approx(slope, rel=1e-4, abs=1e-7)
 
 
 def test_a_loss_without_slope_is_refused():
