@@ -108,11 +108,8 @@ def load(path):
     except PermissionError:
         raise
     except Exception as error:  # zip, zlib, npy, JSON: each has its own way to say "broken"
-        what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
-        raise ValueError(
-            f"{path} is not a whole model file of gdcore: {what}. "
-            "Save the model again with gd.save."
-        ) from error
+        cure = "Save the model again with gd.save."
+        raise damaged(path, "model file of gdcore", error, cure) from error
     require(
         not later,
         f"{path} has format {header['format']}, and gdcore {__version__} reads up to format "
@@ -131,6 +128,12 @@ def _read(path):
     require(isinstance(header, dict), "its header is no JSON object")
     _whole(header, "format", 1)
     return header, arrays
+
+
+def damaged(path, kind, error, cure):
+    """The error to raise for a file that cannot be read whole."""
+    what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
+    return ValueError(f"{path} is not a whole {kind}: {what}. {cure}")
 
 
 def require_bounded(path):
@@ -205,8 +208,8 @@ def _storable(classes):
 
 def _classes(classes, header):
     right = classes.dtype.kind in "biufU" and classes.ndim == 1 and len(classes) > 1
-    right = right and bool((classes[1:] > classes[:-1]).all())
-    require(right, "its 'classes' are not two or more labels in order")
+    right = right and len(np.unique(classes)) == len(classes)
+    require(right, "its 'classes' are not two or more labels, each of them once")
     return np.array(classes.tolist(), dtype=object) if header.get("object_classes") else classes
 
 

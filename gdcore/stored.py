@@ -90,9 +90,9 @@ def unpack(estimator, header, arrays):
         estimator._vector = header.get("vector") is True
     else:
         estimator._several = header.get("several") is True
-        outputs = len(estimator.classes_)
-        outputs = 1 if outputs == 2 and not estimator._several else outputs
-        require(network.outputs == outputs, "its layers and its classes do not fit")
+        classes = len(estimator.classes_)
+        one_logit = classes == 2 and network.outputs == 1 and not estimator._several
+        require(network.outputs == classes or one_logit, "its layers and its classes do not fit")
     estimator.loss_ = float(header.get("loss_value", math.nan))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gdcore.errors import not_fitted, require
-from gdcore.files import replace, require_bounded
+from gdcore.files import damaged, replace, require_bounded
 from gdcore.layers import Dense
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.mlp import MLPClassifier, MLPRegressor
@@ -66,6 +66,8 @@ def load_weights(model, source):
     checked = {name: _checked(arrays, name, theta[name]) for name in theta}
     for name, array in checked.items():
         theta[name][...] = array
+    if theta is not model:
+        model._stream = None  # another partial_fit goes on from these weights
 
 
 def from_torch(state_dict, activation="relu", classes=None):
@@ -109,7 +111,7 @@ def from_torch(state_dict, activation="relu", classes=None):
     given = {"layers": layers, "standardize": False}
     model = MLPRegressor(**given) if classes is None else MLPClassifier(**given)
     model._check_parameters()
-    loss = Squared() if classes is None else Logistic() if units[-1] < 3 else Softmax()
+    loss = Squared() if classes is None else Logistic() if units[-1] == 1 else Softmax()
     network = Network(layers, (weights[0].shape[1],), loss)
     dtype = np.float64 if weights[0].dtype == np.float64 else np.float32
     model.network_ = network
@@ -128,10 +130,10 @@ def _finish(model, classes, outputs):
         model._vector = outputs == 1
         return
     model.classes_, model._several = np.asarray(classes), False
-    wanted = 2 if outputs == 1 else outputs
+    wanted, distinct = 2 if outputs == 1 else outputs, len(np.unique(model.classes_))
     require(
-        len(model.classes_) == wanted,
-        f"classes has {len(model.classes_)} labels, and the last layer needs {wanted}. "
+        model.classes_.shape == (wanted,) and distinct == wanted,
+        f"classes has {distinct} labels, and the last layer needs {wanted}. "
         "Pass one for each output.",
     )
 
@@ -181,10 +183,7 @@ def _read(path):
         with np.load(path, allow_pickle=False) as file:
             return {name: _member(file, name) for name in file.files}
     except Exception as error:  # each format has its own way to say "broken"
-        what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
-        raise ValueError(
-            f"{path} is no whole file of weights: {what}. Save the weights again."
-        ) from error
+        raise damaged(path, "file of weights", error, "Save the weights again.") from error
 
 
 def _member(file, name):

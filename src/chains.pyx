@@ -55,16 +55,20 @@ cdef inline inline_void backward_block(
     const long long *widths, const long long *kinds, Py_ssize_t layers, const real *W, real **act,
     real **slope, real *d, real *other, real *room, real *g, Py_ssize_t R, bint add,
 ) noexcept nogil:
-    """Gradients of every layer into g, from that of the outputs in d; W and g point to their ends."""
-    cdef Py_ssize_t l, p, k, K, P
+    """Gradients of every layer into g, from that of the outputs in d; W and g point to their ends.
+
+    Added to g as sums over the block: the bits are those of blocks that other threads computed.
+    """
+    cdef Py_ssize_t l, j, p, k, K, P
     for l in range(layers - 1, -1, -1):
         p, k = widths[l], widths[l + 1]
         P, K = padded(p), padded(k)
         W -= p * k + k
         g -= p * k + k
-        if not add:
-            memset(g + p * k, 0, k * sizeof(real))
-        backward(<int>kinds[l], act[l + 1], slope[l + 1] if kinds[l] >= GELU else <real *>NULL, d, g + p * k, R, k, K)
+        memset(other, 0, k * sizeof(real))  # sums over this block, which then join the others'
+        backward(<int>kinds[l], act[l + 1], slope[l + 1] if kinds[l] >= GELU else <real *>NULL, d, other, R, k, K)
+        for j in range(k):
+            g[p * k + j] = g[p * k + j] + other[j] if add else other[j]
         product(act[l], 1, P, d, K, g, k, p, R, k, add)
         if l:
             pack(W, room, p, k, True)

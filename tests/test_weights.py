@@ -64,7 +64,7 @@ def test_broken_files_are_refused(tmp_path, suffix):
     whole = path.read_bytes()
     for cut in (0, 1, 20, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        refused(model, path, "is no whole file of weights")
+        refused(model, path, "is not a whole file of weights")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         gd.load_weights(model, tmp_path / f"none.{suffix}")
 
@@ -72,7 +72,7 @@ def test_broken_files_are_refused(tmp_path, suffix):
 def test_a_pickle_is_not_opened(tmp_path):
     model, path = fitted(), tmp_path / "w.npz"
     np.savez(path, **{"0.weight": np.array([print], dtype=object)})
-    refused(model, path, "is no whole file of weights")
+    refused(model, path, "is not a whole file of weights")
 
 
 def test_other_suffixes_and_other_things_are_refused(tmp_path):
@@ -124,10 +124,40 @@ def test_two_classes_of_one_logit():
     assert model.predict([[1.0, 0.0], [0.0, 1.0]]).tolist() == ["yes", "no"]
 
 
+@pytest.mark.parametrize("classes", [["yes", "no"], ["no", "yes"]])
+def test_two_classes_of_two_outputs_in_their_order(tmp_path, classes):
+    state = {"w.weight": np.array([[1.0, -1.0], [-1.0, 1.0]]), "w.bias": np.array([0.5, 0.0])}
+    model = gd.from_torch(state, classes=classes)
+    rows = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert model.predict(rows).tolist() == classes
+    gd.save(model, tmp_path / "two.npz")
+    again = gd.load(tmp_path / "two.npz")
+    np.testing.assert_array_equal(again.predict_proba(rows), model.predict_proba(rows))
+    assert again.score(rows, classes) == 1
+    for _ in range(20):  # goes on from these weights, in the order of these outputs
+        again.partial_fit(rows, classes)
+    assert again.predict(rows).tolist() == classes
+    assert again.loss_ < 0.25
+
+
+def test_training_goes_on_from_weights_of_elsewhere():
+    model = fitted(standardize=False)
+    again = gd.from_torch(state_dict(model), classes=[0, 1, 2])
+    again.set_params(learning_rate=1e-12, random_state=0)
+    again.partial_fit(X, Y)
+    np.testing.assert_allclose(again.theta_.vector, model.theta_.vector, atol=1e-8)
+    again.partial_fit(X, Y)
+    gd.load_weights(again, state_dict(other := fitted(1, standardize=False)))
+    again.partial_fit(X, Y)
+    np.testing.assert_allclose(again.theta_.vector, other.theta_.vector, atol=1e-8)
+
+
 def test_state_dicts_that_do_not_fit_are_refused():
     state = state_dict(fitted())
     with pytest.raises(ValueError, match="classes has 2 labels, and the last layer needs 3"):
         gd.from_torch(state, classes=[0, 1])
+    with pytest.raises(ValueError, match="classes has 2 labels, and the last layer needs 3"):
+        gd.from_torch(state, classes=[0, 1, 1])
     with pytest.raises(ValueError, match=r"conv\.weight \(2, 3, 3, 3\) is not of a Linear layer"):
         gd.from_torch({"conv.weight": np.zeros((2, 3, 3, 3))})
     backwards = dict(reversed(state.items()))

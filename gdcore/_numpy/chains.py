@@ -24,6 +24,7 @@ __all__ = ["chain_gradient"]
 HEADS = ("softmax_cross_entropy", "logistic_cross_entropy", "squared_error")
 NAMES = tuple(KINDS)  # the code of an activation is its place here
 MOST_LAYERS = 32
+BLOCK = 64  # rows at a time in the compiled twin, which sums over such blocks in their order
 
 
 def chain_gradient(X, rows, shift, inverse, Y, weights, widths, kinds, theta, head, scale, g):

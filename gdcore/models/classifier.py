@@ -5,6 +5,7 @@ import numpy as np
 from gdcore.data import as_targets, as_weights
 from gdcore.errors import require, require_choice
 from gdcore.losses import Logistic, Softmax
+from gdcore.models.labels import as_label_matrix
 
 
 class Classifier:
@@ -16,8 +17,12 @@ class Classifier:
             return np.log(self.predict_proba(X))
 
     def score(self, X, y, sample_weight=None):
-        """Accuracy: the weighted share of rows whose class is predicted right."""
-        right = self.predict(X) == as_targets(y, len(X))
+        """Accuracy: the weighted share of rows whose class, or every label, is predicted right."""
+        predicted = self.predict(X)
+        if predicted.ndim == 1:
+            right = predicted == as_targets(y, len(predicted))
+        else:
+            right = (predicted == as_label_matrix(y, len(predicted))).all(axis=1)
         return float(np.average(right, weights=as_weights(sample_weight, len(right))))
 
     def _class_weights(self, classes, codes, weights):
@@ -57,7 +62,7 @@ def most_probable(classes, z):
 def same_classes(known, given):
     """The classes of the first call, which a later call may repeat and not change."""
     require(
-        given is None or np.array_equal(np.unique(given), known),
+        given is None or np.array_equal(np.unique(given), np.sort(known)),
         f"classes={given} differs from the first call's {known.tolist()}. Pass the same or none.",
     )
     return known

@@ -96,10 +96,11 @@ class MLPClassifier(Classifier, NeuralEstimator):
         """Fit to X (n, p) and labels y (n,) or (n, k), with optional weights (n,); returns self."""
         X_, weights, names = self._begin(X, sample_weight)
         classes, codes = self._encode(y, len(X_))
+        self._require_same(classes)
         if codes.ndim == 1:
             require_classes(self, classes, codes[weights > 0].astype(int))
         weights = self._weigh(weights, classes, codes)
-        outputs, loss = self._task(classes, codes)
+        outputs, loss = self._task(classes, codes, X_.shape[1:])
         other = self._validation(validation, classes, codes.ndim)
         self._fit(X_, codes, weights, loss, outputs, other)
         self.classes_, self._several = classes, codes.ndim == 2
@@ -109,8 +110,9 @@ class MLPClassifier(Classifier, NeuralEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """One pass of steps over these rows, going on where the last call ended; returns self.
 
-        The first call needs all `classes`, where its rows do not hold them, and takes the scales
-        of the columns from its rows.
+        After `fit`, `gd.load` or `gd.from_torch` it goes on from their weights. Otherwise the first
+        call needs all `classes`, where its rows do not hold them, and takes the scales of the
+        columns from its rows.
         """
         fresh = not hasattr(self, "theta_")
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
@@ -119,10 +121,16 @@ class MLPClassifier(Classifier, NeuralEstimator):
         else:
             known = same_classes(self.classes_, classes)
         several = several_columns(y)
+        require(
+            fresh or several == self._several,
+            "y has one label a row in one call and several in another. Pass one kind.",
+        )
         codes = as_label_matrix(y, len(X_)) if several else self._codes(y, len(X_), known)
         known = np.arange(codes.shape[1]) if several else known
         weights = self._weigh(weights, known, codes)
-        outputs, loss = self._task(known, codes)
+        outputs, loss = self._task(known, codes, X_.shape[1:])
+        if not (fresh or several):
+            outputs = self.network_.outputs  # of layers that need not be those of the parameters
         self._partial(X_, codes, weights, loss, outputs)
         self.classes_, self._several = known, several
         self._remember(X_.shape[1], names)
@@ -143,7 +151,8 @@ class MLPClassifier(Classifier, NeuralEstimator):
             f"y holds {unknown}, which are not among the classes {known.tolist()}. "
             "Pass all classes at the first call of partial_fit.",
         )
-        return np.searchsorted(known, labels)[codes].astype(np.float64)
+        order = np.argsort(known)  # those of `gd.from_torch` come in the order of its outputs
+        return order[np.searchsorted(known, labels, sorter=order)][codes].astype(np.float64)
 
     def _encode(self, y, n):
         """(classes, codes (n,) or a matrix (n, k) of zeros and ones), codes in float64."""
@@ -153,9 +162,20 @@ class MLPClassifier(Classifier, NeuralEstimator):
         classes, codes = encode(as_targets(y, n))
         return classes, codes.astype(np.float64)
 
-    def _task(self, classes, codes):
-        """(outputs, loss)."""
-        outputs = len(classes) if codes.ndim == 2 or len(classes) > 2 else 1
+    def _require_same(self, classes):
+        """Refuse to go on from weights whose outputs stand for other classes."""
+        if self.warm_start and hasattr(self, "theta_"):
+            require(
+                np.array_equal(classes, self.classes_),
+                f"warm_start goes on from classes {self.classes_.tolist()}, and y holds "
+                f"{classes.tolist()}. Pass those, or set warm_start=False.",
+            )
+
+    def _task(self, classes, codes, shape):
+        """(outputs, loss): two classes take one logit, or two where the layers end in two."""
+        outputs = len(classes)
+        if codes.ndim == 1 and outputs == 2:
+            outputs = 1 if self.layers is None or self._layers(1).output(shape) != (2,) else 2
         loss = Softmax() if codes.ndim == 1 and outputs > 1 else Logistic()
         return outputs, loss if isinstance(self.loss, str) else self.loss
 
@@ -226,7 +246,8 @@ class MLPRegressor(NeuralEstimator):
     def partial_fit(self, X, y, sample_weight=None):
         """One pass of steps over these rows, going on where the last call ended; returns self.
 
-        The first call takes the scales of columns and targets from its rows.
+        After `fit`, `gd.load` or `gd.from_torch` it goes on from their weights. Otherwise the first
+        call takes the scales of columns and targets from its rows.
         """
         fresh = not hasattr(self, "theta_")
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from gdcore import kernels
+from gdcore._numpy.chains import BLOCK
 from gdcore.cost import PlainCost
 from gdcore.models.arena import Arena, Plan
 from gdcore.models.network import HEADS, scaling_for, targets
@@ -14,6 +15,8 @@ from gdcore.threads import Threads, resolve
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
 GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
 CHAIN_WORK = 1 << 21  # rows·parameters, from where on BLAS pays for its calls
+CUT_WORK, CUT_SIZE = 1 << 24, 1 << 17  # rows·parameters, parameters: threads make up for it so far
+CHAIN_PIECE = 1 << 20  # rows·parameters of a thread below which waking it costs more
 LOOKED_AT = 256  # rows that tell which units are dead
 SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
 
@@ -79,6 +82,7 @@ class NetworkCost(PlainCost):
         self.seed, self.steps, self._micro = seed, 0, micro_batch
         self._plans, self._arena, self._spare, self._g = {}, None, None, None
         self._chain = None if self._integers else network.chain()
+        self._cut_chain = kernels.backend()["chain_gradient"] == "native"
         self._statistics = self._latest = None
         self.layers = [name for name in network.shapes() if name.endswith("weight")]
         self._uniform = bool((rows.weights == 1).all())
@@ -117,12 +121,14 @@ class NetworkCost(PlainCost):
         if training:
             self.steps += 1
         key = (self.seed + self.steps * GOLDEN) & 0xFFFFFFFFFFFFFFFF
-        if self._chain is not None and len(rows) * self.size <= CHAIN_WORK:
+        work = len(rows) * self.size
+        chained = work <= (CUT_WORK if self.size <= CUT_SIZE else CHAIN_WORK)
+        if chained and self._chain is not None:
             loss = self._small(theta, g, rows)
         elif len(rows) <= (micro := self._rows_at_once(theta, len(rows))):
             loss = self._pass(theta, g, rows, len(rows), (key, training))
         else:
-            loss, spare = 0.0, self._spare_for(g)
+            loss, (spare,) = 0.0, self._spare_for(g, 1)
             for number, a in enumerate(range(0, len(rows), micro)):
                 into = spare if number else g
                 part = rows[a : a + micro]
@@ -136,12 +142,33 @@ class NetworkCost(PlainCost):
         return loss
 
     def _small(self, theta, g, rows):
-        """The same for a small network of dense layers, in one call of a kernel."""
+        """The same for a small network of dense layers, by a kernel that sums over blocks of rows.
+
+        The first thread adds its blocks up in g. Every other block has a gradient of its own, added
+        when all are done: the sums that one thread would have made, to the bit.
+        """
         shift, inverse = self._scalings.get(theta.dtype) or self._scaled_for(theta.dtype)
-        return kernels.chain_gradient(
-            self._flat, rows, shift, inverse, self._columns, self.rows.weights, *self._chain,
-            theta, HEADS[type(self.model.loss)], 1.0 / len(rows), g,
-        )  # fmt: skip
+        scale, head = 1.0 / len(rows), HEADS[type(self.model.loss)]
+
+        def run(piece):
+            part, into = piece
+            return kernels.chain_gradient(
+                self._flat, part, shift, inverse, self._columns, self.rows.weights, *self._chain,
+                theta, head, scale, into,
+            )  # fmt: skip
+
+        blocks, work = -(-len(rows) // BLOCK), len(rows) * self.size
+        threads = min(self.threads.n_threads, blocks, work // CHAIN_PIECE) if self._cut_chain else 1
+        if threads < 2:
+            return run((rows, g))
+        first = -(-blocks // threads)
+        spare = self._spare_for(g, blocks - first)
+        parts = [rows[block * BLOCK :][:BLOCK] for block in range(first, blocks)]
+        pieces = [(rows[: first * BLOCK], g), *zip(parts, spare, strict=True)]
+        loss = sum(self.threads.map(run, pieces))
+        for each in spare:
+            kernels.add_scaled(g, each, 1.0)
+        return loss
 
     def _pass(self, theta, g, rows, total, how):
         """Summed loss of rows that fit into the arena; their gradient, divided by total, into g."""
@@ -209,10 +236,11 @@ class NetworkCost(PlainCost):
         size, self._arena = max(1, self._arena.nbytes // n), None
         return size
 
-    def _spare_for(self, g):
-        if self._spare is None or self._spare.dtype != g.dtype:
-            self._spare = np.empty_like(g)
-        return self._spare
+    def _spare_for(self, g, count):
+        """So many other vectors like g."""
+        if self._spare is None or self._spare.dtype != g.dtype or len(self._spare) < count:
+            self._spare = np.empty((count, len(g)), g.dtype)
+        return self._spare[:count]
 
     def _move(self, theta, optimizer, state, lr, met):
         """The optimizer's step, cut among the threads where no coordinate sees another."""

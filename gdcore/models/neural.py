@@ -151,11 +151,7 @@ class NeuralEstimator(Estimator):
     def _build(self, X, weights, outputs, loss):
         """Network and scaling for these rows."""
         network = Network(self._layers(outputs), X.shape[1:], loss)
-        require(
-            network.outputs == outputs,
-            f"layers end in {network.outputs} outputs, and y needs {outputs}. "
-            f"End them in Dense({outputs}).",
-        )
+        _require_outputs(network, outputs)
         return network, self._scales(X, weights)
 
     def _scales(self, X, weights):
@@ -232,7 +228,7 @@ class NeuralEstimator(Estimator):
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 0
         self.loss_ = float(result.fun)
-        self._stream = None  # another partial_fit begins anew
+        self._stream = None  # another partial_fit goes on from these weights
         self._warn(result)
 
     @property
@@ -260,7 +256,7 @@ class NeuralEstimator(Estimator):
         """One pass of steps over these rows, going on where the last call ended."""
         if getattr(self, "_stream", None) is None:
             self._stream = self._begin_stream(X, weights, outputs, loss)
-            self.n_iter_ = 0
+        _require_outputs(self.network_, outputs)
         stream = self._stream
         cost = NetworkCost(
             self.network_, Rows(X, y, weights), alpha=self.alpha, scaling=self.scaling_,
@@ -282,15 +278,18 @@ class NeuralEstimator(Estimator):
         return self
 
     def _begin_stream(self, X, weights, outputs, loss):
-        """Network, scales, θ and the optimizer's state for the first rows."""
-        rng = generator(self.random_state)
-        self.network_, self.scaling_ = self._build(X, weights, outputs, loss)
-        precision = DTYPES.get(self.dtype, np.float32)
-        start = self._start(self.network_, rng, precision)
-        self.theta_ = Parameters(self.network_.shapes(), start)
-        optimizer = self._optimizer()
-        _require_suited(optimizer, self.network_, full=False)
-        state = optimizer.init(start, list(self.network_.shapes().values()))
+        """The optimizer's state; network, scales and θ for the first rows, where there are none."""
+        rng, optimizer = generator(self.random_state), self._optimizer()
+        if hasattr(self, "theta_"):
+            network, scaling, start = self.network_, self.scaling_, self.theta_.vector
+        else:
+            network, scaling = self._build(X, weights, outputs, loss)
+            start = network.init(rng, DTYPES.get(self.dtype, np.float32))
+            self.n_iter_ = 0
+        _require_suited(optimizer, network, full=False)
+        shapes = network.shapes()
+        state = optimizer.init(start, list(shapes.values()))
+        self.network_, self.scaling_, self.theta_ = network, scaling, Parameters(shapes, start)
         return Stream(optimizer, start.copy(), state, rng, int(rng.integers(2**62)))
 
 
@@ -304,6 +303,14 @@ class Stream:
     rng: object
     seed: int  # of dropout
     steps: int = 0
+
+
+def _require_outputs(network, outputs):
+    require(
+        network.outputs == outputs,
+        f"layers end in {network.outputs} outputs, and y needs {outputs}. "
+        f"End them in Dense({outputs}).",
+    )
 
 
 def _require_suited(optimizer, network, full):

@@ -95,8 +95,12 @@ def test_several_labels_a_row():
     model = gd.MLPClassifier(random_state=0).fit(X, Y)
     assert model.predict(X).shape == model.predict_proba(X).shape == (200, 3)
     assert (model.predict(X) == Y).mean() > 0.95
+    Y, weights = rng.integers(0, 2, Y.shape), np.arange(200.0)
+    right = model.predict(X) == Y
+    assert model.score(X, Y) == right.all(axis=1).mean() < right.mean()
+    assert model.score(X, Y, weights) == pytest.approx(weights @ right.all(axis=1) / weights.sum())
     with pytest.raises(ValueError, match="zeros and ones"):
-        gd.MLPClassifier().fit(X, Y + 1)
+        gd.MLPClassifier().fit(X, Y + 2)
 
 
 def test_two_classes_have_one_margin():
@@ -167,6 +171,43 @@ def test_partial_fit_learns_and_goes_on(digits):
     for _ in range(300):
         line.partial_fit(X[:300, :5], X[:300, :5].sum(axis=1))
     assert line.score(X[:300, :5], X[:300, :5].sum(axis=1)) > 0.9
+
+
+def test_partial_fit_after_fit_goes_on_from_its_weights(digits):
+    X, y, *_ = digits
+    model = gd.MLPClassifier(max_epochs=3, tol=0, random_state=0).fit(X, y)
+    before, epochs = model.theta_.vector.copy(), model.n_iter_
+    model.set_params(learning_rate=1e-12).partial_fit(X, y)
+    np.testing.assert_allclose(model.theta_.vector, before, atol=1e-7)
+    assert model.n_iter_ == epochs + 1
+    with pytest.raises(ValueError, match="one label a row in one call and several in another"):
+        model.partial_fit(X, np.eye(10)[y.astype(int)])
+
+
+def test_a_refused_first_call_leaves_nothing_behind(digits):
+    X, y, *_ = digits
+    model = gd.MLPClassifier(optimizer="lbfgs")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="LBFGS"):
+            model.partial_fit(X, y)
+    assert not hasattr(model, "theta_")
+
+
+def test_two_classes_may_have_two_outputs(digits):
+    X, y, *_ = digits
+    X, y = X[y < 2], y[y < 2]
+    two = gd.MLPClassifier(layers=[L.Dense(8, "relu"), L.Dense(2)], max_epochs=20, random_state=0)
+    two.fit(X, y)
+    assert two.decision_function(X).shape == (len(X), 2)
+    np.testing.assert_allclose(two.predict_proba(X).sum(axis=1), 1, rtol=1e-6)
+    assert two.score(X, y) > 0.99
+
+
+def test_warm_start_refuses_other_classes(digits):
+    X, y, *_ = digits
+    model = gd.MLPClassifier(max_epochs=1, tol=0, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="warm_start goes on from classes"):
+        model.fit(X, y + 1)
 
 
 def test_a_resumed_stream_has_the_bits_of_the_uninterrupted_one(digits):

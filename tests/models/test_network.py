@@ -35,6 +35,12 @@ def build(name, loss=None):
     return Network(layers, shape, loss or gd.losses.Softmax()), problem(shape=shape)
 
 
+def by_layers(monkeypatch):
+    """Never by the kernel of small networks."""
+    monkeypatch.setattr(network_cost, "CHAIN_WORK", 0)
+    monkeypatch.setattr(network_cost, "CUT_SIZE", 0)
+
+
 @pytest.fixture
 def fine(monkeypatch):
     """Shards, tiles and slices as small as can be."""
@@ -42,7 +48,7 @@ def fine(monkeypatch):
     monkeypatch.setattr(arena, "TILE_WIDTH", 2)
     monkeypatch.setattr(arena, "LEAST_WORK", 1)
     monkeypatch.setattr(network_cost, "SLICES", 16)
-    monkeypatch.setattr(network_cost, "CHAIN_WORK", 0)
+    by_layers(monkeypatch)
 
 
 def plain_gradient(net, rows, theta, alpha=0.0):
@@ -125,7 +131,7 @@ def test_several_shards_are_indeed_cut(fine):
 
 @pytest.mark.parametrize("name", NETS)
 def test_micro_batches_add_up_to_the_batch(name, monkeypatch):
-    monkeypatch.setattr(network_cost, "CHAIN_WORK", 0)
+    by_layers(monkeypatch)
     net, rows = build(name)
     theta = net.init(0, np.float64)
     g, parts = np.empty_like(theta), np.empty_like(theta)
@@ -137,7 +143,7 @@ def test_micro_batches_add_up_to_the_batch(name, monkeypatch):
 
 
 def test_a_batch_beyond_memory_is_cut_by_itself(monkeypatch):
-    monkeypatch.setattr(network_cost, "CHAIN_WORK", 0)
+    by_layers(monkeypatch)
     monkeypatch.setattr(network_cost, "MOST_BYTES", 10_000)
     net, rows = build("mixed")
     cost = NetworkCost(net, rows)
@@ -177,10 +183,24 @@ def test_the_small_network_kernel_and_the_layers_agree(monkeypatch):
         g, other = np.empty_like(theta), np.empty_like(theta)
         value = NetworkCost(net, rows, scaling=scaling).value_and_gradient(theta, g)
         with monkeypatch.context() as patch:
-            patch.setattr(network_cost, "CHAIN_WORK", 0)
+            by_layers(patch)
             same = NetworkCost(net, rows, scaling=scaling).value_and_gradient(theta, other)
         assert value == pytest.approx(same, rel=1e-12)
         np.testing.assert_allclose(g, other, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("rows", [64, 65, 129, 300])
+def test_the_small_network_kernel_has_the_same_bits_for_any_number_of_threads(monkeypatch, rows):
+    monkeypatch.setattr(network_cost, "CHAIN_PIECE", 1)
+    net, _ = build("dense")
+    data, found = problem(300), set()
+    for n_threads in (1, 2, 3, 5, 64):
+        theta, g = net.init(0), np.empty(net.size, np.float32)
+        with NetworkCost(net, data, alpha=0.01, n_threads=n_threads) as cost:
+            loss = cost.gradient(theta, g, np.arange(rows))
+            assert not cost._plans  # no layers were asked
+        found.add((loss, g.tobytes()))
+    assert len(found) == 1
 
 
 def test_a_loss_of_ones_own():
@@ -251,7 +271,7 @@ def test_an_end_that_is_no_row_is_refused():
 
 
 def test_micro_batches_draw_other_masks(monkeypatch):
-    monkeypatch.setattr(network_cost, "CHAIN_WORK", 0)
+    by_layers(monkeypatch)
     net = Network([L.Dropout(0.5), L.Dense(3)], (6,), gd.losses.Softmax())
     cost = NetworkCost(net, problem(), micro_batch=75, seed=1)
     theta, g = net.init(0, np.float64), np.empty(net.size)
