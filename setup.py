@@ -22,6 +22,9 @@ if sys.platform == "win32":
 else:
     FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-g0"]
 
+# Products in register tiles may fuse a·b + c, as every BLAS does: a quarter faster on AVX2 and up.
+FUSED = {} if sys.platform == "win32" else {"chains": ["-ffp-contract=fast"]}
+
 MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
 if STABLE_ABI:
     MACROS.append(("Py_LIMITED_API", "0x030B0000"))
@@ -41,7 +44,7 @@ def extensions():
                 f"gdcore._native.{path.stem}",
                 [path.as_posix()],
                 define_macros=MACROS,
-                extra_compile_args=FLAGS,
+                extra_compile_args=FLAGS + FUSED.get(path.stem, []),
                 py_limited_api=STABLE_ABI,
             )
             for path in sources

@@ -93,12 +93,22 @@ def _calls(run):
     return calls
 
 
+def warm(run, seconds):
+    """Calls for at least so long."""
+    until = time.perf_counter() + seconds
+    run()
+    while time.perf_counter() < until:
+        run()
+
+
 def _turn(run, calls, threads=1):
     """Seconds a call."""
     if isinstance(run, SelfTimed):
         return run.seconds()
-    if calls > 1 or threads > 1:
-        run()  # the others' data are in the caches; this side's threads are asleep
+    if threads > 1:
+        warm(run, SETTLE)  # the scheduler needs some steps to give each thread a core of its own
+    elif calls > 1:
+        run()  # the others' data are in the caches
     began = time.perf_counter()
     for _ in repeat(None, calls):
         run()

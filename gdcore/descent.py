@@ -9,6 +9,7 @@ from gdcore import kernels
 from gdcore.convergence import Moment, Status
 from gdcore.data import visiting_order
 from gdcore.errors import require, require_number
+from gdcore.parameters import aligned_copy
 from gdcore.rates import AutoRate, FixedRate
 from gdcore.result import Result
 from gdcore.search import Point, projected_step
@@ -99,9 +100,9 @@ class _Run:
         self.cost, self.optimizer = cost, optimizer
         self.stop = stop if stop is None else stop.fresh()
         self.validate, self.patience = validate, patience
-        self.theta = np.array(theta, dtype=self._precision(theta))
+        self.theta = aligned_copy(theta, self._precision(theta))
         self.known = None  # J(θ), where a line search has it already, and ∇J in g
-        self.g = np.zeros_like(self.theta)
+        self.g = aligned_copy(np.zeros_like(self.theta))
         self.state = self._fresh()
         self.examples = len(cost)
         self.full = batch_size is None or batch_size >= self.examples
@@ -118,7 +119,7 @@ class _Run:
         self.watched = -WATCHED_EVERY
         self.epoch = self.step = self.evaluations = 0
         self.measured, self.older, self.value, self.moved = [math.nan] * 4
-        self.best, self.walker = self.theta.copy(), self.theta.copy()
+        self.best, self.walker = self.theta.copy(), aligned_copy(self.theta)
         self.best_cost = self.best_validation = math.inf
         self.waited = self.above = self.still = 0
         self.stuck = False  # a line search found no lower point

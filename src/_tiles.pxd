@@ -1,6 +1,7 @@
 """Header-only: a product of small matrices in register tiles, for work that is too short for BLAS.
 
-Vectors run over columns, so no sum is reordered: every SIMD level gives the same bits.
+Vectors run over columns, so no sum is reordered, and the shape of the tile changes no bit. Whether
+a·b + c is rounded once or twice is the machine's, as in every BLAS.
 """
 from _math cimport inline_void, real
 

@@ -17,6 +17,7 @@ _HEADS = {
 cdef enum:
     BLOCK = 64  # rows at a time: what they leave behind stays in the cache
     MOST_LAYERS = 32
+    LINE = 64  # bytes: vectors across two lines of the cache take a quarter longer
 
 cdef inline inline_void pack(
     const real *W, real *out, Py_ssize_t p, Py_ssize_t k, bint turned,
@@ -191,9 +192,10 @@ def chain_gradient(
         return 0.0
     cdef Py_ssize_t doubles = BLOCK * (targets + 1)
     cdef Py_ssize_t numbers = scratch_size(widths)
-    cdef double *scratch = <double *>malloc((doubles + numbers) * sizeof(double))
-    if scratch == NULL:
+    cdef char *room = <char *>malloc((doubles + numbers) * sizeof(double) + LINE)
+    if room == NULL:
         raise MemoryError
+    cdef double *scratch = <double *>(room + LINE - <size_t>room % LINE)
     with nogil:
         loss = chain_pass(
             &X[0, 0], &rows[0], &shift[0] if shift.shape[0] else NULL,
@@ -201,5 +203,5 @@ def chain_gradient(
             &kinds[0], layers, &theta[0], theta.shape[0], which, by, &g[0],
             <real *>(scratch + doubles), scratch, n,
         )
-        free(scratch)
+        free(room)
     return loss

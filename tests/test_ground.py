@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import gdcore as gd
+from gdcore.parameters import aligned, aligned_copy
 from gdcore.trace import Trace
 
 RNG = np.random.default_rng(0)
@@ -121,3 +122,16 @@ def test_results_are_dicts_with_attributes():
 def test_rules_need_a_positive_number(rule, eps):
     with pytest.raises(ValueError, match=f"{rule} needs eps > 0"):
         getattr(gd.convergence, rule)(eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1,), (7,), (1000,), (3, 5), (2, 16), (0, 4)])
+def test_rows_begin_with_a_line_of_the_cache(shape, dtype):
+    array = aligned(shape, dtype)
+    assert array.shape == shape
+    assert array.dtype == dtype
+    for row in [array] if len(shape) == 1 else array:
+        assert row.ctypes.data % 64 == 0
+        assert row.flags.c_contiguous
+        assert row.flags.writeable
+    np.testing.assert_array_equal(aligned_copy(np.arange(5.0), dtype), np.arange(5.0))

@@ -12,7 +12,7 @@ from gdcore.layers.dense import Dense
 from gdcore.layers.initializers import initializer
 from gdcore.layers.sequential import Sequential
 from gdcore.losses import Logistic, Softmax, Squared
-from gdcore.parameters import Parameters
+from gdcore.parameters import Parameters, aligned
 
 LONGEST_CHAIN = 32  # layers that the kernel of small networks takes
 CHUNK = 1024  # rows at a time where nothing but predictions is wanted
@@ -66,7 +66,7 @@ class Network:
     def init(self, rng=None, dtype=np.float32):
         """A flat θ as the layers start it."""
         rng = np.random.default_rng(rng)
-        theta = np.empty(self.size, dtype)
+        theta = aligned((self.size,), dtype)
         for name, view in self.views(theta).items():
             part = self._parts[name]
             view[...] = initializer(part.start)(rng, part.shape)

@@ -10,6 +10,7 @@ from gdcore.cost import PlainCost
 from gdcore.models.arena import Arena, Plan
 from gdcore.models.network import HEADS, scaling_for, targets
 from gdcore.optim.base import Rule
+from gdcore.parameters import aligned
 from gdcore.threads import Threads, resolve
 
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
@@ -100,7 +101,7 @@ class NetworkCost(PlainCost):
     def step(self, theta, optimizer, state, rows, lr):
         """One step of an optimizer on the rows of these numbers; the mean loss that it met."""
         if self._g is None or self._g.dtype != theta.dtype:
-            self._g = np.empty_like(theta)
+            self._g = aligned(theta.shape, theta.dtype)
         loss = self.gradient(theta, self._g, rows) / len(rows)
         met = loss + self.penalty(theta) if optimizer.needs_cost else None
         kept = self._kept(theta)
@@ -150,22 +151,23 @@ class NetworkCost(PlainCost):
         shift, inverse = self._scalings.get(theta.dtype) or self._scaled_for(theta.dtype)
         scale, head = 1.0 / len(rows), HEADS[type(self.model.loss)]
 
-        def run(piece):
-            part, into = piece
+        def run(part, into):
             return kernels.chain_gradient(
                 self._flat, part, shift, inverse, self._columns, self.rows.weights, *self._chain,
                 theta, head, scale, into,
             )  # fmt: skip
 
-        blocks, work = -(-len(rows) // BLOCK), len(rows) * self.size
-        threads = min(self.threads.n_threads, blocks, work // CHAIN_PIECE) if self._cut_chain else 1
+        threads = self.threads.n_threads if self._cut_chain else 1
+        if threads > 1:
+            blocks = -(-len(rows) // BLOCK)
+            threads = min(threads, blocks, len(rows) * self.size // CHAIN_PIECE)
         if threads < 2:
-            return run((rows, g))
+            return run(rows, g)
         first = -(-blocks // threads)
         spare = self._spare_for(g, blocks - first)
         parts = [rows[block * BLOCK :][:BLOCK] for block in range(first, blocks)]
         pieces = [(rows[: first * BLOCK], g), *zip(parts, spare, strict=True)]
-        loss = sum(self.threads.map(run, pieces))
+        loss = sum(self.threads.map(lambda piece: run(*piece), pieces))
         for each in spare:
             kernels.add_scaled(g, each, 1.0)
         return loss
@@ -239,7 +241,7 @@ class NetworkCost(PlainCost):
     def _spare_for(self, g, count):
         """So many other vectors like g."""
         if self._spare is None or self._spare.dtype != g.dtype or len(self._spare) < count:
-            self._spare = np.empty((count, len(g)), g.dtype)
+            self._spare = aligned((count, len(g)), g.dtype)
         return self._spare[:count]
 
     def _move(self, theta, optimizer, state, lr, met):

@@ -22,7 +22,7 @@ from gdcore.models.estimator import (
 )
 from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
-from gdcore.parameters import Parameters
+from gdcore.parameters import Parameters, aligned_copy
 from gdcore.progress import reporting
 from gdcore.rates import FixedRate
 
@@ -290,7 +290,7 @@ class NeuralEstimator(Estimator):
         shapes = network.shapes()
         state = optimizer.init(start, list(shapes.values()))
         self.network_, self.scaling_, self.theta_ = network, scaling, Parameters(shapes, start)
-        return Stream(optimizer, start.copy(), state, rng, int(rng.integers(2**62)))
+        return Stream(optimizer, aligned_copy(start), state, rng, int(rng.integers(2**62)))
 
 
 @dataclass
