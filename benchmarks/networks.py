@@ -47,7 +47,7 @@ class Problem:
 
 def ours(problem, setting):
     """(`NetworkCost.step`, which gathers the batch's rows, too; its cost)."""
-    theta, adam = problem.theta.copy(), gd.optim.Adam(LR, beta1=BETA1, beta2=BETA2, eps=EPS)
+    theta, adam = problem.network.init(1), gd.optim.Adam(LR, beta1=BETA1, beta2=BETA2, eps=EPS)
     rows = Rows(problem.X, problem.y.astype(float), np.ones(problem.batch))
     cost = NetworkCost(problem.network, rows, n_threads=setting.threads)
     step = partial(cost.step, theta, adam, adam.init(theta), np.arange(problem.batch), LR)

@@ -18,6 +18,7 @@ cdef enum:
     BLOCK = 64  # rows at a time: what they leave behind stays in the cache
     MOST_LAYERS = 32
     LINE = 64  # bytes: vectors across two lines of the cache take a quarter longer
+    FEW = 32  # rows for which a copy of the weights would not pay
 
 cdef inline inline_void pack(
     const real *W, real *out, Py_ssize_t p, Py_ssize_t k, bint turned,
@@ -43,7 +44,7 @@ cdef inline inline_void forward_block(
     for l in range(layers):
         p, k = widths[l], widths[l + 1]
         K = padded(k)
-        if k == K:
+        if k == K and (R < FEW or <size_t>W % LINE == 0):
             product(act[l], padded(p), 1, W, k, act[l + 1], K, R, p, k, False)
         else:
             pack(W, room, p, k, False)

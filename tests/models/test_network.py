@@ -8,6 +8,7 @@ from gdcore.data import Rows
 from gdcore.models import arena, network_cost
 from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
+from gdcore.parameters import aligned
 
 L = gd.layers
 
@@ -200,6 +201,18 @@ def test_the_small_network_kernel_has_the_same_bits_for_any_number_of_threads(mo
             loss = cost.gradient(theta, g, np.arange(rows))
             assert not cost._plans  # no layers were asked
         found.add((loss, g.tobytes()))
+    assert len(found) == 1
+
+
+def test_weights_anywhere_in_memory_give_the_same_bits():
+    net = Network([L.Dense(32, "relu"), L.Dense(16, "tanh"), L.Dense(3)], (6,), gd.losses.Softmax())
+    start, data, found = net.init(0), problem(), set()
+    assert start.ctypes.data % 64 == 0
+    for offset in (0, 1, 4):
+        memory = aligned((net.size + offset,), np.float32)
+        theta, g = memory[offset:], np.empty_like(start)
+        theta[:] = start
+        found.add((NetworkCost(net, data).gradient(theta, g, np.arange(150)), g.tobytes()))
     assert len(found) == 1
 
 
