@@ -52,10 +52,17 @@ def as_features(X, name="X"):
         )
     array = as_numbers(X, name)
     if array.ndim != 2:
-        raise ValueError(
-            f"{name} must have two dimensions (examples, features), got shape {array.shape}. "
+        cure = (
             "Reshape your data: array.reshape(-1, 1) for one feature, array.reshape(1, -1) for "
             "one example."
+        )
+        if array.ndim > 2:
+            cure = (
+                f"Pass {name}.reshape(len({name}), -1); the layers of a network may begin with "
+                f"gd.layers.Reshape({array.shape[1:]})."
+            )
+        raise ValueError(
+            f"{name} must have two dimensions (examples, features), got shape {array.shape}. {cure}"
         )
     n, p = array.shape
     if n == 0:
@@ -110,6 +117,18 @@ def require_finite(array, name):
         f"{name} contains {what}, first at {place} (counted from 0). Remove or fill it first "
         "(NaN and infinity are not accepted)."
     )
+
+
+def as_held_out(given, p):
+    """(checked X, y) of the pair that an argument `validation` must be."""
+    pair = isinstance(given, (tuple, list)) and len(given) == 2
+    require(pair, "validation must be a pair of held-out rows and their targets. Pass (X, y).")
+    X = as_features(given[0], "validation X")
+    require(
+        X.shape[1] == p,
+        f"validation X has {X.shape[1]} features, and X has {p}. Pass the same columns.",
+    )
+    return X, given[1]
 
 
 def as_targets(y, n, name="y"):

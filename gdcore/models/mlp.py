@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore.data import Rows, as_features, as_targets, as_weights, column_moments
+from gdcore.data import Rows, as_held_out, as_targets, as_weights, column_moments
 from gdcore.errors import require
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.classifier import (
@@ -101,7 +101,7 @@ class MLPClassifier(Classifier, NeuralEstimator):
             require_classes(self, classes, codes[weights > 0].astype(int))
         weights = self._weigh(weights, classes, codes)
         outputs, loss = self._task(classes, codes, X_.shape[1:])
-        other = self._validation(validation, classes, codes.ndim)
+        other = self._validation(validation, X_.shape[1], classes, codes.ndim)
         self._fit(X_, codes, weights, loss, outputs, other)
         self.classes_, self._several = classes, codes.ndim == 2
         self._remember(X_.shape[1], names)
@@ -179,11 +179,10 @@ class MLPClassifier(Classifier, NeuralEstimator):
         loss = Softmax() if codes.ndim == 1 and outputs > 1 else Logistic()
         return outputs, loss if isinstance(self.loss, str) else self.loss
 
-    def _validation(self, given, classes, ndim):
+    def _validation(self, given, p, classes, ndim):
         if given is None:
             return None
-        X, y = given
-        X_ = as_features(X, "validation X")
+        X_, y = as_held_out(given, p)
         codes = as_label_matrix(y, len(X_)) if ndim == 2 else self._codes(y, len(X_), classes)
         return Rows(X_, codes, np.ones(len(X_)))
 
@@ -235,8 +234,8 @@ class MLPRegressor(NeuralEstimator):
         self._scale_targets(y_, weights)
         other = None
         if validation is not None:
-            held = as_features(validation[0], "validation X")
-            targets = self._scaled(as_real_matrix(validation[1], len(held)))
+            held, y_held = as_held_out(validation, X_.shape[1])
+            targets = self._scaled(as_real_matrix(y_held, len(held)))
             other = Rows(held, targets, np.ones(len(held)))
         self._fit(X_, self._scaled(y_), weights, self._own_loss(), y_.shape[1], other)
         self._vector = not several_columns(y)

@@ -155,6 +155,24 @@ def test_validation_alone_is_watched_too(digits):
         gd.MLPClassifier().fit(X, y, validation=(other, labels + 100))
 
 
+@pytest.mark.parametrize("kind", [gd.MLPClassifier, gd.MLPRegressor])
+def test_validation_that_does_not_fit_is_named(digits, kind):
+    X, y, other, labels = digits
+    for given in (other, (other, labels, labels), {"X": other, "y": labels}):
+        with pytest.raises(ValueError, match="validation must be a pair"):
+            kind().fit(X, y, validation=given)
+    with pytest.raises(ValueError, match="validation X has 3 features, and X has 64"):
+        kind().fit(X, y, validation=(other[:, :3], labels))
+    with pytest.raises(ValueError, match="rows and y has"):
+        kind().fit(X, y, validation=(other, labels[:5]))
+
+
+def test_images_are_told_their_way(digits):
+    X, y, *_ = digits
+    with pytest.raises(ValueError, match=r"begin with gd\.layers\.Reshape\(\(8, 8\)\)"):
+        gd.MLPClassifier().fit(X.reshape(-1, 8, 8), y)
+
+
 def test_partial_fit_learns_and_goes_on(digits):
     X, y, other, labels = digits
     model = gd.MLPClassifier(random_state=0)
