@@ -21,6 +21,7 @@ from benchmarks.updates import BETA1, BETA2, EPS, LR, jax_on_one_core
 from gdcore.data import Rows
 from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
+from gdcore.parameters import aligned_copy
 
 COMPILES = shutil.which("g++") is not None  # what torch.compile needs
 
@@ -47,7 +48,7 @@ class Problem:
 
 def ours(problem, setting):
     """(`NetworkCost.step`, which gathers the batch's rows, too; its cost)."""
-    theta, adam = problem.network.init(1), gd.optim.Adam(LR, beta1=BETA1, beta2=BETA2, eps=EPS)
+    theta, adam = aligned_copy(problem.theta), gd.optim.Adam(LR, beta1=BETA1, beta2=BETA2, eps=EPS)
     rows = Rows(problem.X, problem.y.astype(float), np.ones(problem.batch))
     cost = NetworkCost(problem.network, rows, n_threads=setting.threads)
     step = partial(cost.step, theta, adam, adam.init(theta), np.arange(problem.batch), LR)

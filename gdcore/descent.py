@@ -102,7 +102,7 @@ class _Run:
         self.validate, self.patience = validate, patience
         self.theta = aligned_copy(theta, self._precision(theta))
         self.known = None  # J(θ), where a line search has it already, and ∇J in g
-        self.g = aligned_copy(np.zeros_like(self.theta))
+        self.g = np.zeros_like(self.theta)
         self.state = self._fresh()
         self.examples = len(cost)
         self.full = batch_size is None or batch_size >= self.examples

@@ -154,7 +154,8 @@ def _restore(header, arrays):
     p = estimator.n_features_in_ = _whole(header, "n_features", 1)
     estimator.n_iter_ = _whole(header, "n_iter", 0)
     if isinstance(estimator, Classifier):
-        estimator.classes_ = _classes(_part(arrays, "classes"), header)
+        ordered = not isinstance(estimator, NeuralEstimator)  # gd.from_torch keeps its outputs'
+        estimator.classes_ = _classes(_part(arrays, "classes"), header, ordered)
     if isinstance(estimator, NeuralEstimator):
         unpack(estimator, header, arrays)
     else:
@@ -206,10 +207,11 @@ def _storable(classes):
     return kept
 
 
-def _classes(classes, header):
+def _classes(classes, header, ordered):
     right = classes.dtype.kind in "biufU" and classes.ndim == 1 and len(classes) > 1
     right = right and len(np.unique(classes)) == len(classes)
-    require(right, "its 'classes' are not two or more labels, each of them once")
+    right = right and (not ordered or bool((classes[1:] > classes[:-1]).all()))
+    require(right, "its 'classes' are not two or more labels in order, each of them once")
     return np.array(classes.tolist(), dtype=object) if header.get("object_classes") else classes
 
 

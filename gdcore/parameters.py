@@ -7,24 +7,20 @@ import numpy as np
 LINE = 64  # bytes of a line of the cache, and of the widest vectors
 
 
-def aligned(shape, dtype):
-    """An empty array (n,) or (k, n) whose rows begin with a line of the cache.
+def aligned(size, dtype):
+    """An empty vector that begins with a line of the cache.
 
     Products in register tiles load whole vectors of θ, a quarter slower where each is in two lines.
     """
-    *count, length = shape
     dtype = np.dtype(dtype)
-    numbers = LINE // dtype.itemsize
-    width = -(-length // numbers) * numbers
-    memory = np.empty(math.prod(count) * width + numbers, dtype)
+    memory = np.empty(size + LINE // dtype.itemsize, dtype)
     start = -memory.ctypes.data % LINE // dtype.itemsize
-    rows = memory[start : start + math.prod(count) * width].reshape(*count, width)
-    return rows[..., :length]
+    return memory[start : start + size]
 
 
 def aligned_copy(vector, dtype=None):
     """A copy of a vector, aligned."""
-    copy = aligned((len(vector),), dtype or vector.dtype)
+    copy = aligned(len(vector), dtype or vector.dtype)
     copy[:] = vector
     return copy
 

@@ -128,9 +128,10 @@ class MLPClassifier(Classifier, NeuralEstimator):
         codes = as_label_matrix(y, len(X_)) if several else self._codes(y, len(X_), known)
         known = np.arange(codes.shape[1]) if several else known
         weights = self._weigh(weights, known, codes)
-        outputs, loss = self._task(known, codes, X_.shape[1:])
-        if not (fresh or several):
-            outputs = self.network_.outputs  # of layers that need not be those of the parameters
+        if fresh or several:
+            outputs, loss = self._task(known, codes, X_.shape[1:])
+        else:  # of layers that need not be those of the parameters
+            outputs, loss = self.network_.outputs, self.network_.loss
         self._partial(X_, codes, weights, loss, outputs)
         self.classes_, self._several = known, several
         self._remember(X_.shape[1], names)

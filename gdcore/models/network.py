@@ -66,7 +66,7 @@ class Network:
     def init(self, rng=None, dtype=np.float32):
         """A flat θ as the layers start it."""
         rng = np.random.default_rng(rng)
-        theta = aligned((self.size,), dtype)
+        theta = aligned(self.size, dtype)
         for name, view in self.views(theta).items():
             part = self._parts[name]
             view[...] = initializer(part.start)(rng, part.shape)

@@ -10,7 +10,6 @@ from gdcore.cost import PlainCost
 from gdcore.models.arena import Arena, Plan
 from gdcore.models.network import HEADS, scaling_for, targets
 from gdcore.optim.base import Rule
-from gdcore.parameters import aligned
 from gdcore.threads import Threads, resolve
 
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
@@ -83,6 +82,7 @@ class NetworkCost(PlainCost):
         self.seed, self.steps, self._micro = seed, 0, micro_batch
         self._plans, self._arena, self._spare, self._g = {}, None, None, None
         self._chain = None if self._integers else network.chain()
+        # its NumPy twin has products over all rows, whose bits are not those of blocks
         self._cut_chain = kernels.backend()["chain_gradient"] == "native"
         self._statistics = self._latest = None
         self.layers = [name for name in network.shapes() if name.endswith("weight")]
@@ -101,7 +101,7 @@ class NetworkCost(PlainCost):
     def step(self, theta, optimizer, state, rows, lr):
         """One step of an optimizer on the rows of these numbers; the mean loss that it met."""
         if self._g is None or self._g.dtype != theta.dtype:
-            self._g = aligned(theta.shape, theta.dtype)
+            self._g = np.empty_like(theta)
         loss = self.gradient(theta, self._g, rows) / len(rows)
         met = loss + self.penalty(theta) if optimizer.needs_cost else None
         kept = self._kept(theta)
@@ -241,7 +241,7 @@ class NetworkCost(PlainCost):
     def _spare_for(self, g, count):
         """So many other vectors like g."""
         if self._spare is None or self._spare.dtype != g.dtype or len(self._spare) < count:
-            self._spare = aligned((count, len(g)), g.dtype)
+            self._spare = np.empty((count, len(g)), g.dtype)
         return self._spare[:count]
 
     def _move(self, theta, optimizer, state, lr, met):

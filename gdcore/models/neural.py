@@ -254,9 +254,10 @@ class NeuralEstimator(Estimator):
 
     def _partial(self, X, y, weights, loss, outputs):
         """One pass of steps over these rows, going on where the last call ended."""
+        if hasattr(self, "theta_"):
+            _require_outputs(self.network_, outputs)
         if getattr(self, "_stream", None) is None:
             self._stream = self._begin_stream(X, weights, outputs, loss)
-        _require_outputs(self.network_, outputs)
         stream = self._stream
         cost = NetworkCost(
             self.network_, Rows(X, y, weights), alpha=self.alpha, scaling=self.scaling_,

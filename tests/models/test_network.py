@@ -209,7 +209,7 @@ def test_weights_anywhere_in_memory_give_the_same_bits():
     start, data, found = net.init(0), problem(), set()
     assert start.ctypes.data % 64 == 0
     for offset in (0, 1, 4):
-        memory = aligned((net.size + offset,), np.float32)
+        memory = aligned(net.size + offset, np.float32)
         theta, g = memory[offset:], np.empty_like(start)
         theta[:] = start
         found.add((NetworkCost(net, data).gradient(theta, g, np.arange(150)), g.tobytes()))
