@@ -7,6 +7,7 @@ GDCORE_BACKEND=auto|native|numpy chooses; native makes a missing extension an er
 import os
 
 from gdcore._numpy.activations import *
+from gdcore._numpy.attention import *
 from gdcore._numpy.batches import *
 from gdcore._numpy.chains import *
 from gdcore._numpy.epochs import *
@@ -27,6 +28,7 @@ if _wanted not in ("auto", "native", "numpy"):
 if _wanted != "numpy":
     try:
         from gdcore._native.activations import *
+        from gdcore._native.attention import *
         from gdcore._native.batches import *
         from gdcore._native.chains import *
         from gdcore._native.epochs import *

@@ -12,7 +12,7 @@ cdef inline inline_double softmax_row(
     const real *z, real *d, Py_ssize_t k, Py_ssize_t label, double weight, double scale,
 ) noexcept nogil:
     """weight·ℓ of one row; d becomes scale·weight·(softmax(z) − [j = label])."""
-    cdef real most = z[0], factor
+    cdef real most = z[0], mine = z[label], factor  # d may be z
     cdef real lane[LANES]
     cdef double total = 0
     cdef Py_ssize_t j, l, block
@@ -36,7 +36,7 @@ cdef inline inline_double softmax_row(
     for j in range(k):
         d[j] = d[j] * factor
     d[label] = d[label] - <real>(scale * weight)
-    return weight * (log(total) - (<double>z[label] - <double>most))
+    return weight * (log(total) - (<double>mine - <double>most))
 
 
 cdef inline inline_double softmax_rows(

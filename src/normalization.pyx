@@ -1,7 +1,7 @@
 """Layer normalisation, forward and backward. NumPy twins: gdcore/_numpy/normalization.py."""
 from libc.math cimport sqrt
 
-from _math cimport LANES, fold, hot_void, inline_double, real
+from _math cimport LANES, fold, hot_void, inline_double, inline_void, real
 
 
 cdef inline inline_double total(const real *x, Py_ssize_t p) noexcept nogil:
@@ -36,13 +36,28 @@ cdef inline inline_double spread(const real *x, real mean, Py_ssize_t p) noexcep
     return fold(lane) + rest
 
 
+cdef inline inline_void add_row(real *d, const real *x, const real *bias, Py_ssize_t p) noexcept nogil:
+    """d += x + bias."""
+    cdef Py_ssize_t j
+    if bias != NULL:
+        for j in range(p):
+            d[j] = d[j] + (x[j] + bias[j])
+    else:
+        for j in range(p):
+            d[j] = d[j] + x[j]
+
+
 cdef hot_void forward_pass(
-    const real *X, const real *gain, const real *bias, double eps, real *Y, real *statistics,
-    Py_ssize_t n, Py_ssize_t p,
+    real *X, const real *more, const real *before, const real *gain, const real *bias, double eps,
+    real *Y, real *statistics, Py_ssize_t n, Py_ssize_t p,
 ) noexcept nogil:
+    """Where there is more, X += more + before first; else X is left alone."""
     cdef real mean, scale
     cdef Py_ssize_t i, j
     for i in range(n):
+        if more != NULL:
+            add_row(X, more, before, p)
+            more += p
         mean = <real>(total(X, p) / p)
         scale = <real>(1.0 / sqrt(spread(X, mean, p) / p + eps))
         for j in range(p):
@@ -52,10 +67,11 @@ cdef hot_void forward_pass(
 
 
 cdef hot_void backward_pass(
-    const real *X, const real *gain, const real *statistics, const real *dY, real *dX, real *dgain,
-    real *dbias, Py_ssize_t n, Py_ssize_t p,
+    const real *X, const real *gain, const real *statistics, const real *dY, const real *R, real *dX,
+    real *dgain, real *dbias, real *sums, Py_ssize_t n, Py_ssize_t p,
 ) noexcept nogil:
-    """dx = scale·(d − mean d − x̂·mean(d·x̂)) with d = dy·gain and x̂ = (x − mean)·scale."""
+    """dx = r + scale·(d − mean d − x̂·mean(d·x̂)) with d = dy·gain and x̂ = (x − mean)·scale; R and
+    the sums of dx may be NULL."""
     cdef real lane[LANES]
     cdef real other[LANES]
     cdef real mean, scale, d, hat, one, two
@@ -81,7 +97,12 @@ cdef hot_void backward_pass(
             hat = (X[j] - mean) * scale
             dgain[j] = dgain[j] + dY[j] * hat
             dbias[j] = dbias[j] + dY[j]
-            dX[j] = scale * (dY[j] * gain[j] - one - hat * two)
+            d = scale * (dY[j] * gain[j] - one - hat * two)
+            dX[j] = R[j] + d if R != NULL else d
+        if sums != NULL:
+            for j in range(p):
+                sums[j] = sums[j] + dX[j]
+        R += p if R != NULL else 0
         X, dY, dX, statistics = X + p, dY + p, dX + p, statistics + 2
 
 
@@ -108,7 +129,7 @@ def layer_norm(
     require_shapes(n, p, gain.shape[0], bias.shape[0], Y.shape[0], Y.shape[1], statistics.shape[0], statistics.shape[1])
     if n:
         with nogil:
-            forward_pass(&X[0, 0], &gain[0], &bias[0], small, &Y[0, 0], &statistics[0, 0], n, p)
+            forward_pass(<real *>&X[0, 0], <real *>NULL, <real *>NULL, &gain[0], &bias[0], small, &Y[0, 0], &statistics[0, 0], n, p)
 
 
 def layer_norm_backward(
@@ -123,5 +144,53 @@ def layer_norm_backward(
     if n:
         with nogil:
             backward_pass(
-                &X[0, 0], &gain[0], &statistics[0, 0], &dY[0, 0], &dX[0, 0], &dgain[0], &dbias[0], n, p,
+                &X[0, 0], &gain[0], &statistics[0, 0], &dY[0, 0], <real *>NULL, &dX[0, 0], &dgain[0],
+                &dbias[0], <real *>NULL, n, p,
+            )
+
+
+cdef int require_sums(Py_ssize_t bias, Py_ssize_t p) except -1:
+    if bias != p and bias != 0:
+        raise ValueError("The bias must have one number a column, or none. Pass such.")
+    return 0
+
+
+def residual_norm(
+    real[:, ::1] D not None, const real[:, ::1] X not None, const real[::1] bias not None,
+    const real[::1] gain not None, const real[::1] shift not None, eps, real[:, ::1] Y not None,
+    real[:, ::1] statistics not None,
+):
+    """D += X + bias; Y and statistics = `layer_norm` of that. bias may be empty. Changes D, Y and statistics."""
+    cdef double small = eps
+    cdef Py_ssize_t n = D.shape[0], p = D.shape[1]
+    require_shapes(n, p, gain.shape[0], shift.shape[0], Y.shape[0], Y.shape[1], statistics.shape[0], statistics.shape[1])
+    require_shapes(n, p, p, p, X.shape[0], X.shape[1], n, 2)
+    require_sums(bias.shape[0], p)
+    if n:
+        with nogil:
+            forward_pass(
+                &D[0, 0], &X[0, 0], &bias[0] if bias.shape[0] else NULL, &gain[0], &shift[0], small,
+                &Y[0, 0], &statistics[0, 0], n, p,
+            )
+
+
+def residual_norm_backward(
+    const real[:, ::1] D not None, const real[::1] gain not None,
+    const real[:, ::1] statistics not None, const real[:, ::1] dY not None,
+    const real[:, ::1] R not None, real[:, ::1] dD not None, real[::1] dgain not None,
+    real[::1] dshift not None, real[::1] dbias not None,
+):
+    """dD = R plus what `layer_norm_backward` makes of dY; its column sums are added to dbias. R and dbias may be empty; dD may be D, dY or R. Changes dD, dgain, dshift and dbias."""
+    cdef Py_ssize_t n = D.shape[0], p = D.shape[1]
+    cdef bint added = R.shape[0] * R.shape[1] != 0
+    require_shapes(n, p, gain.shape[0], dgain.shape[0], dY.shape[0], dY.shape[1], statistics.shape[0], statistics.shape[1])
+    require_shapes(n, p, gain.shape[0], dshift.shape[0], dD.shape[0], dD.shape[1], statistics.shape[0], statistics.shape[1])
+    if added:
+        require_shapes(n, p, p, p, R.shape[0], R.shape[1], n, 2)
+    require_sums(dbias.shape[0], p)
+    if n:
+        with nogil:
+            backward_pass(
+                &D[0, 0], &gain[0], &statistics[0, 0], &dY[0, 0], &R[0, 0] if added else NULL,
+                &dD[0, 0], &dgain[0], &dshift[0], &dbias[0] if dbias.shape[0] else NULL, n, p,
             )

@@ -32,7 +32,8 @@ FLOORS = [
     {"cost", "models.family", "models.labels", "search", "curvature"},
     {"models.coordinates", "objective"},
     {"noise", "descent", "datasets", "models.least_squares"},
-    {"models.estimator", "models.classifier", "models.network"},
+    {"models.estimator", "models.classifier", "models.flat"},
+    {"models.network"},
     {"models.arena"},
     {"models.network_cost"},
     {"models.base", "models.neural"},
@@ -51,6 +52,7 @@ NATIVE = {
     f"_native.{name}"
     for name in (
         "activations",
+        "attention",
         "batches",
         "chains",
         "epochs",

@@ -7,7 +7,7 @@ import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_like, require_writeable
 
-__all__ = ["layer_norm", "layer_norm_backward"]
+__all__ = ["layer_norm", "layer_norm_backward", "residual_norm", "residual_norm_backward"]
 
 
 def layer_norm(X, gain, bias, eps, Y, statistics):
@@ -36,6 +36,40 @@ def layer_norm_backward(X, gain, statistics, dY, dX, dgain, dbias):
         one = d.mean(axis=1, keepdims=True)
         two = (d * hat).mean(axis=1, keepdims=True)
         dX[:] = scale * (d - one - hat * two)
+
+
+def residual_norm(D, X, bias, gain, shift, eps, Y, statistics):
+    """D += X + bias; Y and statistics = `layer_norm` of that. bias may be empty. Changes D, Y and statistics."""
+    _require((D, X, Y), (gain, shift), statistics)
+    require_writeable(D, Y, statistics)
+    _require_sums(D, bias)
+    numbers(eps)
+    with np.errstate(all="ignore"):
+        D += X + bias if len(bias) else X
+    layer_norm(D, gain, shift, eps, Y, statistics)
+
+
+def residual_norm_backward(D, gain, statistics, dY, R, dD, dgain, dshift, dbias):
+    """dD = R plus what `layer_norm_backward` makes of dY; its column sums are added to dbias. R and dbias may be empty; dD may be D, dY or R. Changes dD, dgain, dshift and dbias."""
+    _require((D, dY, dD), (gain, dgain, dshift), statistics)
+    require_writeable(dD, dgain, dshift, dbias)
+    require_arrays(D, R, ndim=2)
+    _require_sums(D, dbias)
+    if R.size and R.shape != D.shape:
+        raise ValueError("The tables must have one shape, with at least one column. Pass such.")
+    before = R.copy() if R.size else None
+    layer_norm_backward(D, gain, statistics, dY, dD, dgain, dshift)
+    with np.errstate(all="ignore"):
+        if before is not None:
+            dD += before
+        if len(dbias):
+            dbias += dD.sum(axis=0)
+
+
+def _require_sums(table, vector):
+    require_like(table, vector)
+    if len(vector) not in (0, table.shape[1]):
+        raise ValueError("The bias must have one number a column, or none. Pass such.")
 
 
 def _require(tables, vectors, statistics):

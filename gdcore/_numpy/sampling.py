@@ -17,19 +17,19 @@ def dropout(x, rate, key, first, out):
     require_arrays(x, out)
     require_writeable(out)
     (rate,) = numbers(rate)
-    key, first = _unsigned(key), _unsigned(first)
+    key, first = unsigned(key), unsigned(first)
     if not 0 <= rate < 1:
         raise ValueError("rate must be in [0, 1). Pass the share to leave out.")
     if len(x) != len(out):
         raise ValueError("x and out must have one length. Pass out=numpy.empty_like(x).")
     blocks = np.arange(first // 4, (first + len(x) + 3) // 4, dtype=np.uint64)
-    words = _philox(blocks, key)[first % 4 :][: len(x)]
+    words = philox(blocks, key)[first % 4 :][: len(x)]
     kept = words >= np.uint64(int(rate * 2**32))
     with np.errstate(all="ignore"):
         out[:] = np.where(kept, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
 
 
-def _philox(blocks, key):
+def philox(blocks, key):
     """Four words for each block (Philox4x32-10: Salmon et al., 2011)."""
     a, b = blocks & LOW, blocks >> HALF
     c, d = np.zeros_like(a), np.zeros_like(a)
@@ -57,7 +57,7 @@ def add_rows(table, rows, values):
         np.add.at(table, rows, values)
 
 
-def _unsigned(value):
+def unsigned(value):
     """A whole number of 64 bits without a sign, as the compiled twin takes it."""
     if isinstance(value, (float, str, bytes)) or value is None:
         raise TypeError(f"A kernel takes whole numbers here, got {value!r}. Convert it.")

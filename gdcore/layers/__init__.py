@@ -6,6 +6,7 @@ from gdcore.layers.dense import Activation, Dense, Flatten, Reshape
 from gdcore.layers.embedding import Embedding
 from gdcore.layers.normalization import BatchNorm, Dropout, LayerNorm
 from gdcore.layers.sequential import Sequential, layer
+from gdcore.layers.transformer import Transformer
 
 __all__ = [
     "Activation",
@@ -22,6 +23,7 @@ __all__ = [
     "Part",
     "Reshape",
     "Sequential",
+    "Transformer",
     "layer",
     "named",
 ]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gdcore import kernels
 from gdcore.layers.initializers import initializer
 
 
@@ -87,6 +88,10 @@ class Context:
     def product(self, gradient, name, x, dz):
         """gradient[name] += xᵀ·dz."""
         gradient.multiply(name, x, dz)
+
+    def scatter(self, gradient, name, rows, values):
+        """gradient[name][rows] += values."""
+        kernels.add_rows(gradient[name], rows, values)
 
     def matmul(self, a, b, out):
         """out = a·b."""
@@ -209,6 +214,10 @@ class Gradient:
     def product(self, name, x, dz):
         """Add xᵀ·dz, possibly later: neither array may change until the step's end."""
         self._context.product(self, name, x, dz)
+
+    def scatter(self, name, rows, values):
+        """Add values to the rows of these numbers, possibly later, as `product` does."""
+        self._context.scatter(self, name, rows, values)
 
     def multiply(self, name, x, dz):
         """Add xᵀ·dz now."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore import kernels
 from gdcore.errors import require, require_number
 from gdcore.layers.base import Layer, Part
 
@@ -59,6 +58,6 @@ class Embedding(Layer):
         np.take(theta["weight"], ids, axis=0, out=y, mode="clip")
 
         def backward(dy, g):
-            kernels.add_rows(g["weight"], ids.reshape(-1), dy.reshape(-1, self.features))
+            g.scatter("weight", ids.reshape(-1), dy.reshape(-1, self.features))
 
         return y, backward

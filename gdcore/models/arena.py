@@ -6,13 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from gdcore import kernels
 from gdcore.layers.base import Context, Gradient
 from gdcore.layers.sequential import Sequential
+from gdcore.models.flat import LEAST_WORK
 
-SHARD_ROWS = 256  # fewer rows than this make a matrix product slower
 TILE_WIDTH = 384  # and so do fewer columns
-LEAST_WORK = 1 << 24  # multiplications below which handing them to a thread costs more
-MOST_SHARDS = 64
 
 
 class Arena:
@@ -43,6 +42,7 @@ class Shard(Context):
         self.arena, self.a, self.b = arena, a, b
         self.threads = None  # who helps with large products, where no other shard keeps them busy
         self.deferred = None  # or a list of (full name, x, dz)
+        self.scattered = []  # with such a list, (full name, rows, values) to be added after it
 
     def memory(self, scope, name, shape, dtype):
         """The same array each time; where shape counts the rows, a part of the whole batch's."""
@@ -61,6 +61,14 @@ class Shard(Context):
         else:
             gradient.touched.add(name)
             self.deferred.append((gradient.name + name, x, dz))
+
+    def scatter(self, gradient, name, rows, values):
+        """Now, or noted for when the products are done."""
+        if self.deferred is None:
+            super().scatter(gradient, name, rows, values)
+        else:
+            gradient.touched.add(name)
+            self.scattered.append((gradient.name + name, rows, values))
 
     def matmul(self, a, b, out):
         """out = a·b, in tiles that the sizes alone decide."""
@@ -133,8 +141,8 @@ class Plan:
 
     def __init__(self, network, rows, arena, dtype):
         self.network, self.rows = network, rows
-        count = min(rows // SHARD_ROWS, rows * network.size // LEAST_WORK, MOST_SHARDS)
-        count = 1 if network.layers.whole_batch else max(1, count)
+        count = network.shards(rows)
+        self._at_once = getattr(network.layers, "recompute", False)  # arrays are soon overwritten
         cuts = np.linspace(0, rows, count + 1).astype(int).tolist()
         self.shards = [Shard(dtype, arena, a, b) for a, b in pairwise(cuts)]
         self._lazy = [Lazy(network.shapes(), dtype) for _ in self.shards[1:]]
@@ -162,23 +170,39 @@ class Plan:
         self._broken, alone = True, len(self.shards) == 1
         for shard in self.shards:
             shard.key, shard.training = key, training
-            shard.deferred, shard.threads = (None, threads) if alone else ([], None)
+            shard.deferred, shard.threads = (None, threads) if alone or self._at_once else ([], None)
+            shard.scattered = []
 
     def finish(self, threads):
         """After the shards ran: sums over them and the products that waited."""
         if len(self.shards) > 1:
             for whole, *parts in zip(*(s.gradient.walk() for s in self.shards), strict=True):
-                _add_small(whole, parts, {name for name, *_ in self.shards[0].deferred})
+                _add_small(whole, parts, {name for name, *_ in self._noted()})
             threads.map(lambda task: task(), list(self._products(threads.n_threads > 1)))
+            self._scatter()
             for shard in self.shards[1:]:
                 shard.gradient.forget()
         self.shards[0].gradient.finish()
         self._broken = False
 
+    def _noted(self):
+        """What waited in the first shard, and so in each."""
+        return [*(self.shards[0].deferred or ()), *self.shards[0].scattered]
+
+    def _scatter(self):
+        """Rows of tables that only some inputs name, one shard after another."""
+        begun = {name for name, *_ in self.shards[0].deferred or ()}
+        for shard in self.shards:
+            for name, rows, values in shard.scattered:
+                if name not in begun:
+                    self._views[name].fill(0)
+                    begun.add(name)
+                kernels.add_rows(self._views[name], rows, values)
+
     def _products(self, cut):
         """Tasks, each of which computes some tile of one weight gradient."""
         together = {}
-        for notes in zip(*(shard.deferred for shard in self.shards), strict=True):
+        for notes in zip(*(shard.deferred or () for shard in self.shards), strict=True):
             pairs = [note[1:] for note in notes]
             together.setdefault(notes[0][0], []).extend(_joined(pairs, self.rows))
         for name, pairs in together.items():

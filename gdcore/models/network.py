@@ -7,14 +7,14 @@ import numpy as np
 from gdcore import kernels
 from gdcore.errors import require
 from gdcore.layers.activations import ACTIVATIONS
-from gdcore.layers.base import Context, Scope, named
 from gdcore.layers.dense import Dense
-from gdcore.layers.initializers import initializer
 from gdcore.layers.sequential import Sequential
 from gdcore.losses import Logistic, Softmax, Squared
-from gdcore.parameters import Parameters, aligned
+from gdcore.models.flat import LEAST_WORK, Flat
 
 LONGEST_CHAIN = 32  # layers that the kernel of small networks takes
+SHARD_ROWS = 256  # fewer rows than this make a matrix product slower
+MOST_SHARDS = 64
 CHUNK = 1024  # rows at a time where nothing but predictions is wanted
 HEADS = {
     Softmax: "softmax_cross_entropy",
@@ -23,7 +23,7 @@ HEADS = {
 }
 
 
-class Network:
+class Network(Flat):
     """Layers with a loss at their end.
 
     J(θ) is the mean over the examples of ℓ(net(x), y). Parameters are called by the place of their
@@ -46,9 +46,9 @@ class Network:
     """
 
     def __init__(self, layers, shape, loss):
-        self.layers = layers if isinstance(layers, Sequential) else Sequential(*layers)
-        self.shape, self.loss = tuple(shape), loss
-        self._parts = dict(named(self.layers, self.shape))
+        layers = layers if isinstance(layers, Sequential) else Sequential(*layers)
+        super().__init__(layers, shape)
+        self.loss = loss
         output = self.layers.output(self.shape)
         require(
             len(output) == 1,
@@ -56,44 +56,13 @@ class Network:
             "Put a Flatten and a Dense at its end.",
         )
         self.outputs = output[0]
-        self.size = sum(math.prod(part.shape) for part in self._parts.values())
         self.head = _head(loss)
 
-    def shapes(self):
-        """{name: shape} of all parameters, in the order in which they lie."""
-        return {name: part.shape for name, part in self._parts.items()}
-
-    def init(self, rng=None, dtype=np.float32):
-        """A flat θ as the layers start it."""
-        rng = np.random.default_rng(rng)
-        theta = aligned(self.size, dtype)
-        for name, view in self.views(theta).items():
-            part = self._parts[name]
-            view[...] = initializer(part.start)(rng, part.shape)
-        return theta
-
-    def views(self, vector):
-        """{name: view} of a vector of θ's length."""
-        parameters = Parameters(self.shapes(), vector)
-        return {name: parameters[name] for name in parameters}
-
-    def scope(self, theta, context=None):
-        """θ as the layers see it."""
-        context = context or Context(theta.dtype)
-        return Scope(self.layers, self.shape, self.views(theta), context)
-
-    def slices(self, wanted):
-        """Where in θ the parts lie for which wanted(part) is true, neighbours as one."""
-        found, start = [], 0
-        for part in self._parts.values():
-            end = start + math.prod(part.shape)
-            if wanted(part) and end > start:
-                if found and found[-1].stop == start:
-                    found[-1] = slice(found[-1].start, end)
-                else:
-                    found.append(slice(start, end))
-            start = end
-        return found
+    def shards(self, rows):
+        """Parts into which so many rows of a batch are cut."""
+        if self.layers.whole_batch:
+            return 1
+        return max(1, min(rows // SHARD_ROWS, rows * self.size // LEAST_WORK, MOST_SHARDS))
 
     def chain(self):
         """(widths, codes of activations) of a network of dense layers alone, else None."""
