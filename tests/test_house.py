@@ -35,6 +35,7 @@ FLOORS = [
     {"models.estimator", "models.classifier", "models.flat"},
     {"models.network"},
     {"models.arena"},
+    {"models.batch_cost"},
     {"models.network_cost"},
     {"models.base", "models.neural"},
     {"models.linear", "models.logistic", "models.mlp"},

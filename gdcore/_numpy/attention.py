@@ -30,7 +30,9 @@ def causal_attention(qkv, bias, turns, heads, rate, key, first, out, lse):
             out[i][:, mine] = _dropped(P, rate, key, (first + i) * heads + h) @ v
 
 
-def causal_attention_backward(qkv, bias, turns, heads, rate, key, first, out, lse, dout, dqkv, dbias):
+def causal_attention_backward(
+    qkv, bias, turns, heads, rate, key, first, out, lse, dout, dqkv, dbias
+):
     """dqkv from dout, the gradient of what `causal_attention` gave in out and lse; its sums over sequences and places are added to dbias, which may be empty. dqkv may be qkv. Changes dqkv and dbias."""
     heads, rate, first, key = _checked(qkv, bias, turns, heads, rate, key, first, out, lse)
     require_arrays(qkv, dqkv, ndim=3)

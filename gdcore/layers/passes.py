@@ -45,7 +45,9 @@ class Pass:
         for i in range(net.blocks):
             self._attend(i)
             self._perceive(i)
-            theta.matmul(self._own(i, "f", net.width), self._weight(i, "mlp.c_proj"), self._x(i + 1))
+            theta.matmul(
+                self._own(i, "f", net.width), self._weight(i, "mlp.c_proj"), self._x(i + 1)
+            )
             self._join(i, "mlp.c_proj", self._own(i, "x2"), self._x(i + 1), self._next_norm(i + 1))
         logits = self._room("logits", net.vocabulary)
         return theta.matmul(self._own(net.blocks, "h"), theta[net.head].T, logits)
@@ -56,7 +58,9 @@ class Pass:
         dz = dz.reshape(len(h), -1)
         g.product(net.head, dz, h)
         dh = theta.matmul(dz, theta[net.head], self._room("dh"))
-        self._norm_back(g, self._next_norm(net.blocks), dh, self.nothing, (net.blocks - 1, "mlp.c_proj"))
+        self._norm_back(
+            g, self._next_norm(net.blocks), dh, self.nothing, (net.blocks - 1, "mlp.c_proj")
+        )
         for i in reversed(range(net.blocks)):
             if net.recompute:
                 self._norm(i)
@@ -72,12 +76,18 @@ class Pass:
 
     def _attend(self, i):
         """First half of block i: x2 and h2 from x and h."""
-        net, theta, c = self.net, self.theta, self.net.features
+        theta, c = self.theta, self.net.features
         qkv, a = self._own(i, "qkv", 3 * c), self._own(i, "a")
         theta.matmul(self._own(i, "h"), self._weight(i, "attn.c_attn"), qkv)
         kernels.causal_attention(*self._attention(i), self._by_sequence(a), self._logs(i))
         x2 = theta.matmul(a, self._weight(i, "attn.c_proj"), self._own(i, "x2"))
-        self._join(i, "attn.c_proj", self._x(i), x2, (f"h.{i}.ln_2", x2, self._own(i, "s2", 2), self._own(i, "h2")))
+        self._join(
+            i,
+            "attn.c_proj",
+            self._x(i),
+            x2,
+            (f"h.{i}.ln_2", x2, self._own(i, "s2", 2), self._own(i, "h2")),
+        )
 
     def _perceive(self, i):
         """Second half of block i but for its last product: f from h2."""
@@ -117,12 +127,22 @@ class Pass:
         """The arguments that attention has on both ways."""
         qkv = self._by_sequence(self._own(i, "qkv", 3 * self.net.features))
         bias = self._bias(self.theta, i, "attn.c_attn")
-        return qkv, bias, self.turns, self.net.heads, self.rate, self._key(3 * i + 1), self.theta.first
+        return (
+            qkv,
+            bias,
+            self.turns,
+            self.net.heads,
+            self.rate,
+            self._key(3 * i + 1),
+            self.theta.first,
+        )
 
     def _norm(self, i):
         """h of block i from x."""
         name, x, s, h = self._next_norm(i)
-        kernels.layer_norm(x, self.theta[f"{name}.weight"], self._shift(self.theta, name), self.net.eps, h, s)
+        kernels.layer_norm(
+            x, self.theta[f"{name}.weight"], self._shift(self.theta, name), self.net.eps, h, s
+        )
 
     def _next_norm(self, i):
         """(name, input, statistics, output) of the norm that makes h of x."""
@@ -148,7 +168,9 @@ class Pass:
         name, x, s = norm[:3]
         bias = self.none if self.rate or before[0] < 0 else self._bias(g, *before)
         gain, dshift = self.theta[f"{name}.weight"], self._shift(g, name)
-        kernels.residual_norm_backward(x, gain, s, dh, residual, x, g[f"{name}.weight"], dshift, bias)
+        kernels.residual_norm_backward(
+            x, gain, s, dh, residual, x, g[f"{name}.weight"], dshift, bias
+        )
 
     def _join_back(self, g, i, product, d):
         """The gradient of what a product gave."""
@@ -200,7 +222,11 @@ class Pass:
 
     def _shift(self, vectors, norm):
         """A norm's bias; without one, zeros to add, or a place for a gradient that nobody wants."""
-        return vectors[f"{norm}.bias"] if self.net.bias else np.zeros(self.net.features, self.none.dtype)
+        return (
+            vectors[f"{norm}.bias"]
+            if self.net.bias
+            else np.zeros(self.net.features, self.none.dtype)
+        )
 
 
 @lru_cache(maxsize=8)

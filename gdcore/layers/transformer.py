@@ -1,4 +1,4 @@
-"""The decoder-only transformer: causal attention and a two-layer network in turns, on a residual."""
+"""The decoder-only transformer: attention and small networks in turns, on a residual stream."""
 
 import math
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ class Transformer(Layer):
     ----------
     vocabulary, features, heads, blocks, places : int
         places is the longest sequence; heads must divide features.
-    positions : "learned" (wpe) or "rotary" (queries and keys turned by their place: Su et al., 2021)
+    positions : "learned" (wpe), or "rotary"
+        Queries and keys turned by their place (Su et al., 2021).
     tied : bool
         Whether logits use wte, or a matrix of their own, lm_head.
     bias : bool

@@ -170,7 +170,9 @@ class Plan:
         self._broken, alone = True, len(self.shards) == 1
         for shard in self.shards:
             shard.key, shard.training = key, training
-            shard.deferred, shard.threads = (None, threads) if alone or self._at_once else ([], None)
+            shard.deferred, shard.threads = (
+                (None, threads) if alone or self._at_once else ([], None)
+            )
             shard.scattered = []
 
     def finish(self, threads):

@@ -1,27 +1,19 @@
 """J(θ) of a network over examples: shards in threads, micro-batches where memory ends."""
 
-from itertools import pairwise
-
 import numpy as np
 
 from gdcore import kernels
 from gdcore._numpy.chains import BLOCK
-from gdcore.cost import PlainCost
-from gdcore.models.arena import Arena, Plan
+from gdcore.models.batch_cost import BatchCost
 from gdcore.models.network import HEADS, scaling_for, targets
-from gdcore.optim.base import Rule
-from gdcore.threads import Threads, resolve
 
-MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
-GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
 CHAIN_WORK = 1 << 21  # rows·parameters, from where on BLAS pays for its calls
 CUT_WORK, CUT_SIZE = 1 << 24, 1 << 17  # rows·parameters, parameters: threads make up for it so far
 CHAIN_PIECE = 1 << 20  # rows·parameters of a thread below which waking it costs more
 LOOKED_AT = 256  # rows that tell which units are dead
-SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
 
 
-class NetworkCost(PlainCost):
+class NetworkCost(BatchCost):
     """J(θ) = Σ sᵢℓᵢ(θ)/n + ½·alpha·‖W‖² over examples with weights sᵢ of mean one, W the weights.
 
     What the loop asks of a cost, and `step`, one step on some rows. The same bits for any number
@@ -61,86 +53,33 @@ class NetworkCost(PlainCost):
     True
     """
 
-    costly = True  # J is not measured over all rows between epochs of mini-batches
-    keeps_precision = True
-
     def __init__(
         self, network, rows, *, alpha=0.0, scaling=None, n_threads=None, full=False,
         micro_batch=None, seed=0,
     ):  # fmt: skip
-        self.model, self.rows, self.alpha, self.full = network, rows, float(alpha), full
+        super().__init__(network, alpha, n_threads, micro_batch, seed)
+        self.rows, self.full = rows, full
         self.noisy = full and network.layers.random
-        self.size, self.shapes = network.size, list(network.shapes().values())
         self._flat = np.ascontiguousarray(rows.X.reshape(len(rows), -1))
         self._integers = rows.X.dtype.kind in "iu"
         self._scaling, self._scalings = scaling, {}
         self._y = targets(rows.y, network.loss)
         self._columns = self._y.reshape(len(rows), -1)  # as the kernel of small networks takes them
-        self.threads = Threads(resolve(n_threads), products=True)
-        self.decayed = network.slices(lambda part: part.trainable and len(part.shape) > 1)
-        self.frozen = network.slices(lambda part: not part.trainable)
-        self.seed, self.steps, self._micro = seed, 0, micro_batch
-        self._plans, self._arena, self._spare, self._g = {}, None, None, None
         self._chain = None if self._integers else network.chain()
         # its NumPy twin has products over all rows, whose bits are not those of blocks
         self._cut_chain = kernels.backend()["chain_gradient"] == "native"
-        self._statistics = self._latest = None
+        self._statistics = None
         self.layers = [name for name in network.shapes() if name.endswith("weight")]
         self._uniform = bool((rows.weights == 1).all())
-
-    def __enter__(self):
-        self.threads.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        self.threads.__exit__(*error)
 
     def __len__(self):
         return len(self.rows)
 
-    def step(self, theta, optimizer, state, rows, lr):
-        """One step of an optimizer on the rows of these numbers; the mean loss that it met."""
-        if self._g is None or self._g.dtype != theta.dtype:
-            self._g = np.empty_like(theta)
-        loss = self.gradient(theta, self._g, rows) / len(rows)
-        met = loss + self.penalty(theta) if optimizer.needs_cost else None
-        kept = self._kept(theta)
-        self._move(theta, optimizer, state, lr, met)
-        self._put_back(theta, kept)
-        return loss
-
-    def _kept(self, theta):
-        """Copies of the parts that no optimizer is to move."""
-        return [theta[part].copy() for part in self.frozen]
-
-    def _put_back(self, theta, kept):
-        for part, values in zip(self.frozen, kept, strict=True):
-            theta[part] = values
-
-    def gradient(self, theta, g, rows, training=True):
-        """Summed loss over these rows; the gradient of their mean loss and penalty goes into g."""
-        if training:
-            self.steps += 1
-        key = (self.seed + self.steps * GOLDEN) & 0xFFFFFFFFFFFFFFFF
+    def _at_once(self, theta, g, rows):
+        """Summed loss and gradient by the kernel of small networks, or None."""
         work = len(rows) * self.size
         chained = work <= (CUT_WORK if self.size <= CUT_SIZE else CHAIN_WORK)
-        if chained and self._chain is not None:
-            loss = self._small(theta, g, rows)
-        elif len(rows) <= (micro := self._rows_at_once(theta, len(rows))):
-            loss = self._pass(theta, g, rows, len(rows), (key, training))
-        else:
-            loss, (spare,) = 0.0, self._spare_for(g, 1)
-            for number, a in enumerate(range(0, len(rows), micro)):
-                into = spare if number else g
-                part = rows[a : a + micro]
-                loss += self._pass(theta, into, part, len(rows), (key + number, training))
-                if number:
-                    g += spare
-        self._latest = g
-        if self.alpha:
-            for part in self.decayed:
-                kernels.add_scaled(g[part], theta[part], self.alpha)
-        return loss
+        return self._small(theta, g, rows) if chained and self._chain is not None else None
 
     def _small(self, theta, g, rows):
         """The same for a small network of dense layers, by a kernel that sums over blocks of rows.
@@ -172,27 +111,12 @@ class NetworkCost(PlainCost):
             kernels.add_scaled(g, each, 1.0)
         return loss
 
-    def _pass(self, theta, g, rows, total, how):
-        """Summed loss of rows that fit into the arena; their gradient, divided by total, into g."""
-        plan = self._plans.get(len(rows))
-        if plan is None:
-            plan = self._plans[len(rows)] = Plan(self.model, len(rows), self._arena, theta.dtype)
-        plan.bind(theta, g)
-        plan.begin(*how, self.threads)
-        scale = 1.0 / total
-
-        def run(shard):
-            x, y, weights = self._take(shard, rows[shard.a : shard.b])
-            z, backward = self.model.layers(shard.scope, x)
-            dz = shard.scope.buffer("dz", z.shape)
-            loss = self.model.head(z, y, weights, scale, dz)
-            backward(dz, shard.gradient)
-            return loss
-
-        with np.errstate(all="ignore"):
-            loss = sum(self.threads.map(run, plan.shards))
-            plan.finish(self.threads)
-        return loss
+    def _forward(self, shard, rows, scale):
+        """(summed loss, its gradient in the last outputs times scale, backward)."""
+        x, y, weights = self._take(shard, rows)
+        z, backward = self.model.layers(shard.scope, x)
+        dz = shard.scope.buffer("dz", z.shape)
+        return self.model.head(z, y, weights, scale, dz), dz, backward
 
     def _take(self, shard, rows):
         """The shard's inputs, as the layers see them, its targets and weights."""
@@ -219,73 +143,12 @@ class NetworkCost(PlainCost):
         self._scalings[dtype] = scaling_for(self._scaling, self._flat.dtype, dtype)
         return self._scalings[dtype]
 
-    def _rows_at_once(self, theta, rows):
-        """Rows of a micro-batch: as many of these as an arena of MOST_BYTES holds."""
-        if self._micro is None:
-            self._micro = min(len(self.rows), max(1, MOST_BYTES // self._bytes_a_row(theta)))
-        most = max(1, int(self._micro))
-        if self._arena is None or self._arena.rows < min(rows, most):
-            self._arena, self._plans = Arena(min(rows, most)), {}
-        return most
-
-    def _bytes_a_row(self, theta):
-        """What two rows on their way through the network take, halved."""
-        n = min(2, len(self.rows))
-        self._arena, self._plans = Arena(n), {}
-        kept = self._kept(theta)
-        self._pass(theta, np.empty_like(theta), np.arange(n), n, (0, True))
-        self._put_back(theta, kept)
-        size, self._arena = max(1, self._arena.nbytes // n), None
-        return size
-
-    def _spare_for(self, g, count):
-        """So many other vectors like g."""
-        if self._spare is None or self._spare.dtype != g.dtype or len(self._spare) < count:
-            self._spare = np.empty((count, len(g)), g.dtype)
-        return self._spare[:count]
-
-    def _move(self, theta, optimizer, state, lr, met):
-        """The optimizer's step, cut among the threads where no coordinate sees another."""
-        free = optimizer.elementwise and type(optimizer).step is Rule.step
-        pieces = min(self.threads.n_threads, len(theta) // SLICES)
-        with np.errstate(all="ignore"):
-            if not free or pieces < 2:
-                optimizer.step(theta, self._g, state, lr, cost=met)
-                return
-            optimizer.advance(state, lr)
-            name, c = optimizer.kernel(state, lr)
-            cuts = np.linspace(0, len(theta), pieces + 1).astype(int).tolist()
-
-            def move(piece):
-                moments = [state[moment][piece] for moment in optimizer.moments]
-                kernels.update(name, theta[piece], self._g[piece], moments, c)
-
-            self.threads.map(move, [slice(a, b) for a, b in pairwise(cuts)])
-
-    def penalty(self, theta):
-        """½·alpha·‖W‖²."""
-        if not self.alpha:
-            return 0.0
-        return 0.5 * self.alpha * sum(kernels.dot(theta[p], theta[p]) for p in self.decayed)
-
     def value_and_gradient(self, theta, g):
         """J(θ) over all rows; its gradient is written into g."""
         everything = np.arange(len(self.rows))
         loss = self.gradient(theta, g, everything, training=self.full)
         self._statistics = self._kept(theta)
         return loss / len(everything) + self.penalty(theta)
-
-    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
-        """Steps over the batches of `order`, one rate each. Returns J as met on the way."""
-        average[:] = 0
-        total = 0.0
-        for t, rate in enumerate(rates.tolist()):
-            rows = order[t * batch_size : (t + 1) * batch_size]
-            total += self.step(theta, optimizer, state, rows, rate) * len(rows)
-            if len(average):
-                average += theta
-        average /= len(rates)
-        return total / len(order) + self.penalty(theta)
 
     def layer_state(self, theta):
         """For each layer with weights: their norm, that of the latest gradient, dead units."""

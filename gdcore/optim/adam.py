@@ -1,7 +1,7 @@
 """Running mean of the gradient over its running root mean square: Adam, AMSGrad, AdamW."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -230,6 +230,10 @@ class AdamW(Rule):
         c1, root_c2 = corrections(self, state["t"].item())
         kept = 1 - (lr if self.decay_mode == "lr" else lr / self.lr) * self.decay
         return "adam", (lr * root_c2 / c1, *running(self), *sides(self, root_c2), kept)
+
+    def without_decay(self):
+        """The same with decay 0."""
+        return replace(self, decay=0.0)
 
     def reach(self, state, lr):
         """lr/(√v̂ + eps)."""

@@ -1,7 +1,7 @@
 """Adam's kin: NAdam (looks ahead), RAdam (rectified), AdaMax (the infinity norm), Lion (signs)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -248,3 +248,7 @@ class Lion(Rule):
     def kernel(self, state, lr):
         """The sign, the decay, then the mean."""
         return "lion", (lr, *running(self), 1 - lr * self.decay)
+
+    def without_decay(self):
+        """The same with decay 0."""
+        return replace(self, decay=0.0)

@@ -59,6 +59,10 @@ class Optimizer(ABC):
         """The point to use: θ, or the average of its path where the rule keeps one."""
         return theta
 
+    def without_decay(self):
+        """The rule for parameters that are not to decay: itself, where it has no decoupled decay."""
+        return self
+
     def bind(self, params, *, groups=None, schedule=None):
         """An `Updater` that moves your own arrays: `updater.step(grads)`.
 

@@ -5,7 +5,7 @@ import pytest
 
 import gdcore as gd
 from gdcore.data import Rows
-from gdcore.models import arena, network_cost
+from gdcore.models import arena, batch_cost, network, network_cost
 from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
 from gdcore.parameters import aligned
@@ -45,10 +45,11 @@ def by_layers(monkeypatch):
 @pytest.fixture
 def fine(monkeypatch):
     """Shards, tiles and slices as small as can be."""
-    monkeypatch.setattr(arena, "SHARD_ROWS", 20)
+    monkeypatch.setattr(network, "SHARD_ROWS", 20)
     monkeypatch.setattr(arena, "TILE_WIDTH", 2)
-    monkeypatch.setattr(arena, "LEAST_WORK", 1)
-    monkeypatch.setattr(network_cost, "SLICES", 16)
+    for module in (arena, network):
+        monkeypatch.setattr(module, "LEAST_WORK", 1)
+    monkeypatch.setattr(batch_cost, "SLICES", 16)
     by_layers(monkeypatch)
 
 
@@ -145,7 +146,7 @@ def test_micro_batches_add_up_to_the_batch(name, monkeypatch):
 
 def test_a_batch_beyond_memory_is_cut_by_itself(monkeypatch):
     by_layers(monkeypatch)
-    monkeypatch.setattr(network_cost, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(batch_cost, "MOST_BYTES", 10_000)
     net, rows = build("mixed")
     cost = NetworkCost(net, rows)
     cost.value_and_gradient(net.init(0), np.empty(net.size, np.float32))

@@ -1,0 +1,223 @@
+"""What every cost of layers shares: steps on batches of rows, whatever a row is.
+
+A batch is cut into shards for the threads, and into micro-batches where memory ends.
+"""
+
+import math
+from abc import abstractmethod
+from itertools import pairwise
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.cost import PlainCost
+from gdcore.models.arena import Arena, Plan
+from gdcore.optim.base import Rule
+from gdcore.threads import Threads, resolve
+
+MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
+GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
+SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
+
+
+class BatchCost(PlainCost):
+    """A cost over rows that a subclass sends through a model, forward and back.
+
+    The same bits for any number of threads: shards and tiles are cut by the sizes alone. Use it as
+    a context, which holds the threads and keeps BLAS to one.
+    """
+
+    costly = True  # J is not measured over all rows between epochs of mini-batches
+    keeps_precision = True
+
+    def __init__(self, model, alpha, n_threads, micro_batch, seed):
+        self.model, self.alpha = model, float(alpha)
+        self.size, self.shapes = model.size, list(model.shapes().values())
+        self.threads = Threads(resolve(n_threads), products=True)
+        self.decayed = model.slices(lambda part: part.trainable and len(part.shape) > 1)
+        self.frozen = model.slices(lambda part: not part.trainable)
+        self.seed, self.steps, self._micro = seed, 0, micro_batch
+        self._plans, self._arena, self._spare, self._g = {}, None, None, None
+        self._latest = None
+        self.clip_norm, self.gradient_norm = None, math.nan
+        self.spared = 0  # where in θ those parts begin, at its end, that decay spares; 0 is nowhere
+
+    @abstractmethod
+    def __len__(self):
+        """Rows."""
+
+    @abstractmethod
+    def _forward(self, shard, rows, scale):
+        """(summed loss of a shard's rows, its gradient in the last outputs times scale, backward)."""
+
+    @abstractmethod
+    def _at_once(self, theta, g, rows):
+        """Summed loss and gradient by another way than shards, or None."""
+
+    def __enter__(self):
+        self.threads.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.threads.__exit__(*error)
+
+    def step(self, theta, optimizer, state, rows, lr):
+        """One step of an optimizer on the rows of these numbers; the mean loss that it met."""
+        loss = self.gradient(theta, self._gradient_like(theta), rows) / len(rows)
+        met = loss + self.penalty(theta) if optimizer.needs_cost else None
+        if self.clip_norm is not None:
+            self._clip(self._g)
+        kept = self._kept(theta)
+        self._move(theta, optimizer, state, lr, met)
+        self._put_back(theta, kept)
+        return loss
+
+    def _kept(self, theta):
+        """Copies of the parts that no optimizer is to move."""
+        return [theta[part].copy() for part in self.frozen]
+
+    def _put_back(self, theta, kept):
+        for part, values in zip(self.frozen, kept, strict=True):
+            theta[part] = values
+
+    def gradient(self, theta, g, rows, training=True):
+        """Summed loss over these rows; the gradient of their mean loss and penalty goes into g."""
+        if training:
+            self.steps += 1
+        key = (self.seed + self.steps * GOLDEN) & 0xFFFFFFFFFFFFFFFF
+        loss = self._at_once(theta, g, rows)
+        if loss is None:
+            loss = self._by_passes(theta, g, rows, (key, training))
+        self._latest = g
+        if self.alpha:
+            for part in self.decayed:
+                kernels.add_scaled(g[part], theta[part], self.alpha)
+        return loss
+
+    def _by_passes(self, theta, g, rows, how):
+        """The same by shards, and by micro-batches where all rows do not fit into the arena."""
+        total, micro = len(rows), self._rows_at_once(theta, len(rows))
+        loss = self._pass(theta, g, rows[:micro], total, how)
+        if total > micro:
+            (spare,), (key, training) = self._spare_for(g, 1), how
+            for number, a in enumerate(range(micro, total, micro), start=1):
+                loss += self._pass(theta, spare, rows[a : a + micro], total, (key + number, training))
+                g += spare
+        return loss
+
+    def _plan(self, theta, g, rows, how):
+        plan = self._plans.get(rows)
+        if plan is None:
+            plan = self._plans[rows] = Plan(self.model, rows, self._arena, theta.dtype)
+        plan.bind(theta, g)
+        plan.begin(*how, self.threads)
+        return plan
+
+    def _pass(self, theta, g, rows, total, how):
+        """Summed loss of rows that fit into the arena; their gradient, divided by total, into g."""
+        plan = self._plan(theta, g, len(rows), how)
+
+        def run(shard):
+            loss, dz, backward = self._forward(shard, rows[shard.a : shard.b], 1.0 / total)
+            backward(dz, shard.gradient)
+            return loss
+
+        with np.errstate(all="ignore"):
+            loss = sum(self.threads.map(run, plan.shards))
+            plan.finish(self.threads)
+        return loss
+
+    def loss(self, theta, rows):
+        """Summed loss over these rows, untrained."""
+        micro, total = self._rows_at_once(theta, len(rows)), 0.0
+        g = self._gradient_like(theta)
+        for a in range(0, len(rows), micro):
+            part = rows[a : a + micro]
+            plan = self._plan(theta, g, len(part), (0, False))
+
+            def run(shard, part=part):
+                return self._forward(shard, part[shard.a : shard.b], 0.0)[0]
+
+            with np.errstate(all="ignore"):
+                total += sum(self.threads.map(run, plan.shards))
+        return total
+
+    def _gradient_like(self, theta):
+        if self._g is None or self._g.dtype != theta.dtype:
+            self._g = np.empty_like(theta)
+        return self._g
+
+    def _rows_at_once(self, theta, rows):
+        """Rows of a micro-batch: as many of these as an arena of MOST_BYTES holds."""
+        if self._micro is None:
+            self._micro = min(len(self), max(1, MOST_BYTES // self._bytes_a_row(theta)))
+        most = max(1, int(self._micro))
+        if self._arena is None or self._arena.rows < min(rows, most):
+            self._arena, self._plans = Arena(min(rows, most)), {}
+        return most
+
+    def _bytes_a_row(self, theta):
+        """What two rows on their way through the network take, halved."""
+        n = min(2, len(self))
+        self._arena, self._plans = Arena(n), {}
+        kept = self._kept(theta)
+        self._pass(theta, np.empty_like(theta), np.arange(n), n, (0, True))
+        self._put_back(theta, kept)
+        size, self._arena = max(1, self._arena.nbytes // n), None
+        return size
+
+    def _spare_for(self, g, count):
+        """So many other vectors like g."""
+        if self._spare is None or self._spare.dtype != g.dtype or len(self._spare) < count:
+            self._spare = np.empty((count, len(g)), g.dtype)
+        return self._spare[:count]
+
+    def _move(self, theta, optimizer, state, lr, met):
+        """The optimizer's step, cut where decay ends, and among the threads, if it can be cut."""
+        free = optimizer.elementwise and type(optimizer).step is Rule.step
+        with np.errstate(all="ignore"):
+            if not free or (not self.spared and len(theta) < 2 * SLICES):
+                optimizer.step(theta, self._g, state, lr, cost=met)
+                return
+            optimizer.advance(state, lr)
+            spared, tasks = self.spared, []
+            ends = [(optimizer, 0, spared), (optimizer.without_decay(), spared, len(theta))]
+            for rule, start, stop in ends if spared else [(optimizer, 0, len(theta))]:
+                pieces = max(1, min(self.threads.n_threads, (stop - start) // SLICES))
+                cuts = np.linspace(start, stop, pieces + 1).astype(int).tolist()
+                loop = rule.kernel(state, lr)
+                tasks += [(slice(a, b), *loop) for a, b in pairwise(cuts)]
+
+            def move(task):
+                piece, name, c = task
+                moments = [state[moment][piece] for moment in optimizer.moments]
+                kernels.update(name, theta[piece], self._g[piece], moments, c)
+
+            self.threads.map(move, tasks)
+
+    def _clip(self, g):
+        """Scale g down to ‖g‖ = clip_norm where it is longer; norms of slices that the size cuts."""
+        parts = [g[a : a + SLICES] for a in range(0, len(g), SLICES)]
+        size = math.hypot(*self.threads.map(kernels.norm, parts))
+        if size > self.clip_norm:
+            by = g.dtype.type(self.clip_norm / size)
+            self.threads.map(lambda part: np.multiply(part, by, out=part), parts)
+        self.gradient_norm = size
+
+    def penalty(self, theta):
+        """½·alpha·‖W‖²."""
+        if not self.alpha:
+            return 0.0
+        return 0.5 * self.alpha * sum(kernels.dot(theta[p], theta[p]) for p in self.decayed)
+
+    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
+        """Steps over the batches of `order`, one rate each. Returns J as met on the way."""
+        average[:] = 0
+        total = 0.0
+        for t, rate in enumerate(rates.tolist()):
+            rows = order[t * batch_size : (t + 1) * batch_size]
+            total += self.step(theta, optimizer, state, rows, rate) * len(rows)
+            if len(average):
+                average += theta
+        average /= len(rates)
+        return total / len(order) + self.penalty(theta)

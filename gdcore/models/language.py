@@ -1,0 +1,146 @@
+"""A language model's cost: the mean cross-entropy of the next token, over windows of a text."""
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.models.batch_cost import BatchCost
+from gdcore.models.flat import Flat
+
+SHARD_PLACES = 192  # fewer rows than this make a matrix product slower
+SHARD_WORK = 1 << 22  # multiplications of a product over a shard's rows that pay for a thread
+MOST_SHARDS = 64
+DRAWN = 64  # steps whose windows are drawn at once
+SAMPLE = 32  # windows on which J is measured where nobody asked for more
+
+
+class LanguageModel(Flat):
+    """A `Transformer` over windows of `places` tokens, its parameters in one vector."""
+
+    def __init__(self, net):
+        super().__init__(net, (net.places,))
+
+    def shards(self, rows):
+        """Parts into which so many windows are cut."""
+        if self.layers.recompute:  # each has a gradient of its own
+            return min(rows, 2)
+        places, work = rows * self.shape[0], rows * self.shape[0] * self.size
+        return max(1, min(rows, places // SHARD_PLACES, work // SHARD_WORK, MOST_SHARDS))
+
+    def logits(self, theta, ids):
+        """Logits (n, t, vocabulary) for ids (n, t)."""
+        with np.errstate(all="ignore"):
+            return self.layers(self.scope(theta), ids)[0]
+
+
+class LanguageCost(BatchCost):
+    """J(θ) = mean over tokens of −log p(token | those before it in its window).
+
+    A row is a window, called by the place of its first token. What the loop asks of a cost, and
+    `step`, one step on some windows.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    tokens : array or memmap (n,) of whole numbers
+    round_steps, max_steps : int
+        Steps between two measurements of the loop, and in all.
+    batch_size : int
+        Windows a step.
+    micro_batch : int, optional
+        Windows at once; default: as many as memory holds.
+    clip_norm : float, optional
+    n_threads : int, optional
+    seed : int
+        Of the windows drawn and of dropout. Step t of a seed sees the same windows whenever it is
+        taken, so that a resumed run is the same run.
+    """
+
+    unit = 1.0
+    noisy = True  # between measurements J is met on other windows
+
+    def __init__(
+        self, model, tokens, *, max_steps, round_steps, batch_size, micro_batch=None,
+        clip_norm=None, n_threads=None, seed=0, observe=None,
+    ):  # fmt: skip
+        super().__init__(model, 0.0, n_threads, micro_batch, seed)
+        self.tokens, self.places = tokens, model.shape[0]
+        self.max_steps, self.round_steps, self.batch_size = max_steps, round_steps, batch_size
+        self.clip_norm, self.observe = clip_norm, observe
+        vectors = model.slices(lambda part: len(part.shape) == 1)
+        self.spared = vectors[0].start if len(vectors) == 1 else 0
+        self._block, self._starts = None, None
+        self._window = np.arange(self.places + 1)
+
+    def __len__(self):
+        return len(self.tokens) - self.places
+
+    def draw(self, step):
+        """Windows of the steps from this one to the next measurement."""
+        end = min(step + self.round_steps, self.max_steps)
+        return np.concatenate([self.windows(t) for t in range(step, end)])
+
+    def windows(self, step):
+        """Windows (batch_size,) of one step, a function of seed and step alone."""
+        block, place = divmod(step, DRAWN)
+        if block != self._block:
+            rng = np.random.Generator(np.random.Philox(key=[self.seed, block]))
+            self._starts = rng.integers(0, len(self), (DRAWN, self.batch_size))
+            self._block = block
+        return self._starts[place]
+
+    def step(self, theta, optimizer, state, rows, lr):
+        """One step of an optimizer on these windows; the mean loss that it met."""
+        loss = super().step(theta, optimizer, state, rows, lr)
+        if self.observe is not None:
+            self.observe(self.steps, loss, len(rows) * self.places)
+        return loss
+
+    def _at_once(self, theta, g, rows):
+        """None: there is no other way."""
+        return None
+
+    def _forward(self, shard, rows, scale):
+        """(summed loss, its gradient in the logits times scale, backward)."""
+        scope, n = shard.scope, len(rows)
+        tokens = self.tokens[rows[:, None] + self._window]
+        y = scope.buffer("targets", (n, self.places), np.float64)
+        y[...] = tokens[:, 1:]
+        weights = scope.buffer("weights", (n, self.places), np.float64)
+        weights.fill(1)
+        z, backward = self.model.layers(scope, tokens[:, :-1])
+        logits, share = z.reshape(-1, z.shape[-1]), scale / self.places
+        loss = kernels.softmax_cross_entropy(
+            logits, y.reshape(-1), weights.reshape(-1), share, logits
+        )
+        return loss / self.places, z, backward
+
+    def spread(self, count, tokens):
+        """Places of so many windows, evenly over tokens, or of all that do not overlap."""
+        most = (len(tokens) - 1) // self.places
+        return np.linspace(0, len(tokens) - 1 - self.places, min(count, most)).astype(np.int64)
+
+    def value_and_gradient(self, theta, g):
+        """J(θ) on a sample of windows; its gradient is written into g."""
+        rows = self.spread(min(SAMPLE, self.batch_size), self.tokens)
+        return self.gradient(theta, g, rows, training=False) / len(rows)
+
+    def held_out(self, tokens, count):
+        """The mean loss on other tokens, as a function of θ: what validation watches."""
+        rows = self.spread(count, tokens)
+
+        def loss(theta):
+            mine, self.tokens = self.tokens, tokens
+            try:
+                return self.loss(theta, rows) / len(rows)
+            finally:
+                self.tokens = mine
+
+        return loss
+
+    def baseline(self, theta, value):
+        """A cost that no descent has business far above: that of the first θ."""
+        return value
+
+    def safe_rate(self, batch_size):
+        """A rate for plain SGD to start from; J is not convex, so nothing better is known."""
+        return 0.1
