@@ -28,6 +28,7 @@ class Status(enum.Enum):
         "learning rate is zero. Ask for a larger tol, or a schedule that ends above zero."
     )
     EPOCHS = "The budget of epochs is used up. Raise max_epochs or tol to go on from here."
+    STEPS = "The budget of steps is used up. Raise max_steps to go on from here."
     ITERATIONS = "The budget of iterations is used up. Raise max_iter or the tolerances to go on."
     SADDLE = (
         "The gradient vanishes at a saddle point, no minimum: the function falls along a direction "

@@ -13,6 +13,7 @@ from gdcore.parameters import aligned_copy
 from gdcore.rates import AutoRate, FixedRate
 from gdcore.result import Result
 from gdcore.search import Point, projected_step
+from gdcore.snapshot import Snapshot
 from gdcore.trace import LayerTrace, Trace
 
 DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
@@ -27,6 +28,7 @@ ROUNDING = 2 * np.finfo(float).eps  # a step shorter than this part of θ only m
 def descend(
     cost, theta, optimizer, *, learning_rate=None, batch_size=None, stop=None, max_epochs=1000,
     max_time=math.inf, callbacks=(), validate=None, patience=5, random_state=None,
+    checkpoint=None, resume=None,
 ):  # fmt: skip
     """Minimise a cost by gradient descent from θ, and say why it stopped.
 
@@ -53,8 +55,13 @@ def descend(
     callbacks : callables
         Each is called with the `Moment` after every measurement; True stops.
     validate : callable θ → loss, optional
-        Stop after `patience` measurements without a lower one, and keep the θ that had it.
+        Stop after `patience` measurements without a lower one, and keep the θ that had it. With
+        patience=None it is only measured.
     random_state : int, Generator or None
+    checkpoint : callable, optional
+        Called after each measurement with a `gdcore.snapshot.Snapshot` of the descent.
+    resume : Snapshot, optional
+        Go on from there: the same bits as if it had never been interrupted.
 
     Returns
     -------
@@ -84,9 +91,14 @@ def descend(
     run.budget(max_epochs, max_time)
     run.callbacks = tuple(callbacks)
     run.rng = None if run.full else np.random.default_rng(random_state)  # 15 µs, for order alone
+    if resume is not None:
+        resume.put_back(run)
     with cost:
         try:
-            while not run.measure():
+            while resume is not None or not run.measure():
+                if resume is None and checkpoint is not None:
+                    checkpoint(Snapshot.of(run))
+                resume = None
                 run.advance()
         except KeyboardInterrupt:
             run.ended = Status.INTERRUPTED, f"stopped in epoch {run.epoch + 1}"
@@ -105,7 +117,8 @@ class _Run:
         self.g = np.zeros_like(self.theta)
         self.state = self._fresh()
         self.examples = len(cost)
-        self.full = batch_size is None or batch_size >= self.examples
+        self.draw = getattr(cost, "draw", None)  # a cost may say itself which rows come next
+        self.full = batch_size is None or (self.draw is None and batch_size >= self.examples)
         self.batch_size = self.examples if self.full else int(batch_size)
         self.rate = self._rate(rate)
         asked = (stop is not None or validate is not None) and not getattr(cost, "costly", False)
@@ -117,7 +130,7 @@ class _Run:
         names = getattr(cost, "layers", ())
         self.trace.layers = LayerTrace(names) if names else None
         self.watched = -WATCHED_EVERY
-        self.epoch = self.step = self.evaluations = 0
+        self.epoch = self.step = self.evaluations = self.seen = 0
         self.measured, self.older, self.value, self.moved = [math.nan] * 4
         self.best, self.walker = self.theta.copy(), aligned_copy(self.theta)
         self.best_cost = self.best_validation = math.inf
@@ -163,7 +176,7 @@ class _Run:
         if self.step == 0:
             self._set_limits(self.cost.baseline(self.theta, self.measured))
         rate = self.rate.now(self.step)
-        seconds, examples = time.perf_counter() - self.started, self.epoch * self.examples
+        seconds, examples = time.perf_counter() - self.started, self.seen
         validation = math.nan if self.validate is None else self.validate(self.theta)
         moment = Moment(
             self.step, self.epoch, self.measured, previous, norm, self.moved, rate, seconds,
@@ -190,7 +203,7 @@ class _Run:
             self.waited = 0 if better else self.waited + 1
             if better:
                 self.best_validation = moment.validation
-        else:
+        if self.validate is None or self.patience is None:
             # of equals the later one: its gradient is smaller; of noisy ones the last
             better = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost) or self.noisy
         self.rate.observe(moment.cost, self.best_cost)
@@ -212,7 +225,7 @@ class _Run:
             self._return_to_best()
         if self.stop is not None and (fired := self.stop.check(moment)):
             return fired
-        if self.waited >= self.patience:
+        if self.patience is not None and self.waited >= self.patience:
             text = (
                 f"no lower held-out loss in {self.patience} epochs, best {self.best_validation:.6g}"
             )
@@ -228,12 +241,18 @@ class _Run:
                 f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}",
             )
         if self.epoch >= self.max_epochs:
-            return Status.EPOCHS, f"{self.epoch} epochs"
+            return self.spent()
         if moment.seconds >= self.max_time:
             return Status.TIME, f"{moment.seconds:.3g} s"
         if self.rate.returned:
             self._return_to_best()
         return None
+
+    def spent(self):
+        """(Status, sentence) at the end of the budget."""
+        if self.draw is not None:
+            return Status.STEPS, f"{self.step} steps"
+        return Status.EPOCHS, f"{self.epoch} epochs"
 
     def _return_to_best(self):
         self.theta[:] = self.best
@@ -269,9 +288,14 @@ class _Run:
                 self.cost.prox(self.theta, self.optimizer.reach(self.state, lr))
                 self.optimizer.extrapolate(self.theta, self.g, self.state)
                 self.step += 1
+                self.seen += self.examples
             else:
-                order = visiting_order(self.examples, self.rng)
-                batches = -(-self.examples // self.batch_size)
+                if self.draw is None:
+                    order = visiting_order(self.examples, self.rng)
+                else:
+                    order = self.draw(self.step)
+                batches = -(-len(order) // self.batch_size)
+                self.seen += len(order)
                 rates = self.rate.at(self.step, batches)
                 mean = np.empty_like(self.theta) if self.averages else self.theta[:0]
                 self.value = self.cost.sweep(
@@ -321,6 +345,7 @@ class _Run:
                 self.cost, self.optimizer, start, self.state, (free, x, g)
             )
         self.evaluations += trials
+        self.seen += self.examples
         self.step += 1
         self.epoch += 1
         if math.isnan(f):
@@ -332,7 +357,7 @@ class _Run:
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
         theta = self._chosen(status)
-        if status in (Status.EPOCHS, Status.TIME):
+        if status in (Status.EPOCHS, Status.STEPS, Status.TIME):
             sentence += f", ‖∇J‖ = {self.cost.norm(theta, self.g):.3g}"
         return Result(
             x=theta, fun=self.measured, jac=np.array(self.cost.steepest(theta, self.g)),

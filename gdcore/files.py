@@ -1,7 +1,6 @@
 """Fitted models in files: one .npz of plain arrays and JSON, never pickle."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from gdcore import models
 from gdcore._version import __version__
+from gdcore.disk import damaged, replace
 from gdcore.errors import not_fitted, require
 from gdcore.models.classifier import Classifier
 from gdcore.models.neural import NeuralEstimator
@@ -130,12 +130,6 @@ def _read(path):
     return header, arrays
 
 
-def damaged(path, kind, error, cure):
-    """The error to raise for a file that cannot be read whole."""
-    what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
-    return ValueError(f"{path} is not a whole {kind}: {what}. {cure}")
-
-
 def require_bounded(path):
     """Refuse an archive whose members would unpack to more than any model."""
     with zipfile.ZipFile(path) as archive:
@@ -233,24 +227,3 @@ def _plain(value):
 def _write(path, arrays):
     """Arrays as a compressed .npz, whole or not at all."""
     replace(path, lambda file: np.savez_compressed(file, **arrays))
-
-
-def replace(path, write):
-    """To a temporary file beside it, onto the disk, then into its place in one move."""
-    target = Path(os.path.realpath(path))  # a link goes on pointing at the file
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent} is no folder. Make it first, or pass another.")
-    if target.exists() and not target.is_file():  # a move would replace a device, too
-        raise OSError(f"{path} exists and is no plain file. Pass the path of a file.")
-    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
-    try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o777)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

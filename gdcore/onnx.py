@@ -4,7 +4,7 @@ import numpy as np
 
 from gdcore._version import __version__
 from gdcore.errors import not_fitted
-from gdcore.files import replace
+from gdcore.disk import replace
 from gdcore.layers import (
     Activation,
     BatchNorm,

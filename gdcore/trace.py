@@ -77,12 +77,17 @@ class Trace:
         """Append one row, its values in the order of COLUMNS."""
         if self._used == self._limit:
             kept = np.unique(np.r_[0 : self._used : 2, self._used - 1])
-            self._rows = array("d", self._table()[kept].tobytes())
-            self._used = len(kept)
+            self.restore(self.table()[kept])
         self._rows.extend(row)
         self._used += 1
 
-    def _table(self):
+    def restore(self, table):
+        """Put these rows in place of all."""
+        self._rows = array("d", np.ascontiguousarray(table, np.float64).tobytes())
+        self._used = len(table)
+
+    def table(self):
+        """All rows, (rows, columns) in the order of COLUMNS."""
         return np.frombuffer(self._rows, np.float64).reshape(-1, len(COLUMNS))
 
     def __len__(self):
@@ -90,7 +95,7 @@ class Trace:
 
     def __getattr__(self, name):
         if name in COLUMNS:
-            return self._table()[:, COLUMNS.index(name)].copy() if self._used else np.empty(0)
+            return self.table()[:, COLUMNS.index(name)].copy() if self._used else np.empty(0)
         raise AttributeError(f"A Trace has no {name!r}. It has {', '.join(COLUMNS)}.")
 
     def to_dict(self):

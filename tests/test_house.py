@@ -28,7 +28,7 @@ FLOORS = [
         "trace",
         "layers",
     },
-    {"data", "convergence", "rates", "progress"},
+    {"data", "convergence", "rates", "progress", "snapshot"},
     {"cost", "models.family", "models.labels", "search", "curvature"},
     {"models.coordinates", "objective"},
     {"noise", "descent", "datasets", "models.least_squares"},

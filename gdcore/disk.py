@@ -1,0 +1,31 @@
+"""Files written whole or not at all, and what to say of those that are not whole."""
+
+import os
+from pathlib import Path
+
+
+def damaged(path, kind, error, cure):
+    """The error to raise for a file that cannot be read whole."""
+    what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
+    return ValueError(f"{path} is not a whole {kind}: {what}. {cure}")
+
+
+def replace(path, write):
+    """To a temporary file beside it, onto the disk, then into its place in one move."""
+    target = Path(os.path.realpath(path))  # a link goes on pointing at the file
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target.parent} is no folder. Make it first, or pass another.")
+    if target.exists() and not target.is_file():  # a move would replace a device, too
+        raise OSError(f"{path} exists and is no plain file. Pass the path of a file.")
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
+    try:
+        with open(temporary, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o777)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,56 @@
+"""A descent between two rounds of mini-batches: what its rest depends on, arrays and numbers."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore.errors import require
+
+VECTORS = ("theta", "walker", "best")
+NUMBERS = (
+    "step", "epoch", "evaluations", "seen", "measured", "older", "value", "moved", "best_cost",
+    "best_validation", "waited", "above", "still",
+)  # fmt: skip
+
+
+@dataclass
+class Snapshot:
+    """Arrays {name: array} and numbers {name: number or list} of a descent; `descend` makes them."""
+
+    arrays: dict
+    numbers: dict
+
+    @classmethod
+    def of(cls, run):
+        """That of a descent as it is; the arrays are the run's own, to be written or copied now."""
+        arrays = {name: getattr(run, name) for name in VECTORS}
+        arrays |= {f"state.{name}": values for name, values in run.state.items()}
+        arrays["trace"] = run.trace.table()
+        numbers = {name: getattr(run, name) for name in NUMBERS}
+        numbers["limits"] = list(run.limits)
+        numbers["seconds"] = time.perf_counter() - run.started
+        numbers["rng"] = None if run.rng is None else run.rng.bit_generator.state
+        return cls(arrays, numbers)
+
+    def put_back(self, run):
+        """Bring a descent that has not begun to where this one was. Changes run."""
+        for name in VECTORS:
+            self._copy(name, getattr(run, name))
+        for name, values in run.state.items():
+            self._copy(f"state.{name}", values)
+        run.trace.restore(self.arrays["trace"])
+        for name in NUMBERS:
+            setattr(run, name, self.numbers[name])
+        run.limits = tuple(self.numbers["limits"])
+        run.started = time.perf_counter() - self.numbers["seconds"]
+        if run.rng is not None:
+            run.rng.bit_generator.state = self.numbers["rng"]
+        run.cost.steps = run.step
+
+    def _copy(self, name, to):
+        require(name in self.arrays, f"it lacks the array {name}")
+        values = self.arrays[name]
+        right = values.shape == to.shape and values.dtype == to.dtype
+        require(right, f"its {name} is {values.dtype} {values.shape}, not {to.dtype} {to.shape}")
+        to[...] = values

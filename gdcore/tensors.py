@@ -1,0 +1,124 @@
+"""Arrays in the safetensors format, by NumPy alone: read as they lie on the disk, checked first.
+
+The format: eight bytes with the length of a header, the header in JSON with each tensor's dtype,
+shape and place, then the numbers, little-endian (https://github.com/huggingface/safetensors).
+"""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from gdcore.disk import damaged, replace
+from gdcore.errors import require
+
+KINDS = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
+    "I16": "<i2", "I8": "|i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
+}  # fmt: skip
+NAMES = {np.dtype(kind): name for name, kind in KINDS.items() if name != "BF16"}
+LONGEST = 100_000_000  # bytes of a header, as the format's own library allows
+
+
+def write(path, arrays, metadata=None):
+    """Write arrays {name: array} and metadata {name: text}, whole or not at all.
+
+    Example
+    -------
+    >>> import os, tempfile, numpy as np
+    >>> from gdcore import tensors
+    >>> path = os.path.join(tempfile.mkdtemp(), "numbers.safetensors")
+    >>> tensors.write(path, {"w": np.eye(2)}, {"what": "an example"})
+    >>> arrays, metadata = tensors.read(path)
+    >>> arrays["w"].tolist(), metadata
+    ([[1.0, 0.0], [0.0, 1.0]], {'what': 'an example'})
+    """
+    header, end, kept = {}, 0, {}
+    if metadata:
+        header["__metadata__"] = metadata
+    for name, array in arrays.items():
+        array = np.asarray(array)
+        kind = NAMES.get(array.dtype.newbyteorder("<"))
+        require(kind, f"Tensor {name} has dtype {array.dtype}. Pass numbers or truth values.")
+        kept[name] = np.ascontiguousarray(array, KINDS[kind]).reshape(array.shape)
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # numbers begin where they can be mapped
+
+    def put(file):
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in kept.values():
+            file.write(array.reshape(-1).view(np.uint8).data)
+
+    replace(path, put)
+
+
+def read(path):
+    """(arrays {name: array}, metadata); the arrays are read-only views of the file's bytes.
+
+    bfloat16 becomes float32, which holds it exactly.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For no such file; for a header that is none, or a tensor that is cut off, overlaps another
+        or has an unknown dtype: the message names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist. Pass the path of a .safetensors file.")
+    try:
+        return _read(path)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise damaged(path, "safetensors file", error, "Save it or fetch it again.") from error
+
+
+def _read(path):
+    size = path.stat().st_size
+    require(size >= 8, "it has no header")
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        require(length <= min(size - 8, LONGEST), "its header is longer than the file")
+        header = json.loads(file.read(length))
+    require(isinstance(header, dict), "its header is no JSON object")
+    metadata = header.pop("__metadata__", {})
+    plain = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
+    require(plain, "its metadata are not texts by name")
+    start = 8 + length
+    room = size - start
+    data = np.memmap(path, np.uint8, "r", start, (room,)) if room else np.empty(0, np.uint8)
+    spans = {name: _span(name, entry, room) for name, entry in header.items()}
+    _require_apart(spans)
+    return {name: _tensor(data, *span) for name, span in spans.items()}, metadata
+
+
+def _span(name, entry, room):
+    """(dtype, shape, begin, end) of one entry of the header, checked."""
+    whole = isinstance(entry, dict) and {"dtype", "shape", "data_offsets"} <= entry.keys()
+    require(whole, f"tensor {name} has no dtype, shape and place")
+    kind, shape, place = entry["dtype"], entry["shape"], entry["data_offsets"]
+    require(kind in KINDS, f"tensor {name} has the unknown dtype {kind}")
+    numbers = isinstance(shape, list) and isinstance(place, list) and len(place) == 2
+    numbers = numbers and all(type(n) is int and n >= 0 for n in [*shape, *place])
+    require(numbers, f"tensor {name} has shape {shape} at {place}")
+    begin, end = place
+    expected = math.prod(shape) * np.dtype(KINDS[kind]).itemsize
+    fits = end - begin == expected
+    require(fits, f"tensor {name} has {end - begin} bytes in place of {expected}")
+    require(end <= room, f"tensor {name} is cut off: it ends {end - room} bytes after the file")
+    return kind, shape, begin, end
+
+
+def _require_apart(spans):
+    ordered = sorted((begin, end, name) for name, (_, _, begin, end) in spans.items())
+    for (_, end, name), (begin, _, other) in zip(ordered, ordered[1:], strict=False):
+        require(begin >= end, f"tensors {name} and {other} overlap")
+
+
+def _tensor(data, kind, shape, begin, end):
+    array = np.ascontiguousarray(data[begin:end]).view(KINDS[kind]).reshape(shape)
+    if kind == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array

@@ -1,0 +1,241 @@
+"""Text to numbers and back: bytes, characters, byte pairs learned here, or an object of your own."""
+
+import re
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from gdcore.errors import require, require_choice, require_number
+
+# What byte pairs never cross: words with the space before them, numbers, signs, white space.
+WORDS = re.compile(r" ?[^\W\d_]+| ?\d+| ?[^\s\w]+| ?_+|\s+(?!\S)|\s+")
+KINDS = ("bytes", "characters", "bpe")
+BPE_SIZE = 512  # tokens, where nobody says
+
+
+class Bytes:
+    """Every byte of UTF-8 is a token: 256 of them, any text, nothing to learn.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.tokenizers.Bytes().encode("né").tolist()
+    [110, 195, 169]
+    """
+
+    size = 256
+
+    def encode(self, text):
+        """Numbers (n,) of a text."""
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+
+    def decode(self, ids):
+        """The text of numbers; half a character becomes �."""
+        return bytes(np.asarray(ids, np.uint8)).decode(errors="replace")
+
+    def state(self):
+        """What `restored` makes the same tokenizer of."""
+        return {"kind": "bytes"}
+
+
+class Characters:
+    """Every character of a text is a token; others are an error that names the first of them.
+
+    Parameters
+    ----------
+    text : str
+        Whose characters to know.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> tokenizer = gd.tokenizers.Characters("abba")
+    >>> tokenizer.encode("baa").tolist(), tokenizer.decode([0, 1])
+    ([1, 0, 0], 'ab')
+    """
+
+    def __init__(self, text):
+        require(len(text) > 0, "Characters needs a text, got an empty one. Pass what to train on.")
+        self.characters = "".join(sorted(set(text)))
+        self.size = len(self.characters)
+        self._numbers = {character: n for n, character in enumerate(self.characters)}
+        codes = np.array([ord(character) for character in self.characters])
+        self._table = np.full(codes.max() + 2, -1, np.int64)
+        self._table[codes] = np.arange(self.size)
+
+    def encode(self, text):
+        """Numbers (n,) of a text."""
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        ids = self._table[np.minimum(codes, len(self._table) - 1)]
+        if len(ids) and ids.min() < 0:
+            where = int(np.argmin(ids))
+            raise ValueError(
+                f"The text has {text[where]!r} at place {where}, which the tokenizer never saw. "
+                "Leave it out, or use the tokenizer 'bytes' or 'bpe', which know every text."
+            )
+        return ids
+
+    def decode(self, ids):
+        """The text of numbers."""
+        return "".join(self.characters[n] for n in np.asarray(ids).tolist())
+
+    def state(self):
+        """What `restored` makes the same tokenizer of."""
+        return {"kind": "characters", "characters": self.characters}
+
+
+class BPE:
+    """Byte-pair encoding (Gage, 1994; Sennrich et al., 2016): bytes, and pairs of tokens joined.
+
+    Made by `BPE.train`. Words are split off first, each with the space before it, and pairs never
+    cross them. Any text can be encoded, and decoding gives it back.
+
+    Parameters
+    ----------
+    merges : list of (int, int)
+        Token 256 + i joins the pair merges[i]; the earlier one is joined first.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> tokenizer = gd.tokenizers.BPE.train("low lower lowest", size=258)
+    >>> tokenizer.merges, tokenizer.decode(tokenizer.encode("low tide"))
+    ([(108, 111), (256, 119)], 'low tide')
+    """
+
+    def __init__(self, merges):
+        self.merges = [tuple(pair) for pair in merges]
+        self.size = 256 + len(self.merges)
+        self._rank = {pair: rank for rank, pair in enumerate(self.merges)}
+        self._bytes = [bytes([n]) for n in range(256)]
+        for number, (one, two) in enumerate(self.merges, start=256):
+            known = 0 <= one < number and 0 <= two < number
+            require(known, f"merges joins {(one, two)} before they are known. Pass them in order.")
+            self._bytes.append(self._bytes[one] + self._bytes[two])
+        self._cache = {}
+
+    @classmethod
+    def train(cls, text, size=BPE_SIZE):
+        """Join the most frequent pair of tokens until there are `size` tokens.
+
+        Of equally frequent pairs the one with the smaller numbers comes first. Stops early where
+        no pair comes twice.
+        """
+        require_number("size", size, low=256, whole=True)
+        counts = Counter(WORDS.findall(text))
+        words = [(list(word.encode()), count) for word, count in counts.items()]
+        total, where = Counter(), defaultdict(set)
+        for number, (word, count) in enumerate(words):
+            for pair in zip(word, word[1:], strict=False):
+                total[pair] += count
+                where[pair].add(number)
+        merges = []
+        while len(merges) < size - 256 and total:
+            pair = min(total, key=lambda each: (-total[each], each))
+            if total[pair] < 2:
+                break
+            token = 256 + len(merges)
+            merges.append(pair)
+            for number in list(where[pair]):
+                _join(words, number, pair, token, (total, where))
+        return cls(merges)
+
+    def encode(self, text):
+        """Numbers (n,) of a text."""
+        ids = []
+        for word in WORDS.findall(text):
+            known = self._cache.get(word)
+            if known is None:
+                known = self._cache[word] = self._word(list(word.encode()))
+            ids += known
+        return np.array(ids, np.int64)
+
+    def _word(self, ids):
+        """The tokens of one word: the earliest merge first, until none is left."""
+        while len(ids) > 1:
+            pairs = zip(ids, ids[1:], strict=False)
+            rank, pair = min((self._rank.get(each, len(self._rank)), each) for each in pairs)
+            if rank == len(self._rank):
+                break
+            ids = joined(ids, pair, 256 + rank)
+        return ids
+
+    def decode(self, ids):
+        """The text of numbers; half a character becomes �."""
+        return b"".join(self._bytes[n] for n in np.asarray(ids).tolist()).decode(errors="replace")
+
+    def state(self):
+        """What `restored` makes the same tokenizer of."""
+        return {"kind": "bpe", "merges": self.merges}
+
+
+def joined(ids, pair, token):
+    """ids with each pair, from the left, in one token."""
+    out, i = [], 0
+    while i < len(ids):
+        found = i + 1 < len(ids) and (ids[i], ids[i + 1]) == pair
+        out.append(token if found else ids[i])
+        i += 2 if found else 1
+    return out
+
+
+def _join(words, number, pair, token, index):
+    """Join a pair in one word, and keep the counts of pairs as they then are."""
+    (word, count), (total, where) = words[number], index
+    for each in zip(word, word[1:], strict=False):
+        total[each] -= count
+        if total[each] <= 0:
+            del total[each]
+        where[each].discard(number)
+    word = joined(word, pair, token)
+    words[number] = word, count
+    for each in zip(word, word[1:], strict=False):
+        total[each] += count
+        where[each].add(number)
+
+
+def tokenizer_for(given, text):
+    """The tokenizer behind an argument: a name, learned from the text where it learns, or as given."""
+    if isinstance(given, str):
+        require_choice("tokenizer", given, KINDS)
+        if given == "bytes":
+            return Bytes()
+        return Characters(text) if given == "characters" else BPE.train(text)
+    usable = all(callable(getattr(given, name, None)) for name in ("encode", "decode"))
+    if not usable:
+        raise TypeError(
+            f"tokenizer must have encode and decode, got {given!r}. "
+            f"Pass such an object, or one of {', '.join(map(repr, KINDS))}."
+        )
+    return given
+
+
+def size_of(tokenizer):
+    """How many tokens it has: `size`, as here, `n_vocab`, as tiktoken, or its length."""
+    for name in ("size", "n_vocab"):
+        size = getattr(tokenizer, name, None)
+        if isinstance(size, int):
+            return size
+    if hasattr(tokenizer, "__len__"):
+        return len(tokenizer)
+    raise TypeError(
+        f"{tokenizer!r} does not say how many tokens it has. Pass vocabulary= to the model."
+    )
+
+
+def restored(state):
+    """The tokenizer that `state()` described."""
+    kind = state.get("kind") if isinstance(state, dict) else None
+    require(kind in KINDS, f"it describes no tokenizer: {kind!r}")
+    if kind == "bytes":
+        return Bytes()
+    if kind == "characters":
+        require(isinstance(state.get("characters"), str), "its characters are no text")
+        return Characters(state["characters"])
+    merges = state.get("merges")
+    pairs = isinstance(merges, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair)
+        for pair in merges
+    )
+    require(pairs, "its merges are no pairs of numbers")
+    return BPE(merges)
