@@ -11,7 +11,17 @@ from gdcore._version import __version__
 from gdcore.kernels import backend
 
 if TYPE_CHECKING:
-    from gdcore import convergence, cost, datasets, layers, losses, optim, penalties, schedules
+    from gdcore import (
+        convergence,
+        cost,
+        datasets,
+        layers,
+        losses,
+        optim,
+        penalties,
+        schedules,
+        tokenizers,
+    )
     from gdcore.convergence import Status
     from gdcore.cost import Cost
     from gdcore.descent import descend
@@ -19,6 +29,7 @@ if TYPE_CHECKING:
     from gdcore.files import load, save
     from gdcore.minimizer import minimize
     from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier, MLPRegressor
+    from gdcore.models.gpt import GPT
     from gdcore.onnx import to_onnx
     from gdcore.parameters import Parameters
     from gdcore.weights import from_torch, load_weights, save_weights
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ConvergenceWarning": "errors",
     "Cost": "cost",
+    "GPT": "models.gpt",
     "LinearRegression": "models",
     "LogisticRegression": "models",
     "MLPClassifier": "models",
@@ -51,9 +63,11 @@ _MODULES = (
     "optim",
     "penalties",
     "schedules",
+    "tokenizers",
 )
 
 __all__ = [
+    "GPT",
     "ConvergenceWarning",
     "Cost",
     "LinearRegression",
@@ -82,6 +96,7 @@ __all__ = [
     "save_weights",
     "schedules",
     "to_onnx",
+    "tokenizers",
 ]
 
 

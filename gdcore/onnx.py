@@ -3,8 +3,8 @@
 import numpy as np
 
 from gdcore._version import __version__
-from gdcore.errors import not_fitted
 from gdcore.disk import replace
+from gdcore.errors import not_fitted
 from gdcore.layers import (
     Activation,
     BatchNorm,

@@ -1,6 +1,7 @@
 """What a running fit says: log lines and a progress bar, as callbacks of the loop."""
 
 import sys
+import time
 from contextlib import contextmanager
 
 PAUSE = 0.1  # seconds between two writes of the plain line
@@ -72,3 +73,44 @@ def _plain_line(total):
         sys.stderr.write("\n")
 
     return update, finish
+
+
+@contextmanager
+def stepping(total, done=0):
+    """An `observe(step, loss, examples)` that shows a run of so many steps on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    started, seen, mean = time.perf_counter(), 0, None
+    try:
+        from tqdm import tqdm
+
+        bar = tqdm(total=total, initial=done, unit="step", leave=False)
+    except ImportError:
+        bar = None
+    written = started
+
+    def observe(step, loss, examples):
+        nonlocal seen, mean, written
+        seen += examples
+        mean = loss if mean is None else 0.95 * mean + 0.05 * loss
+        now = time.perf_counter()
+        if now - written < PAUSE and step < total:
+            return
+        written, speed = now, seen / (now - started)
+        if bar is not None:
+            bar.set_postfix_str(f"loss {mean:.4f}, {speed:,.0f} tokens/s", False)
+            bar.update(step - bar.n)
+            return
+        left = (total - step) * (now - started) / max(1, step - done)
+        sys.stderr.write(f"\rstep {step}/{total}  loss {mean:.4f}  {speed:,.0f} tokens/s  ")
+        sys.stderr.write(f"{int(left) // 60}:{int(left) % 60:02d} left  ")
+        sys.stderr.flush()
+
+    try:
+        yield observe
+    finally:
+        if bar is not None:
+            bar.close()
+        else:
+            sys.stderr.write("\n")

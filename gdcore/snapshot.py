@@ -3,8 +3,6 @@
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from gdcore.errors import require
 
 VECTORS = ("theta", "walker", "best")
@@ -16,7 +14,7 @@ NUMBERS = (
 
 @dataclass
 class Snapshot:
-    """Arrays {name: array} and numbers {name: number or list} of a descent; `descend` makes them."""
+    """Arrays {name: array} and numbers {name: number or list} of a descent, made by `descend`."""
 
     arrays: dict
     numbers: dict

@@ -6,6 +6,7 @@ shape and place, then the numbers, little-endian (https://github.com/huggingface
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def _span(name, entry, room):
 
 def _require_apart(spans):
     ordered = sorted((begin, end, name) for name, (_, _, begin, end) in spans.items())
-    for (_, end, name), (begin, _, other) in zip(ordered, ordered[1:], strict=False):
+    for (_, end, name), (begin, _, other) in pairwise(ordered):
         require(begin >= end, f"tensors {name} and {other} overlap")
 
 

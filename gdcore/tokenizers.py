@@ -1,7 +1,8 @@
-"""Text to numbers and back: bytes, characters, byte pairs learned here, or an object of your own."""
+"""Text to numbers and back: bytes, characters, byte pairs learned here, or an object you bring."""
 
 import re
 from collections import Counter, defaultdict
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class Bytes:
     """
 
     size = 256
+    joins = True  # the text of tokens is that of each, one after another
 
     def encode(self, text):
         """Numbers (n,) of a text."""
@@ -53,6 +55,8 @@ class Characters:
     >>> tokenizer.encode("baa").tolist(), tokenizer.decode([0, 1])
     ([1, 0, 0], 'ab')
     """
+
+    joins = True
 
     def __init__(self, text):
         require(len(text) > 0, "Characters needs a text, got an empty one. Pass what to train on.")
@@ -103,6 +107,8 @@ class BPE:
     ([(108, 111), (256, 119)], 'low tide')
     """
 
+    joins = True
+
     def __init__(self, merges):
         self.merges = [tuple(pair) for pair in merges]
         self.size = 256 + len(self.merges)
@@ -126,7 +132,7 @@ class BPE:
         words = [(list(word.encode()), count) for word, count in counts.items()]
         total, where = Counter(), defaultdict(set)
         for number, (word, count) in enumerate(words):
-            for pair in zip(word, word[1:], strict=False):
+            for pair in pairwise(word):
                 total[pair] += count
                 where[pair].add(number)
         merges = []
@@ -153,7 +159,7 @@ class BPE:
     def _word(self, ids):
         """The tokens of one word: the earliest merge first, until none is left."""
         while len(ids) > 1:
-            pairs = zip(ids, ids[1:], strict=False)
+            pairs = pairwise(ids)
             rank, pair = min((self._rank.get(each, len(self._rank)), each) for each in pairs)
             if rank == len(self._rank):
                 break
@@ -182,20 +188,20 @@ def joined(ids, pair, token):
 def _join(words, number, pair, token, index):
     """Join a pair in one word, and keep the counts of pairs as they then are."""
     (word, count), (total, where) = words[number], index
-    for each in zip(word, word[1:], strict=False):
+    for each in pairwise(word):
         total[each] -= count
         if total[each] <= 0:
             del total[each]
         where[each].discard(number)
     word = joined(word, pair, token)
     words[number] = word, count
-    for each in zip(word, word[1:], strict=False):
+    for each in pairwise(word):
         total[each] += count
         where[each].add(number)
 
 
 def tokenizer_for(given, text):
-    """The tokenizer behind an argument: a name, learned from the text where it learns, or as given."""
+    """The tokenizer behind an argument: by name, learned from the text, or as it was given."""
     if isinstance(given, str):
         require_choice("tokenizer", given, KINDS)
         if given == "bytes":

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gdcore.errors import not_fitted, require
 from gdcore.disk import damaged, replace
+from gdcore.errors import not_fitted, require
 from gdcore.files import require_bounded
 from gdcore.layers import Dense
 from gdcore.losses import Logistic, Softmax, Squared

@@ -74,6 +74,22 @@ class Pass:
         if net.positions == "learned":
             g["wpe.weight"][: self.t] += dx.reshape(self.n, self.t, -1).sum(axis=0)
 
+    def keys_and_values(self, i):
+        """Keys, turned where positions are rotary, and values of block i, (n·t, features) each."""
+        c, d = self.net.features, self.net.features // self.net.heads
+        qkv = self._own(i, "qkv", 3 * c)
+        bias = self._bias(self.theta, i, "attn.c_attn")
+        keys, values = (
+            (qkv + bias if len(bias) else qkv)[:, c:].reshape(-1, 2, c).transpose(1, 0, 2)
+        )
+        if len(self.turns):
+            half = d // 2
+            pairs = keys.reshape(self.n, self.t, -1, d)
+            a, b = pairs[..., :half], pairs[..., half:]
+            cosine, sine = (each[:, None] for each in (self.turns[:, :half], self.turns[:, half:]))
+            keys = np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
+        return keys.reshape(-1, c), values
+
     def _attend(self, i):
         """First half of block i: x2 and h2 from x and h."""
         theta, c = self.theta, self.net.features

@@ -48,7 +48,7 @@ class BatchCost(PlainCost):
 
     @abstractmethod
     def _forward(self, shard, rows, scale):
-        """(summed loss of a shard's rows, its gradient in the last outputs times scale, backward)."""
+        """(a shard's summed loss, its gradient in the last outputs times scale, backward)."""
 
     @abstractmethod
     def _at_once(self, theta, g, rows):
@@ -101,7 +101,9 @@ class BatchCost(PlainCost):
         if total > micro:
             (spare,), (key, training) = self._spare_for(g, 1), how
             for number, a in enumerate(range(micro, total, micro), start=1):
-                loss += self._pass(theta, spare, rows[a : a + micro], total, (key + number, training))
+                loss += self._pass(
+                    theta, spare, rows[a : a + micro], total, (key + number, training)
+                )
                 g += spare
         return loss
 
@@ -173,7 +175,7 @@ class BatchCost(PlainCost):
         return self._spare[:count]
 
     def _move(self, theta, optimizer, state, lr, met):
-        """The optimizer's step, cut where decay ends, and among the threads, if it can be cut."""
+        """The optimizer's step, cut where decay ends and among the threads."""
         free = optimizer.elementwise and type(optimizer).step is Rule.step
         with np.errstate(all="ignore"):
             if not free or (not self.spared and len(theta) < 2 * SLICES):

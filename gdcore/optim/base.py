@@ -60,7 +60,7 @@ class Optimizer(ABC):
         return theta
 
     def without_decay(self):
-        """The rule for parameters that are not to decay: itself, where it has no decoupled decay."""
+        """The rule for what is not to decay: itself, where it has no decoupled decay."""
         return self
 
     def bind(self, params, *, groups=None, schedule=None):

@@ -1,0 +1,374 @@
+"""GPT: a decoder-only transformer that is trained on text, goes on with text, and reads GPT-2."""
+
+import math
+import numbers
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gdcore import optim
+from gdcore.descent import descend
+from gdcore.errors import NotFittedError, require, require_choice, require_number
+from gdcore.layers import Transformer
+from gdcore.models.estimator import as_list
+from gdcore.models.generation import Decoder, Sampling, pieces, tokens_after
+from gdcore.models.gpt_files import Checkpoint, GPTFiles
+from gdcore.models.language import LanguageCost, LanguageModel
+from gdcore.parameters import Parameters, aligned_copy
+from gdcore.progress import stepping
+from gdcore.schedules import Constant, WarmUpCosine
+from gdcore.tokenizers import size_of, tokenizer_for
+
+DTYPES = {"float32": np.float32, "float64": np.float64}
+WARMUP, FLOOR = 100, 0.1  # of the automatic schedule: steps, at most a tenth of all; last factor
+VALIDATION_WINDOWS = 512  # at most, on which the held-out loss is measured
+DECAY, BETA2 = 0.1, 0.99  # of the automatic AdamW
+
+
+@dataclass(kw_only=True, eq=False)
+class GPT(GPTFiles):
+    """A decoder-only transformer (Radford et al., 2019), trained to predict the next token.
+
+    J(θ) = mean of −log p(token | those before it), in nats a token. By default GPT-2's arithmetic
+    to the letter: pre-norm, tanh GELU, learned positions, logits by the embedding's own matrix.
+
+    Parameters
+    ----------
+    n_layer, n_head, n_embd, block_size : int
+        Blocks, heads, width, and the longest sequence, in tokens.
+    dropout : float in [0, 1)
+    tokenizer : "characters", "bytes", "bpe", or an object with encode and decode, as tiktoken's
+        "characters" and "bpe" learn from the text of the first fit. None for tokens alone.
+    vocabulary : int, optional
+        Tokens; default: as many as the tokenizer has, or the largest of the data and one.
+    positions : "learned" or "rotary"
+    tied, bias : bool
+    activation : "gelu_tanh" or "gelu"
+    n_inner : int, optional
+        Width of the MLPs; default 4·n_embd.
+    eps : float
+        Of the layer norms.
+    recompute : bool
+        Keep less on the way forward, compute it again on the way back.
+    dtype : "float32" or "float64"
+    n_threads : int, optional
+        Default: the cores that this process may use. The same bits for any number.
+    random_state : int, optional
+        Of the first weights, the windows that steps see, and dropout.
+
+    Attributes
+    ----------
+    theta_ : Parameters
+        All weights, under GPT-2's names. tokenizer_, result_, trace_ (cost: mean loss on the way
+        since the row before; validation) and n_iter_ (steps) as the last fit left them.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> text = "the cat sat on the mat. " * 40
+    >>> gpt = gd.GPT(n_layer=1, n_head=2, n_embd=16, block_size=16, random_state=0)
+    >>> gpt = gpt.fit(text, max_steps=200, batch_size=8, learning_rate=0.01)
+    >>> gpt.generate("the cat", 8, seed=0)
+    ' sat on '
+    """
+
+    n_layer: int = 4
+    n_head: int = 4
+    n_embd: int = 128
+    block_size: int = 64
+    dropout: float = 0.0
+    tokenizer: object = "characters"
+    vocabulary: object = None
+    positions: str = "learned"
+    tied: bool = True
+    bias: bool = True
+    activation: str = "gelu_tanh"
+    n_inner: object = None
+    eps: float = 1e-5
+    recompute: bool = False
+    dtype: str = "float32"
+    n_threads: object = None
+    random_state: object = 0
+
+    def fit(
+        self, data, *, max_steps=2000, batch_size=12, gradient_accumulation=1, optimizer="auto",
+        learning_rate=1e-3, schedule="auto", clip_norm=1.0, eval_every=250, validation=0.1,
+        patience=None, checkpoint=None, resume=False, max_time=math.inf, callbacks=(),
+        progress=False,
+    ):  # fmt: skip
+        """Train on a text or on tokens; goes on from the weights that there are.
+
+        Parameters
+        ----------
+        data : str, or array or memmap (n,) of tokens
+            A memmap is read window by window.
+        max_steps : int
+        batch_size, gradient_accumulation : int
+            Windows of block_size tokens that go through at once, and such batches a step.
+        optimizer : "auto", a name or an instance
+            "auto" is AdamW(beta2=0.99, decay=0.1). AdamW and Lion spare biases and norms of decay.
+        learning_rate : float
+            For "auto" and a name; an instance brings its own.
+        schedule : "auto", a callable step → factor, or None
+            "auto" rises for 100 steps, at most a tenth of all, then falls by a cosine to a tenth.
+        clip_norm : float or None
+            The gradient is scaled down to this norm where it is longer.
+        eval_every : int
+            Steps between measurements: trace, held-out loss, callbacks, checkpoint.
+        validation : float in [0, 1), text, tokens, or None
+            A share is taken from the end of the data.
+        patience : int, optional
+            Stop after so many measurements without a lower held-out loss, and keep the weights
+            that had it. Default: keep the last weights.
+        checkpoint : path, optional
+            All that the rest of the run depends on is written there after each measurement.
+        resume : bool
+            Go on from the checkpoint where it exists: to the same bits as without the interruption.
+        max_time : float, in seconds
+        callbacks : callables of a `Moment`; True stops
+        progress : bool
+            A bar with loss, tokens a second and time left, on a terminal.
+
+        Returns
+        -------
+        self. Ctrl-C and divergence end the fit as a result, with the best weights so far.
+        """
+        budgets = {
+            "max_steps": max_steps, "batch_size": batch_size, "eval_every": eval_every,
+            "gradient_accumulation": gradient_accumulation,
+        }  # fmt: skip
+        for name, value in budgets.items():
+            require_number(name, value, low=1, whole=True)
+        if clip_norm is not None:
+            require_number("clip_norm", clip_norm, low=0, above=True)
+        rule, factor = self._rule(optimizer, learning_rate), _schedule(schedule, max_steps)
+        train, held = self._data(data, validation)
+        theta = self._begin(train)
+        cost = self._cost(train, budgets, clip_norm)
+        stored = Checkpoint.at(checkpoint, self, cost, (rule, factor), resume)
+        with ExitStack() as stack:
+            if progress:
+                cost.observe = stack.enter_context(stepping(max_steps, stored.steps))
+            validate = cost.held_out(held, VALIDATION_WINDOWS) if held is not None else None
+            result = descend(
+                cost, theta, rule,
+                learning_rate=factor,
+                batch_size=batch_size * gradient_accumulation,
+                max_epochs=-(-max_steps // eval_every),
+                max_time=max_time,
+                callbacks=as_list(callbacks),
+                validate=validate,
+                patience=patience,
+                checkpoint=stored.write if checkpoint is not None else None,
+                resume=stored.snapshot,
+            )  # fmt: skip
+        self.theta_ = Parameters(self.model_.shapes(), result.x)
+        self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
+        return self
+
+    def _rule(self, optimizer, rate):
+        """The optimizer behind an argument."""
+        if isinstance(optimizer, optim.Optimizer):
+            rule = optimizer
+        else:
+            require_number("learning_rate", rate, low=0, above=True)
+            require_choice("optimizer", optimizer, ["auto", *map(str.lower, optim.__all__)])
+            if optimizer == "auto":
+                return optim.AdamW(rate, beta2=BETA2, decay=DECAY)
+            rule = replace(optim.by_name(optimizer)(), lr=rate)
+        require(
+            not (rule.full_batch or rule.searches),
+            f"{type(rule).__name__} needs the gradient of one and the same cost at each step, and "
+            "each step here sees other windows. Pass another optimizer, as 'adamw'.",
+        )
+        return rule
+
+    def _data(self, data, validation):
+        """(tokens to train on, held-out tokens or None)."""
+        if isinstance(data, str) and not hasattr(self, "tokenizer_"):
+            require(len(data) > 0, "data is an empty text. Pass a longer one.")
+            self.tokenizer_ = tokenizer_for(self._named_tokenizer(), data)
+        tokens = self._tokens(data, "data")
+        if validation is None or (isinstance(validation, numbers.Real) and validation == 0):
+            held = None
+        elif isinstance(validation, numbers.Real):
+            require_number("validation", validation, low=0, high=1)
+            cut = round(len(tokens) * (1 - validation))
+            tokens, held = tokens[:cut], tokens[cut:]
+        else:
+            held = self._tokens(validation, "validation")
+        for name, part in (("data", tokens), ("validation", held)):
+            enough = part is None or len(part) > self.block_size + 1
+            require(
+                enough,
+                f"{name} holds {0 if part is None else len(part)} tokens, and a window of "
+                f"block_size={self.block_size} needs more. Pass more text, or a smaller "
+                "block_size or share for validation.",
+            )
+        return tokens, held
+
+    def _named_tokenizer(self):
+        require(
+            self.tokenizer is not None,
+            "A text needs a tokenizer, and tokenizer is None. Pass one, as 'bytes', or tokens.",
+        )
+        return self.tokenizer
+
+    def _tokens(self, data, name):
+        """Data as whole numbers (n,)."""
+        if isinstance(data, str):
+            if not hasattr(self, "tokenizer_"):
+                self.tokenizer_ = tokenizer_for(self._named_tokenizer(), data)
+            return np.asarray(self.tokenizer_.encode(data), np.int64)
+        tokens = data if isinstance(data, np.ndarray) else np.asarray(data)
+        right = tokens.ndim == 1 and tokens.dtype.kind in "iu"
+        require(
+            right,
+            f"{name} must be a text or a vector of whole numbers, got {tokens.dtype} of shape "
+            f"{tokens.shape}. Pass a str, or tokens as integers.",
+        )
+        return tokens
+
+    def _begin(self, tokens):
+        """θ to start from."""
+        if not hasattr(self, "theta_"):
+            self._build(self._vocabulary(tokens))
+            rng = np.random.default_rng(self.random_state)
+            return self.model_.init(rng, DTYPES[self.dtype])
+        return aligned_copy(self.theta_.vector)
+
+    def _vocabulary(self, tokens):
+        if self.vocabulary is not None:
+            return self.vocabulary
+        if hasattr(self, "tokenizer_"):
+            return size_of(self.tokenizer_)
+        return max(int(tokens[a : a + (1 << 20)].max()) for a in range(0, len(tokens), 1 << 20)) + 1
+
+    def _build(self, vocabulary):
+        """The network that the parameters describe."""
+        require_choice("dtype", self.dtype, list(DTYPES))
+        net = Transformer(
+            vocabulary, self.n_embd, self.n_head, self.n_layer, self.block_size,
+            positions=self.positions, tied=self.tied, bias=self.bias, dropout=self.dropout,
+            activation=self.activation, hidden=self.n_inner, eps=self.eps,
+            recompute=self.recompute,
+        )  # fmt: skip
+        self.model_ = LanguageModel(net)
+
+    def _cost(self, tokens, budgets, clip_norm):
+        seed = np.random.SeedSequence(self.random_state).generate_state(1, np.uint64)[0]
+        return LanguageCost(
+            self.model_, tokens, max_steps=budgets["max_steps"],
+            round_steps=budgets["eval_every"],
+            batch_size=budgets["batch_size"] * budgets["gradient_accumulation"],
+            micro_batch=budgets["batch_size"] if budgets["gradient_accumulation"] > 1 else None,
+            clip_norm=clip_norm, n_threads=self.n_threads, seed=int(seed),
+        )  # fmt: skip
+
+    def logits(self, ids):
+        """Logits (n, t, vocabulary) of the token after each of ids (n, t), or (t, …) of (t,)."""
+        self._require_fitted()
+        ids = np.asarray(ids)
+        right = ids.ndim in (1, 2) and ids.dtype.kind in "iu"
+        require(right, f"ids must be whole numbers (t,) or (n, t), got {ids.dtype} {ids.shape}.")
+        logits = self.model_.logits(self.theta_.vector, np.atleast_2d(ids))
+        return logits[0] if ids.ndim == 1 else logits
+
+    def evaluate(self, data):
+        """Mean loss in nats a token over all windows of a text or of tokens."""
+        self._require_fitted()
+        tokens = self._tokens(data, "data")
+        require(
+            len(tokens) > self.block_size,
+            f"data holds {len(tokens)} tokens, and a window needs {self.block_size + 1}. "
+            "Pass more of it.",
+        )
+        budgets = {"max_steps": 1, "eval_every": 1, "batch_size": 1, "gradient_accumulation": 1}
+        with self._cost(tokens, budgets, None) as cost:
+            return cost.held_out(tokens, len(tokens))(self.theta_.vector)
+
+    def generate(
+        self, prompt, max_tokens=200, *, temperature=1.0, top_k=None, top_p=None,
+        repetition_penalty=1.0, stop=(), seed=None, stream=False, cache=True,
+    ):  # fmt: skip
+        """What the model writes after a prompt.
+
+        Parameters
+        ----------
+        prompt : str, tokens (n,), or a list of them
+            Each prompt of a list has a generator of its own.
+        max_tokens : int
+        temperature : float
+            Divides the logits; 0 always takes the likeliest token.
+        top_k : int, optional
+            Choose among the k likeliest tokens alone.
+        top_p : float in (0, 1], optional
+            Choose among the fewest tokens that together have this probability.
+        repetition_penalty : float > 0
+            Above 1 it makes tokens that were there already less likely.
+        stop : str or list of str
+            Ends before the first of them.
+        seed : int, optional
+        stream : bool
+            Return an iterator of pieces, for one prompt.
+        cache : bool
+            Keep keys and values. Without, every token reads the whole window: the same, slowly.
+
+        Returns
+        -------
+        str for a text, array of tokens for tokens, a list for a list.
+        """
+        self._require_fitted()
+        require_number("max_tokens", max_tokens, low=0, whole=True)
+        sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+        stop = [stop] if isinstance(stop, str) else list(stop)
+        require(all(stop), "stop holds an empty text. Pass texts of at least one character.")
+        several = isinstance(prompt, (list, tuple)) and not _numbers(prompt)
+        if several:
+            require(not stream, "stream=True takes one prompt. Pass them one after another.")
+            seeds = np.random.SeedSequence(seed).spawn(len(prompt))
+            return [
+                self._answer(each, max_tokens, sampling, stop, (np.random.default_rng(s), cache))
+                for each, s in zip(prompt, seeds, strict=True)
+            ]
+        how = np.random.default_rng(seed), cache
+        if stream:
+            return self._pieces(prompt, max_tokens, sampling, stop, how)
+        return self._answer(prompt, max_tokens, sampling, stop, how)
+
+    def _answer(self, prompt, count, sampling, stop, how):
+        parts = self._pieces(prompt, count, sampling, stop, how)
+        return "".join(parts) if isinstance(prompt, str) else np.array(list(parts), np.int64)
+
+    def _pieces(self, prompt, count, sampling, stop, how):
+        """Pieces of text, or tokens where the prompt is of tokens."""
+        rng, cache = how
+        decoder = Decoder(self.model_, self.theta_.vector, cache=cache)
+        tokens = tokens_after(
+            decoder, self._tokens(prompt, "prompt").tolist(), count, sampling, rng
+        )
+        if isinstance(prompt, str):
+            return pieces(tokens, self.tokenizer_, stop)
+        require(not stop, "stop takes texts, and the prompt holds tokens. Pass a text.")
+        return tokens
+
+    def _require_fitted(self):
+        if not hasattr(self, "theta_"):
+            raise NotFittedError("This GPT has no weights yet. Call fit first, or GPT.load.")
+
+
+def _numbers(prompt):
+    return len(prompt) > 0 and all(isinstance(each, numbers.Integral) for each in prompt)
+
+
+def _schedule(schedule, max_steps):
+    """A callable step → factor."""
+    if schedule is None:
+        return Constant()
+    if isinstance(schedule, str):
+        require_choice("schedule", schedule, ["auto"])
+        warmup = min(WARMUP, max_steps // 10)
+        return WarmUpCosine(steps=max_steps, warmup=warmup, floor=FLOOR)
+    require(callable(schedule), f"schedule must be a callable step → factor, got {schedule!r}.")
+    return schedule

@@ -1,0 +1,263 @@
+"""A GPT in files: its own, GPT-2's, and checkpoints of a fit; all of them safetensors."""
+
+import dataclasses
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from gdcore import tensors
+from gdcore._version import __version__
+from gdcore.errors import require
+from gdcore.parameters import Parameters, aligned
+from gdcore.snapshot import Snapshot
+from gdcore.tokenizers import restored
+
+MODEL, CHECKPOINT = "gdcore.GPT", "gdcore.GPT.checkpoint"
+PREFIX = "transformer."  # before each name where Hugging Face saved the model with its head
+BUFFERS = (".attn.bias", ".attn.masked_bias")  # masks, in older files of theirs
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+LOOKED_AT = 1 << 20  # tokens at each end by which data are told apart
+
+
+class GPTFiles:
+    """`save`, `load`, `from_gpt2` and `save_gpt2` of a GPT."""
+
+    def save(self, path):
+        """Write weights, configuration and tokenizer as safetensors, whole or not at all.
+
+        A tokenizer of your own is not kept: pass it to `load` again.
+        """
+        self._require_fitted()
+        tensors.write(path, _named(self.theta_), {"format": MODEL, **self._described()})
+
+    @classmethod
+    def load(cls, path, tokenizer=None):
+        """Read a GPT that `save` or a checkpoint of `fit` wrote; it gives the same bits.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            For no such file, or one that is damaged: the message names the tensor.
+        """
+        arrays, metadata = tensors.read(path)
+        kind = metadata.get("format")
+        ours = kind in (MODEL, CHECKPOINT)
+        require(ours, f"{path} is no model of gdcore. GPT-2's are read by GPT.from_gpt2.")
+        try:
+            gpt = cls(**json.loads(metadata["parameters"]))
+            gpt._build(json.loads(metadata["vocabulary"]))
+            state = json.loads(metadata["tokenizer"])
+            known = tokenizer or (restored(state) if state is not None else None)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} has a damaged description: {error}. Save it again."
+            ) from error
+        if known is not None:
+            gpt.tokenizer = gpt.tokenizer_ = known
+        if kind == CHECKPOINT:
+            shapes = {"theta": (gpt.model_.size,)}
+            theta = _checked(path, arrays, "theta", shapes["theta"])
+            gpt.theta_ = Parameters(gpt.model_.shapes(), _placed({"theta": theta}, shapes))
+        else:
+            gpt._take(path, arrays)
+        return gpt
+
+    @classmethod
+    def from_gpt2(cls, path, n_head=None, tokenizer=None):
+        """Read GPT-2 in Hugging Face's naming: a .safetensors file, or the folder it lies in.
+
+        Parameters
+        ----------
+        n_head : int, optional
+            Default: from the config.json beside the weights.
+        tokenizer : object with encode and decode, optional
+            As tiktoken.get_encoding("gpt2"). Without one the model takes and gives tokens.
+        """
+        path = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
+        arrays, _ = tensors.read(path)
+        plain = {name.removeprefix(PREFIX): array for name, array in arrays.items()}
+        plain = {n: array for n, array in plain.items() if not n.endswith(BUFFERS)}
+        gpt = cls(**_gpt2_settings(path, plain, n_head), tokenizer=tokenizer)
+        if tokenizer is not None:
+            gpt.tokenizer_ = tokenizer
+        gpt._build(gpt.vocabulary)
+        if gpt.tied:
+            plain.pop("lm_head.weight", None)
+        gpt._take(path, plain)
+        return gpt
+
+    def save_gpt2(self, path):
+        """Write model.safetensors and config.json, as GPT2LMHeadModel.from_pretrained reads them.
+
+        path is a folder, or a file, which config.json is then put beside.
+        """
+        self._require_fitted()
+        as_theirs = self.positions == "learned" and self.bias
+        require(as_theirs, "GPT-2 has learned positions and biases. Save this model by save.")
+        path = Path(path)
+        if path.suffix != ".safetensors":
+            path.mkdir(parents=True, exist_ok=True)
+            path = path / "model.safetensors"
+        arrays = {
+            PREFIX + n if n != "lm_head.weight" else n: a for n, a in _named(self.theta_).items()
+        }
+        tensors.write(path, arrays, {"format": "pt"})
+        theirs = {ours: name for name, ours in reversed(ACTIVATIONS.items())}
+        config = {
+            "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2",
+            "activation_function": theirs[self.activation], "n_layer": self.n_layer,
+            "n_head": self.n_head, "n_embd": self.n_embd, "n_positions": self.block_size,
+            "n_ctx": self.block_size, "n_inner": self.n_inner,
+            "vocab_size": self.model_.layers.vocabulary, "layer_norm_epsilon": self.eps,
+            "tie_word_embeddings": self.tied, "resid_pdrop": self.dropout,
+            "embd_pdrop": self.dropout, "attn_pdrop": self.dropout,
+        }  # fmt: skip
+        path.with_name("config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+
+    def _described(self):
+        """Parameters, vocabulary and tokenizer as texts."""
+        tokenizer = getattr(self, "tokenizer_", None)
+        state = tokenizer.state() if hasattr(tokenizer, "state") else None
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if not isinstance(fields["tokenizer"], str):
+            fields["tokenizer"] = None
+        if not isinstance(fields["random_state"], int):
+            fields["random_state"] = None
+        return {
+            "gdcore": __version__,
+            "parameters": json.dumps(fields),
+            "vocabulary": json.dumps(self.model_.layers.vocabulary),
+            "tokenizer": json.dumps(state),
+        }
+
+    def _take(self, path, arrays):
+        """Weights by name, each of them checked."""
+        shapes = self.model_.shapes()
+        unknown = sorted(arrays.keys() - shapes.keys())
+        require(not unknown, f"{path}: tensor {unknown[:1]} belongs to no part of the model.")
+        checked = {name: _checked(path, arrays, name, shape) for name, shape in shapes.items()}
+        self.theta_ = Parameters(shapes, _placed(checked, shapes, self.dtype))
+
+
+def _named(theta):
+    return {name: theta[name] for name in theta}
+
+
+def _checked(path, arrays, name, shape):
+    """The array of a name, as it must be."""
+    require(name in arrays, f"{path}: tensor {name} is missing. Pass a file of the same model.")
+    array = arrays[name]
+    require(
+        array.shape == tuple(shape),
+        f"{path}: tensor {name} has shape {array.shape}, and the model's is {tuple(shape)}. "
+        "Pass a file of the same model.",
+    )
+    finite = array.dtype.kind == "f" and bool(np.isfinite(array).all())
+    require(finite, f"{path}: tensor {name} does not hold finite numbers. Fetch it again.")
+    return array
+
+
+def _placed(arrays, shapes, dtype=None):
+    """Arrays one after another in one vector."""
+    first = next(iter(arrays.values()))
+    vector = aligned(sum(map(np.size, arrays.values())), dtype or first.dtype)
+    place = 0
+    for name in shapes:
+        end = place + arrays[name].size
+        vector[place:end] = arrays[name].reshape(-1)
+        place = end
+    return vector
+
+
+def _gpt2_settings(path, arrays, n_head):
+    """What a GPT must be like to hold these tensors, and what config.json adds to that."""
+    for name in ("wte.weight", "wpe.weight", "h.0.mlp.c_fc.weight"):
+        shaped = name in arrays and arrays[name].ndim == 2
+        require(shaped, f"{path}: tensor {name} is missing. Pass the weights of a GPT-2.")
+    (vocabulary, width), places = arrays["wte.weight"].shape, len(arrays["wpe.weight"])
+    beside = path.with_name("config.json")
+    config = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
+    n_head = n_head or config.get("n_head")
+    require(
+        n_head,
+        f"The number of heads is not in {path}, and there is no config.json beside it. "
+        "Pass n_head, 12 for the smallest GPT-2.",
+    )
+    activation = config.get("activation_function", "gelu_new")
+    known = ", ".join(ACTIVATIONS)
+    require(activation in ACTIVATIONS, f"{beside}: {activation} is none of {known}.")
+    head = arrays.get("lm_head.weight")
+    inner = arrays["h.0.mlp.c_fc.weight"].shape[1]
+    return {
+        "n_layer": len({n.split(".")[1] for n in arrays if n.startswith("h.")}),
+        "n_head": n_head, "n_embd": width, "block_size": places, "vocabulary": vocabulary,
+        "tied": head is None or np.array_equal(head, arrays["wte.weight"]),
+        "activation": ACTIVATIONS[activation], "eps": config.get("layer_norm_epsilon", 1e-5),
+        "n_inner": None if inner == 4 * width else inner,
+    }  # fmt: skip
+
+
+class Checkpoint:
+    """Where a fit is kept while it runs, and what it goes on from."""
+
+    def __init__(self, path, header, snapshot=None):
+        self.path, self.header, self.snapshot = path, header, snapshot
+
+    @property
+    def steps(self):
+        """Steps that are already done."""
+        return 0 if self.snapshot is None else self.snapshot.numbers["step"]
+
+    @classmethod
+    def at(cls, path, gpt, cost, rules, resume):
+        """The checkpoint of a fit that is about to begin; read, where it is to go on from one."""
+        if path is None:
+            require(not resume, "resume=True needs a checkpoint. Pass its path.")
+            return cls(None, None)
+        header = {"format": CHECKPOINT, **gpt._described(), "run": json.dumps(_run(cost, rules))}
+        if not Path(path).exists():
+            return cls(path, header)
+        require(
+            resume,
+            f"{path} exists. Pass resume=True to go on from it, or another path to begin anew.",
+        )
+        arrays, metadata = tensors.read(path)
+        _require_same(path, header, metadata)
+        return cls(path, header, Snapshot(arrays, json.loads(metadata["numbers"])))
+
+    def write(self, snapshot):
+        """Keep this state of the descent."""
+        numbers = {"numbers": json.dumps(snapshot.numbers)}
+        tensors.write(self.path, snapshot.arrays, self.header | numbers)
+
+
+def _run(cost, rules):
+    """What a run's bits depend on beside the model."""
+    tokens = cost.tokens
+    ends = [np.ascontiguousarray(part) for part in (tokens[:LOOKED_AT], tokens[-LOOKED_AT:])]
+    return {
+        "max_steps": cost.max_steps, "eval_every": cost.round_steps,
+        "batch_size × gradient_accumulation": cost.batch_size, "clip_norm": cost.clip_norm,
+        "optimizer": repr(rules[0]),
+        "schedule": repr(rules[1]) if dataclasses.is_dataclass(rules[1]) else "a callable",
+        "seed": cost.seed, "tokens": len(tokens),
+        "text": [zlib.crc32(part.astype(np.int64).tobytes()) for part in ends],
+    }  # fmt: skip
+
+
+def _require_same(path, header, metadata):
+    """Refuse a checkpoint of another run, and say what is another."""
+    require(metadata.get("format") == CHECKPOINT, f"{path} is no checkpoint of a GPT's fit.")
+    for part in ("parameters", "run", "tokenizer", "vocabulary"):
+        mine, kept = json.loads(header[part]), json.loads(metadata.get(part, "null"))
+        if mine == kept:
+            continue
+        if isinstance(mine, dict) and isinstance(kept, dict):
+            name = next(n for n in {**mine, **kept} if mine.get(n) != kept.get(n))
+            part, mine, kept = name, mine.get(name), kept.get(name)
+        raise ValueError(
+            f"{path} is of a run with another {part}: {str(kept)[:60]}, and this one has "
+            f"{str(mine)[:60]}. Pass the same, or another path; GPT.load reads its weights."
+        )
