@@ -58,7 +58,7 @@ class Threads:
 
     def map(self, function, items):
         """[function(item) for item in items], in parallel where it pays."""
-        if self.n_threads == 1 or len(items) == 1:
+        if self.n_threads == 1 or len(items) <= 1:
             return [function(item) for item in items]
         job = _Job(function, items)
         count = min(self.n_threads, len(items)) - 1

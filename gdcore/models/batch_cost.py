@@ -198,7 +198,7 @@ class BatchCost(PlainCost):
             self.threads.map(move, tasks)
 
     def _clip(self, g):
-        """Scale g down to ‖g‖ = clip_norm where it is longer; norms of slices that the size cuts."""
+        """Scale g down to ‖g‖ = clip_norm where it is longer; the size alone cuts the sums."""
         parts = [g[a : a + SLICES] for a in range(0, len(g), SLICES)]
         size = math.hypot(*self.threads.map(kernels.norm, parts))
         if size > self.clip_norm:
