@@ -5,11 +5,12 @@ exist for one head of one sequence at a time.
 """
 
 import math
+import operator
 
 import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_like, require_writeable
-from gdcore._numpy.sampling import philox, unsigned
+from gdcore._numpy.sampling import unsigned, words
 
 __all__ = ["causal_attention", "causal_attention_backward"]
 
@@ -22,7 +23,7 @@ def causal_attention(qkv, bias, turns, heads, rate, key, first, out, lse):
         with np.errstate(all="ignore"):
             q, k, v, mine = _head(qkv[i], bias, turns, heads, h)
             P, most = _scores(q, k)
-            most = most.max(axis=1)
+            most = most.max(axis=1, initial=-np.inf)  # which no place has where there is none
             np.exp(np.subtract(P, most[:, None], out=P), out=P)
             total = np.tril(P).sum(axis=1)
             lse[i, h] = most + np.log(total)
@@ -85,7 +86,7 @@ def _scores(q, k):
 
 def _turned(x, turns, sign):
     """Pairs (x_j, x_{j + d/2}) turned by the angle whose cosine and sine `turns` holds."""
-    if not len(turns):
+    if not turns.size:
         return x
     half = x.shape[1] // 2
     cosine, sine = turns[:, :half], sign * turns[:, half:]
@@ -97,10 +98,8 @@ def _dropped(P, rate, key, number):
     """Each weight over 1 − rate or zero: element (i, j) of a head by word (number·t + i)·t + j."""
     if rate == 0:
         return P
-    start = number * P.size
-    blocks = np.arange(start // 4, (start + P.size + 3) // 4, dtype=np.uint64)
-    words = philox(blocks, key)[start % 4 :][: P.size].reshape(P.shape)
-    kept = words >= np.uint64(int(rate * 2**32))
+    mine = words(number * P.size, P.size, key).reshape(P.shape)
+    kept = mine >= np.uint64(int(rate * 2**32))
     return np.where(kept, P * P.dtype.type(1 / (1 - rate)), P.dtype.type(0))
 
 
@@ -108,7 +107,7 @@ def _checked(qkv, bias, turns, heads, rate, key, first, out, lse):
     require_arrays(qkv, out, lse, ndim=3)
     require_like(qkv, bias)
     require_like(qkv, turns, ndim=2)
-    heads, (rate,) = int(heads), numbers(rate)
+    heads, (rate,) = operator.index(heads), numbers(rate)
     key, first = unsigned(key), unsigned(first)
     n, t, width = qkv.shape
     if heads < 1 or width == 0 or width % (3 * heads):

@@ -10,6 +10,7 @@ __all__ = ["add_rows", "dropout"]
 
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
+LAST = np.uint64((1 << 62) - 1)  # block of four words
 
 
 def dropout(x, rate, key, first, out):
@@ -22,14 +23,19 @@ def dropout(x, rate, key, first, out):
         raise ValueError("rate must be in [0, 1). Pass the share to leave out.")
     if len(x) != len(out):
         raise ValueError("x and out must have one length. Pass out=numpy.empty_like(x).")
-    blocks = np.arange(first // 4, (first + len(x) + 3) // 4, dtype=np.uint64)
-    words = philox(blocks, key)[first % 4 :][: len(x)]
-    kept = words >= np.uint64(int(rate * 2**32))
+    kept = words(first, len(x), key) >= np.uint64(int(rate * 2**32))
     with np.errstate(all="ignore"):
         out[:] = np.where(kept, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
 
 
-def philox(blocks, key):
+def words(first, n, key):
+    """n words of a key's stream from number first on; it begins again after 2⁶⁴."""
+    first %= 1 << 64
+    blocks = np.arange(first // 4, (first + n + 3) // 4, dtype=np.uint64) & LAST
+    return _philox(blocks, key)[first % 4 :][:n]
+
+
+def _philox(blocks, key):
     """Four words for each block (Philox4x32-10: Salmon et al., 2011)."""
     a, b = blocks & LOW, blocks >> HALF
     c, d = np.zeros_like(a), np.zeros_like(a)
