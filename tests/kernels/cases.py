@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.kernels.twins import RULES
+from tests.kernels.twins import PLAIN, RULES
 
 ROWS, COLUMNS, CLASSES = 37, 5, 3
 
@@ -287,6 +287,46 @@ def norm_backward(dtype):
     return tables | {"gain": given["gain"]} | sums
 
 
+def residual_forward(dtype):
+    """A residual stream, what joins it with its bias, and the norm of their sum."""
+    given = norm_forward(dtype)
+    D, bias = np.random.default_rng(2).normal(size=(2, ROWS, COLUMNS)).astype(dtype)
+    return given | {"D": D, "bias": bias[0].copy(), "shift": given["bias"]}
+
+
+def residual_backward(dtype):
+    """The way back, with a gradient that comes by the stream itself."""
+    given = norm_backward(dtype)
+    R, dbias = np.random.default_rng(2).normal(size=(2, ROWS, COLUMNS)).astype(dtype)
+    named = {"D": given.pop("X"), "dD": given.pop("dX"), "dshift": given["dbias"]}
+    return given | named | {"R": R, "dbias": dbias[0].copy()}
+
+
+def attention(dtype, n=3, t=21, d=6, heads=2):
+    """Sequences with bias, turns and dropout: every option that attention has."""
+    rng = np.random.default_rng(0)
+    angles = rng.normal(size=(t, d // 2))
+    arrays = {
+        "qkv": rng.normal(size=(n, t, 3 * heads * d)),
+        "bias": rng.normal(size=3 * heads * d),
+        "turns": np.concatenate([np.cos(angles), np.sin(angles)], axis=1),
+        "out": np.zeros((n, t, heads * d)),
+        "lse": np.zeros((n, heads, t)),
+    }
+    arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+    return arrays | {"heads": heads, "rate": 0.3, "key": 2**63 + 12345, "first": 7}
+
+
+def attention_backward(dtype):
+    """The way back from what the twin in NumPy gave: no other out and lse fit qkv."""
+    given = attention(dtype)
+    PLAIN["attention"].causal_attention(**given)
+    rng = np.random.default_rng(1)
+    dout = rng.normal(size=given["out"].shape).astype(dtype)
+    dbias = rng.normal(size=given["bias"].shape).astype(dtype)
+    return given | {"dout": dout, "dqkv": np.zeros_like(given["qkv"]), "dbias": dbias}
+
+
 def scattering(dtype):
     """Rows to be added to a table, some of them twice."""
     rng = np.random.default_rng(0)
@@ -299,6 +339,12 @@ CASES = {
     "dropout": Case(vectors("x out", rate=0.3, key=2**63 + 12345, first=2**33 + 7), ("out",)),
     "layer_norm": Case(norm_forward, ("Y", "statistics"), near=(1e-5, 1e-13)),
     "layer_norm_backward": Case(norm_backward, ("dX", "dgain", "dbias"), near=(1e-5, 1e-13)),
+    "residual_norm": Case(residual_forward, ("D", "Y", "statistics"), near=(1e-5, 1e-13)),
+    "residual_norm_backward": Case(
+        residual_backward, ("dD", "dgain", "dshift", "dbias"), near=(1e-5, 1e-13)
+    ),
+    "causal_attention": Case(attention, ("out", "lse"), near=(1e-5, 1e-13)),
+    "causal_attention_backward": Case(attention_backward, ("dqkv", "dbias"), near=(1e-5, 1e-13)),
     "chain_gradient": Case(chain, ("g",), ("X",), near=(1e-5, 1e-13)),
     "activate": Case(activation("gelu")[0], ("Z", "slope"), near=(1e-6, 1e-14)),
     "activate_backward": Case(activation("gelu")[1], ("dY", "db"), near=(1e-6, 1e-14)),
