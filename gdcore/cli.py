@@ -1,4 +1,4 @@
-"""The command line: gdcore demo, info, train, predict."""
+"""The command line: gdcore demo, info, train, predict, gpt."""
 
 import argparse
 import contextlib
@@ -13,6 +13,8 @@ EXAMPLES = """examples:
   gdcore demo
   gdcore train houses.csv --target price
   gdcore predict houses.gdcore.npz new.csv --output prices.csv
+  gdcore gpt train book.txt
+  gdcore gpt generate book.gpt.safetensors --prompt "The "
 
 `gdcore COMMAND --help` explains each command.
 """
@@ -24,6 +26,22 @@ TRAIN = """examples:
 PREDICT = """examples:
   gdcore predict houses.gdcore.npz new.csv
   gdcore predict mails.gdcore.npz new.csv --proba --output probabilities.csv
+"""
+GPT = """examples:
+  gdcore gpt train book.txt
+  gdcore gpt generate book.gpt.safetensors --prompt "The "
+"""
+GPT_TRAIN = """examples:
+  gdcore gpt train book.txt
+  gdcore gpt train book.txt --n-layer 6 --n-embd 192 --dropout 0.1 --max-steps 5000
+  gdcore gpt train book.txt --checkpoint run.safetensors --resume
+
+Ctrl-C ends the training and saves the model as it was measured last.
+"""
+GPT_GENERATE = """examples:
+  gdcore gpt generate book.gpt.safetensors --prompt "The " --seed 1
+  gdcore gpt generate book.gpt.safetensors --prompt "Q: " --temperature 0.7 --stop "Q:"
+  gdcore gpt generate book.gpt.safetensors --prompt - < beginning.txt
 """
 
 
@@ -56,7 +74,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("gdcore: interrupted", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, OSError, csv.Error) as error:
+    except (ValueError, TypeError, OSError, MemoryError, csv.Error) as error:
         print(f"gdcore: {_message(error)}", file=sys.stderr)
         return 2
     return 0
@@ -70,6 +88,8 @@ def _message(error):
         return f"The file is no CSV text in UTF-8 ({error}). Save it as CSV in UTF-8."
     if isinstance(error, UnicodeEncodeError):
         return f"The terminal cannot show this text ({error}). Set PYTHONIOENCODING=utf-8."
+    if isinstance(error, MemoryError):
+        return f"The memory does not hold this ({error}). Make the model or the batch smaller."
     return str(error)
 
 
@@ -100,6 +120,7 @@ def _parser():
     info.set_defaults(run=_info)
     _train_arguments(commands)
     _predict_arguments(commands)
+    _gpt_arguments(commands)
     return parser
 
 
@@ -167,6 +188,92 @@ def _predict_arguments(commands):
     predict.set_defaults(run=_predict)
 
 
+def _gpt_arguments(commands):
+    gpt = commands.add_parser(
+        "gpt",
+        help="train a transformer on a text, or let it write",
+        description="A decoder-only transformer on texts.",
+        epilog=GPT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = gpt.add_subparsers(required=True, metavar="COMMAND")
+    _gpt_train_arguments(commands)
+    _gpt_generate_arguments(commands)
+
+
+def _gpt_train_arguments(commands):
+    train = commands.add_parser(
+        "train",
+        help="train on a text file",
+        description="Train on a text file in UTF-8, save the model, and show what it writes.",
+        epilog=GPT_TRAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = train.add_argument
+    add("file", metavar="FILE.txt", help="the text; its end is held out")
+    add("--n-layer", default=4, type=int, metavar="N", help="blocks (4)")
+    add("--n-head", default=4, type=int, metavar="N", help="heads of attention (4)")
+    add("--n-embd", default=128, type=int, metavar="N", help="width, a multiple of heads (128)")
+    add("--block-size", default=64, type=int, metavar="TOKENS", help="that it sees at once (64)")
+    add("--dropout", default=0.0, type=float, metavar="RATE", help="0 (default) is none")
+    add(
+        "--tokenizer", default="characters", choices=["characters", "bytes", "bpe"],
+        help="characters (default), bytes, or byte pairs learned from the text",
+    )  # fmt: skip
+    add("--max-steps", default=2000, type=int, metavar="N", help="steps of training (2000)")
+    add("--batch-size", default=12, type=int, metavar="WINDOWS", help="windows a step (12)")
+    add("--learning-rate", default=1e-3, type=float, metavar="RATE", help="the highest (0.001)")
+    add(
+        "--validation", default=0.1, type=float, metavar="SHARE",
+        help="share of the text that is held out, from its end (0.1); 0 trains on all",
+    )  # fmt: skip
+    add("--eval-every", default=250, type=int, metavar="N", help="steps a measurement (250)")
+    add(
+        "--patience", type=int, metavar="N",
+        help="stop after N measurements without a lower validation loss, keep the weights before",
+    )  # fmt: skip
+    add("--seed", default=0, type=int, help="of weights, windows and dropout (0)")
+    add("--threads", type=int, metavar="N", help="default: the cores there are; the same bits")
+    add("--checkpoint", metavar="PATH", help="keep the run there after each measurement")
+    add("--resume", action="store_true", help="go on from the checkpoint, if there is one")
+    add("--output", metavar="MODEL.safetensors", help="default: FILE.gpt.safetensors")
+    add("--force", action="store_true", help="overwrite an existing model")
+    train.set_defaults(run=_gpt_train)
+
+
+def _gpt_generate_arguments(commands):
+    generate = commands.add_parser(
+        "generate",
+        help="go on with a text",
+        description="Write what a trained model goes on with, piece by piece.",
+        epilog=GPT_GENERATE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = generate.add_argument
+    add("model", metavar="MODEL", help="what gdcore gpt train or GPT.save wrote, or a checkpoint")
+    add(
+        "--prompt", required=True, metavar="TEXT",
+        help="what to go on from; - is the standard input without its last line break",
+    )  # fmt: skip
+    add("--max-tokens", default=200, type=int, metavar="N", help="at most (200)")
+    add(
+        "--temperature", default=1.0, type=float, metavar="T",
+        help="lower is more likely, 0 always the likeliest (1)",
+    )  # fmt: skip
+    add("--top-k", type=int, metavar="K", help="choose among the K likeliest")
+    add("--top-p", type=float, metavar="P", help="among the fewest that have probability P")
+    add(
+        "--repetition-penalty", default=1.0, type=float, metavar="R",
+        help="above 1 makes what was there less likely (1)",
+    )  # fmt: skip
+    add(
+        "--stop", action="append", default=[], metavar="TEXT",
+        help="end before it; may be given several times",
+    )  # fmt: skip
+    add("--seed", type=int, help="the same text again; default: another each time")
+    generate.set_defaults(run=_gpt_generate)
+
+
 def _rate(text):
     with contextlib.suppress(ValueError):
         return text if text == "auto" else float(text)
@@ -204,3 +311,17 @@ def _predict(arguments):
     from gdcore.tabular import predict
 
     predict(arguments)
+
+
+def _gpt_train(arguments):
+    from gdcore.text import train
+
+    _show_what_it_can()
+    train(arguments)
+
+
+def _gpt_generate(arguments):
+    from gdcore.text import generate
+
+    _show_what_it_can()
+    generate(arguments)

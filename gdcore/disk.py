@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from gdcore.errors import require
+
 
 def damaged(path, kind, error, cure):
     """The error to raise for a file that cannot be read whole."""
@@ -29,3 +31,17 @@ def replace(path, write):
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def refuse_overwriting(path, force, source):
+    """Before any work: the output is a place to write to, and never the data themselves."""
+    require(path.parent.is_dir(), f"{path.parent} is no folder. Make it first, or pass another.")
+    require(
+        os.access(path.parent, os.W_OK),
+        f"{path.parent} may not be written to. Pass a path in another folder.",
+    )
+    if path.exists():
+        require(path.is_file(), f"{path} is no plain file. Pass the path of a file.")
+        same = Path(source).exists() and path.samefile(source)
+        require(not same, f"{path} is the file with the data. Pass another --output.")
+        require(force, f"{path} exists. Pass --force to overwrite it, or another --output.")

@@ -49,7 +49,7 @@ def save(estimator, path):
     if kind not in [getattr(models, name) for name in models.__all__]:  # names alone are anyone's
         raise TypeError(
             f"{kind.__module__}.{kind.__name__} is not a model of gdcore. "
-            f"Pass one of {', '.join(models.__all__)}."
+            f"Pass one of {', '.join(models.__all__)}; a GPT is saved by its own save."
         )
     if not estimator.__sklearn_is_fitted__():
         raise not_fitted(estimator)
@@ -109,6 +109,8 @@ def load(path):
         raise
     except Exception as error:  # zip, zlib, npy, JSON: each has its own way to say "broken"
         cure = "Save the model again with gd.save."
+        if path.suffix == ".safetensors":
+            cure = "GPT.load reads a GPT, gd.load_weights the weights of a network."
         raise damaged(path, "model file of gdcore", error, cure) from error
     require(
         not later,

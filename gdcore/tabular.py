@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gdcore.disk import refuse_overwriting
 from gdcore.errors import ConvergenceWarning, require, require_choice
 from gdcore.files import load, save
 from gdcore.info import backend_line
@@ -91,7 +92,7 @@ def train(arguments):
     """The command `gdcore train`."""
     file = Path(arguments.file)
     output = Path(arguments.output or file.parent / f"{file.stem}.gdcore.npz")
-    _refuse_overwriting(output, arguments.force, file)
+    refuse_overwriting(output, arguments.force, file)
     require(
         0 <= arguments.test_fraction < 1,
         f"--test-fraction must be at least 0 and below 1, got {arguments.test_fraction}. Try 0.25.",
@@ -144,7 +145,7 @@ def _model(arguments, logistic):
 def predict(arguments):
     """The command `gdcore predict`."""
     if arguments.output:
-        _refuse_overwriting(Path(arguments.output), arguments.force, arguments.file)
+        refuse_overwriting(Path(arguments.output), arguments.force, arguments.file)
     model, table = load(arguments.model), Table(arguments.file)
     wanted = getattr(model, "feature_names_in_", None)
     if wanted is None:
@@ -186,16 +187,6 @@ class _Terminal:
 
     def __exit__(self, *_):
         sys.stdout.flush()
-
-
-def _refuse_overwriting(path, force, source):
-    """Before any work: the output is a place to write to, and never the data themselves."""
-    require(path.parent.is_dir(), f"{path.parent} is no folder. Make it first, or pass another.")
-    if path.exists():
-        require(path.is_file(), f"{path} is no plain file. Pass the path of a file.")
-        same = Path(source).exists() and path.samefile(source)
-        require(not same, f"{path} is the file with the data. Pass another --output.")
-        require(force, f"{path} exists. Pass --force to overwrite it, or another --output.")
 
 
 def _targets(table, name, wanted):

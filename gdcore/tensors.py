@@ -68,6 +68,8 @@ def read(path):
         or has an unknown dtype: the message names it.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Pass the path of a .safetensors file.")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. Pass the path of a .safetensors file.")
     try:

@@ -45,7 +45,7 @@ FLOORS = [
     {"stored", "info", "minimizer"},
     {"files"},
     {"weights", "onnx"},
-    {"demo", "tabular"},
+    {"demo", "tabular", "text"},
     {"cli"},
     {"", "__main__"},
 ]

@@ -23,6 +23,7 @@ from gdcore.tokenizers import size_of, tokenizer_for
 DTYPES = {"float32": np.float32, "float64": np.float64}
 WARMUP, FLOOR = 100, 0.1  # of the automatic schedule: steps, at most a tenth of all; last factor
 VALIDATION_WINDOWS = 512  # at most, on which the held-out loss is measured
+LEARNED = ("characters", "bpe")  # tokenizers that are made of a text
 DECAY, BETA2 = 0.1, 0.99  # of the automatic AdamW
 
 
@@ -142,8 +143,15 @@ class GPT(GPTFiles):
             require_number(name, value, low=1, whole=True)
         if clip_norm is not None:
             require_number("clip_norm", clip_norm, low=0, above=True)
+        if patience is not None:
+            require_number("patience", patience, low=1, whole=True)
         rule, factor = self._rule(optimizer, learning_rate), _schedule(schedule, max_steps)
         train, held = self._data(data, validation)
+        require(
+            patience is None or held is not None,
+            "patience watches the held-out loss, and validation holds nothing out. Pass a share "
+            "for validation, or leave patience out.",
+        )
         theta = self._begin(train)
         cost = self._cost(train, budgets, clip_norm)
         stored = Checkpoint.at(checkpoint, self, cost, (rule, factor), resume)
@@ -186,9 +194,11 @@ class GPT(GPTFiles):
 
     def _data(self, data, validation):
         """(tokens to train on, held-out tokens or None)."""
-        if isinstance(data, str) and not hasattr(self, "tokenizer_"):
-            require(len(data) > 0, "data is an empty text. Pass a longer one.")
-            self.tokenizer_ = tokenizer_for(self._named_tokenizer(), data)
+        if not hasattr(self, "theta_"):
+            self.__dict__.pop("tokenizer_", None)  # what a fit that failed learned from its text
+            if isinstance(data, str):
+                require(len(data) > 0, "data is an empty text. Pass a longer one.")
+                self.tokenizer_ = tokenizer_for(self._named_tokenizer(), data)
         tokens = self._tokens(data, "data")
         if validation is None or (isinstance(validation, numbers.Real) and validation == 0):
             held = None
@@ -219,7 +229,13 @@ class GPT(GPTFiles):
         """Data as whole numbers (n,)."""
         if isinstance(data, str):
             if not hasattr(self, "tokenizer_"):
-                self.tokenizer_ = tokenizer_for(self._named_tokenizer(), data)
+                learned = self._named_tokenizer() in LEARNED
+                require(
+                    not learned,
+                    f"{name} is a text, and this GPT learned from tokens, without a tokenizer. "
+                    "Pass tokens.",
+                )
+                self.tokenizer_ = tokenizer_for(self.tokenizer, data)
             return np.asarray(self.tokenizer_.encode(data), np.int64)
         tokens = data if isinstance(data, np.ndarray) else np.asarray(data)
         right = tokens.ndim == 1 and tokens.dtype.kind in "iu"
@@ -248,6 +264,13 @@ class GPT(GPTFiles):
     def _build(self, vocabulary):
         """The network that the parameters describe."""
         require_choice("dtype", self.dtype, list(DTYPES))
+        for name in ("n_layer", "n_head", "n_embd", "block_size"):
+            require_number(name, getattr(self, name), low=1, whole=True)
+        require(
+            self.n_embd % self.n_head == 0,
+            f"n_embd must be a multiple of n_head, got {self.n_embd} and {self.n_head}. Pass "
+            "another of the two.",
+        )
         net = Transformer(
             vocabulary, self.n_embd, self.n_head, self.n_layer, self.block_size,
             positions=self.positions, tied=self.tied, bias=self.bias, dropout=self.dropout,

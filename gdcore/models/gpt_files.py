@@ -249,7 +249,8 @@ def _run(cost, rules):
 
 def _require_same(path, header, metadata):
     """Refuse a checkpoint of another run, and say what is another."""
-    require(metadata.get("format") == CHECKPOINT, f"{path} is no checkpoint of a GPT's fit.")
+    ours = metadata.get("format") == CHECKPOINT
+    require(ours, f"{path} is no checkpoint of a GPT's fit. Pass the path of one, or of no file.")
     for part in ("parameters", "run", "tokenizer", "vocabulary"):
         mine, kept = json.loads(header[part]), json.loads(metadata.get(part, "null"))
         if mine == kept:
