@@ -29,11 +29,11 @@ class Bytes:
 
     def encode(self, text):
         """Numbers (n,) of a text."""
-        return np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+        return np.frombuffer(_utf8(text), np.uint8).astype(np.int64)
 
     def decode(self, ids):
         """The text of numbers; half a character becomes �."""
-        return bytes(np.asarray(ids, np.uint8)).decode(errors="replace")
+        return bytes(_known(ids, self.size)).decode(errors="replace")
 
     def state(self):
         """What `restored` makes the same tokenizer of."""
@@ -81,7 +81,7 @@ class Characters:
 
     def decode(self, ids):
         """The text of numbers."""
-        return "".join(self.characters[n] for n in np.asarray(ids).tolist())
+        return "".join(self.characters[n] for n in _known(ids, self.size))
 
     def state(self):
         """What `restored` makes the same tokenizer of."""
@@ -129,7 +129,7 @@ class BPE:
         """
         require_number("size", size, low=256, whole=True)
         counts = Counter(WORDS.findall(text))
-        words = [(list(word.encode()), count) for word, count in counts.items()]
+        words = [(list(_utf8(word)), count) for word, count in counts.items()]
         total, where = Counter(), defaultdict(set)
         for number, (word, count) in enumerate(words):
             for pair in pairwise(word):
@@ -152,7 +152,7 @@ class BPE:
         for word in WORDS.findall(text):
             known = self._cache.get(word)
             if known is None:
-                known = self._cache[word] = self._word(list(word.encode()))
+                known = self._cache[word] = self._word(list(_utf8(word)))
             ids += known
         return np.array(ids, np.int64)
 
@@ -168,11 +168,35 @@ class BPE:
 
     def decode(self, ids):
         """The text of numbers; half a character becomes �."""
-        return b"".join(self._bytes[n] for n in np.asarray(ids).tolist()).decode(errors="replace")
+        known = _known(ids, self.size)
+        return b"".join(self._bytes[n] for n in known).decode(errors="replace")
 
     def state(self):
         """What `restored` makes the same tokenizer of."""
-        return {"kind": "bpe", "merges": self.merges}
+        return {"kind": "bpe", "merges": [list(pair) for pair in self.merges]}
+
+
+def _utf8(text):
+    """The bytes of a text, all of which must be characters."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"The text has {text[error.start]!r}, half a surrogate pair, which UTF-8 does not "
+            "know. Read the text with errors='replace', or leave it out."
+        ) from error
+
+
+def _known(ids, size):
+    """ids as a list, each of them a token."""
+    ids = np.asarray(ids).tolist()
+    wrong = next((n for n in ids if not 0 <= n < size), None)
+    require(
+        wrong is None,
+        f"Token {wrong} is none of the tokenizer's {size}. Pass what it gave; the vocabulary of a "
+        "model must not be larger.",
+    )
+    return ids
 
 
 def joined(ids, pair, token):

@@ -40,7 +40,7 @@ def test_the_gradient_is_that_of_central_differences(monkeypatch, case):
             slope = (view * mine).sum()
             near = 1e-7 * max(1, np.abs(view).sum())
             assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=near), name
-                assert view.any(), name
+            assert view.any(), name
 
 
 @pytest.mark.parametrize("name", ["wte.weight", "h.0.attn.c_attn.weight", "h.1.ln_2.bias"])
