@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.reference import make_layers, make_schedules
+from tests.reference import make_attention, make_layers, make_schedules
 from tests.reference.problem import DTYPES, stored
 from tests.test_reference import ALL, PEERS, distances, near, trajectory
 
@@ -34,9 +34,10 @@ def test_the_stored_schedules_are_pytorchs():
             np.testing.assert_allclose(kept[name], live[name], rtol=1e-12, atol=1e-15)
 
 
-def test_the_stored_layers_are_pytorchs():
-    live = make_layers.everything()
-    with np.load(make_layers.PATH, allow_pickle=False) as kept:
+@pytest.mark.parametrize("script", [make_layers, make_attention])
+def test_the_stored_layers_are_pytorchs(script):
+    live = script.everything()
+    with np.load(script.PATH, allow_pickle=False) as kept:
         assert set(kept) == set(live)
         for name in live:
             near = 2e-6 if "-f32-" in name else 1e-13
