@@ -39,6 +39,8 @@ def write(path, arrays, metadata=None):
     if metadata:
         header["__metadata__"] = metadata
     for name, array in arrays.items():
+        free = name != "__metadata__"
+        require(free, "__metadata__ is no name of a tensor. Pass the array under another.")
         array = np.asarray(array)
         kind = NAMES.get(array.dtype.newbyteorder("<"))
         require(kind, f"Tensor {name} has dtype {array.dtype}. Pass numbers or truth values.")
@@ -102,7 +104,8 @@ def _span(name, entry, room):
     whole = isinstance(entry, dict) and {"dtype", "shape", "data_offsets"} <= entry.keys()
     require(whole, f"tensor {name} has no dtype, shape and place")
     kind, shape, place = entry["dtype"], entry["shape"], entry["data_offsets"]
-    require(kind in KINDS, f"tensor {name} has the unknown dtype {kind}")
+    known = isinstance(kind, str) and kind in KINDS
+    require(known, f"tensor {name} has the unknown dtype {kind}")
     numbers = isinstance(shape, list) and isinstance(place, list) and len(place) == 2
     numbers = numbers and all(type(n) is int and n >= 0 for n in [*shape, *place])
     require(numbers, f"tensor {name} has shape {shape} at {place}")
