@@ -1,13 +1,98 @@
 """Text from a trained transformer, token by token; keys and values of earlier ones are kept."""
 
 import math
-from dataclasses import dataclass
+import numbers
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gdcore import kernels
 from gdcore.errors import require, require_number
 from gdcore.layers.passes import Pass, rotary_turns
+
+
+class Writer:
+    """`generate` of a GPT."""
+
+    def generate(
+        self, prompt, max_tokens=200, *, temperature=1.0, top_k=None, top_p=None,
+        repetition_penalty=1.0, stop=(), seed=None, stream=False, cache=True,
+    ):  # fmt: skip
+        """What the model writes after a prompt.
+
+        Parameters
+        ----------
+        prompt : str, tokens (n,), or a list of them
+            Each prompt of a list has a generator of its own.
+        max_tokens : int
+        temperature : float
+            Divides the logits; 0 always takes the likeliest token.
+        top_k : int, optional
+            Choose among the k likeliest tokens alone.
+        top_p : float in (0, 1], optional
+            Choose among the fewest tokens that together have this probability.
+        repetition_penalty : float > 0
+            Above 1 it makes tokens that were there already less likely.
+        stop : str or list of str
+            Ends before the first of them.
+        seed : int, optional
+        stream : bool
+            Return an iterator of pieces, for one prompt.
+        cache : bool
+            Keep keys and values. Without, every token reads the whole window: the same, slowly.
+
+        Returns
+        -------
+        str for a text, array of tokens for tokens, a list for a list.
+        """
+        self._require_fitted()
+        require_number("max_tokens", max_tokens, low=0, whole=True)
+        sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+        if seed is not None:
+            require_number("seed", seed, low=0, whole=True)
+        stop = _texts(stop)
+        several = isinstance(prompt, (list, tuple)) and not _numbers(prompt)
+        if several:
+            require(not stream, "stream=True takes one prompt. Pass them one after another.")
+            seeds = np.random.SeedSequence(seed).spawn(len(prompt))
+            return [
+                self._answer(each, max_tokens, sampling, stop, (np.random.default_rng(s), cache))
+                for each, s in zip(prompt, seeds, strict=True)
+            ]
+        how = np.random.default_rng(seed), cache
+        if stream:
+            return self._pieces(prompt, max_tokens, sampling, stop, how)
+        return self._answer(prompt, max_tokens, sampling, stop, how)
+
+    def _answer(self, prompt, count, sampling, stop, how):
+        parts = self._pieces(prompt, count, sampling, stop, how)
+        return "".join(parts) if isinstance(prompt, str) else np.array(list(parts), np.int64)
+
+    def _pieces(self, prompt, count, sampling, stop, how):
+        """Pieces of text, or tokens where the prompt is of tokens."""
+        ids = self._known_tokens(prompt, "prompt").tolist()
+        require(ids, "prompt is empty. Pass at least one token to go on from.")
+        told = isinstance(prompt, str) or not stop
+        require(told, "stop takes texts, and the prompt holds tokens. Pass a text.")
+        rng, cache = how
+        decoder = Decoder(self.model_, self.theta_.vector, cache=cache)
+        tokens = tokens_after(decoder, ids, count, sampling, rng)
+        return pieces(tokens, self.tokenizer_, stop) if isinstance(prompt, str) else tokens
+
+
+def _texts(stop):
+    """stop as a list."""
+    stop = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
+    for each in stop:
+        if not isinstance(each, str):
+            raise TypeError(f"stop must be a text or a list of texts, got {each!r}. Pass such.")
+        require(each, "stop holds an empty text. Pass texts of at least one character.")
+    return stop
+
+
+def _numbers(prompt):
+    return len(prompt) > 0 and all(isinstance(each, numbers.Integral) for each in prompt)
 
 
 @dataclass(frozen=True)
@@ -42,14 +127,16 @@ class Sampling:
             z[met] = np.where(z[met] > 0, z[met] / by, z[met] * by)
         if self.temperature == 0:
             return int(z.argmax())
-        p = self.probabilities(z)
-        return int(min(np.searchsorted(p.cumsum(), rng.random() * p.sum(), "right"), len(p) - 1))
+        reached = self.probabilities(z).cumsum()
+        drawn = min(rng.random() * reached[-1], np.nextafter(reached[-1], 0))
+        return int(np.searchsorted(reached, drawn, "right"))  # never one of probability zero
 
     def probabilities(self, z):
         """Those of the tokens, zero for what top_k and top_p leave out."""
-        z = (z - z.max()) / self.temperature
+        with np.errstate(over="ignore"):  # to −∞, near temperature zero
+            z = (z - z.max()) / self.temperature
         if self.top_k is not None and self.top_k < len(z):
-            z = np.where(z < np.partition(z, -self.top_k)[-self.top_k], -np.inf, z)
+            z = _largest(z, self.top_k)
         p = np.exp(z)
         p /= p.sum()
         if self.top_p is not None and self.top_p < 1:
@@ -58,6 +145,14 @@ class Sampling:
             p[order[beyond]] = 0
             p /= p.sum()
         return p
+
+
+def _largest(z, k):
+    """z with −∞ for all but its k largest; of equals the first stay."""
+    least = np.partition(z, -k)[-k]
+    above, equal = z > least, np.flatnonzero(z == least)
+    above[equal[: k - np.count_nonzero(above)]] = True
+    return np.where(above, z, -np.inf)
 
 
 class Decoder:
@@ -69,7 +164,8 @@ class Decoder:
     """
 
     def __init__(self, model, theta, *, cache=True):
-        self.net, self.cache = model.layers, cache
+        # Every block's keys and values are asked for after the pass: none may share its memory.
+        self.net, self.cache = replace(model.layers, recompute=False), cache
         self.scope = model.scope(theta)
         self.places = self.net.places
         shape = (self.net.blocks, 2, self.places, self.net.features)
@@ -183,9 +279,7 @@ def _turned(x, turn):
 
 def tokens_after(decoder, ids, count, sampling, rng):
     """Yield up to count tokens, each chosen after all before it."""
-    require(len(ids) > 0, "prompt is empty. Pass at least one token to go on from.")
-    ids = list(ids)
-    fresh = ids
+    ids = fresh = list(ids)
     for _ in range(count):
         token = sampling.choose(decoder.read(fresh), ids, rng)
         ids.append(token)
@@ -210,7 +304,7 @@ def pieces(tokens, tokenizer, stop):
         whole = len(text.rstrip("\ufffd"))
         if whole == len(text) and getattr(tokenizer, "joins", False):
             before, ids = text, []
-        safe = whole - _begun(text, stop)
+        safe = whole - _begun(text[:whole], stop)
         if safe > shown:
             yield text[shown:safe]
             shown = safe

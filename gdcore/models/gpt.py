@@ -12,7 +12,7 @@ from gdcore.descent import descend
 from gdcore.errors import NotFittedError, require, require_choice, require_number
 from gdcore.layers import Transformer
 from gdcore.models.estimator import as_list
-from gdcore.models.generation import Decoder, Sampling, pieces, tokens_after
+from gdcore.models.generation import Writer
 from gdcore.models.gpt_files import Checkpoint, GPTFiles
 from gdcore.models.language import LanguageCost, LanguageModel
 from gdcore.parameters import Parameters, aligned_copy
@@ -24,11 +24,12 @@ DTYPES = {"float32": np.float32, "float64": np.float64}
 WARMUP, FLOOR = 100, 0.1  # of the automatic schedule: steps, at most a tenth of all; last factor
 VALIDATION_WINDOWS = 512  # at most, on which the held-out loss is measured
 LEARNED = ("characters", "bpe")  # tokenizers that are made of a text
+PART = 1 << 20  # tokens looked at together
 DECAY, BETA2 = 0.1, 0.99  # of the automatic AdamW
 
 
 @dataclass(kw_only=True, eq=False)
-class GPT(GPTFiles):
+class GPT(GPTFiles, Writer):
     """A decoder-only transformer (Radford et al., 2019), trained to predict the next token.
 
     J(θ) = mean of −log p(token | those before it), in nats a token. By default GPT-2's arithmetic
@@ -152,7 +153,7 @@ class GPT(GPTFiles):
             "patience watches the held-out loss, and validation holds nothing out. Pass a share "
             "for validation, or leave patience out.",
         )
-        theta = self._begin(train)
+        theta = self._begin({"data": train, "validation": held})
         cost = self._cost(train, budgets, clip_norm)
         stored = Checkpoint.at(checkpoint, self, cost, (rule, factor), resume)
         with ExitStack() as stack:
@@ -246,20 +247,38 @@ class GPT(GPTFiles):
         )
         return tokens
 
-    def _begin(self, tokens):
-        """θ to start from."""
-        if not hasattr(self, "theta_"):
-            self._build(self._vocabulary(tokens))
-            rng = np.random.default_rng(self.random_state)
-            return self.model_.init(rng, DTYPES[self.dtype])
+    def _known_tokens(self, data, name):
+        """The same for a model that there is, all of them its own."""
+        tokens = self._tokens(data, name)
+        if len(tokens):
+            self._require_known(name, _reach(tokens))
+        return tokens
+
+    def _begin(self, parts):
+        """θ to start from, for these parts of the data, all of whose tokens must be known."""
+        reach = {name: _reach(part) for name, part in parts.items() if part is not None}
+        fresh = not hasattr(self, "theta_")
+        if fresh:
+            self._build(self._vocabulary(max(most for _, most in reach.values())))
+        for name, ends in reach.items():
+            self._require_known(name, ends)
+        if fresh:
+            return self.model_.init(np.random.default_rng(self.random_state), DTYPES[self.dtype])
         return aligned_copy(self.theta_.vector)
 
-    def _vocabulary(self, tokens):
+    def _vocabulary(self, most):
         if self.vocabulary is not None:
             return self.vocabulary
-        if hasattr(self, "tokenizer_"):
-            return size_of(self.tokenizer_)
-        return max(int(tokens[a : a + (1 << 20)].max()) for a in range(0, len(tokens), 1 << 20)) + 1
+        return size_of(self.tokenizer_) if hasattr(self, "tokenizer_") else most + 1
+
+    def _require_known(self, name, ends):
+        size = self.model_.layers.vocabulary
+        for token in ends:
+            require(
+                0 <= token < size,
+                f"{name} holds the token {token}, and the model has {size} from 0 on. Pass what "
+                "its tokenizer gives, or a larger vocabulary to a new GPT.",
+            )
 
     def _build(self, vocabulary):
         """The network that the parameters describe."""
@@ -301,7 +320,7 @@ class GPT(GPTFiles):
     def evaluate(self, data):
         """Mean loss in nats a token over all windows of a text or of tokens."""
         self._require_fitted()
-        tokens = self._tokens(data, "data")
+        tokens = self._known_tokens(data, "data")
         require(
             len(tokens) > self.block_size,
             f"data holds {len(tokens)} tokens, and a window needs {self.block_size + 1}. "
@@ -311,78 +330,15 @@ class GPT(GPTFiles):
         with self._cost(tokens, budgets, None) as cost:
             return cost.held_out(tokens, len(tokens))(self.theta_.vector)
 
-    def generate(
-        self, prompt, max_tokens=200, *, temperature=1.0, top_k=None, top_p=None,
-        repetition_penalty=1.0, stop=(), seed=None, stream=False, cache=True,
-    ):  # fmt: skip
-        """What the model writes after a prompt.
-
-        Parameters
-        ----------
-        prompt : str, tokens (n,), or a list of them
-            Each prompt of a list has a generator of its own.
-        max_tokens : int
-        temperature : float
-            Divides the logits; 0 always takes the likeliest token.
-        top_k : int, optional
-            Choose among the k likeliest tokens alone.
-        top_p : float in (0, 1], optional
-            Choose among the fewest tokens that together have this probability.
-        repetition_penalty : float > 0
-            Above 1 it makes tokens that were there already less likely.
-        stop : str or list of str
-            Ends before the first of them.
-        seed : int, optional
-        stream : bool
-            Return an iterator of pieces, for one prompt.
-        cache : bool
-            Keep keys and values. Without, every token reads the whole window: the same, slowly.
-
-        Returns
-        -------
-        str for a text, array of tokens for tokens, a list for a list.
-        """
-        self._require_fitted()
-        require_number("max_tokens", max_tokens, low=0, whole=True)
-        sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
-        stop = [stop] if isinstance(stop, str) else list(stop)
-        require(all(stop), "stop holds an empty text. Pass texts of at least one character.")
-        several = isinstance(prompt, (list, tuple)) and not _numbers(prompt)
-        if several:
-            require(not stream, "stream=True takes one prompt. Pass them one after another.")
-            seeds = np.random.SeedSequence(seed).spawn(len(prompt))
-            return [
-                self._answer(each, max_tokens, sampling, stop, (np.random.default_rng(s), cache))
-                for each, s in zip(prompt, seeds, strict=True)
-            ]
-        how = np.random.default_rng(seed), cache
-        if stream:
-            return self._pieces(prompt, max_tokens, sampling, stop, how)
-        return self._answer(prompt, max_tokens, sampling, stop, how)
-
-    def _answer(self, prompt, count, sampling, stop, how):
-        parts = self._pieces(prompt, count, sampling, stop, how)
-        return "".join(parts) if isinstance(prompt, str) else np.array(list(parts), np.int64)
-
-    def _pieces(self, prompt, count, sampling, stop, how):
-        """Pieces of text, or tokens where the prompt is of tokens."""
-        rng, cache = how
-        decoder = Decoder(self.model_, self.theta_.vector, cache=cache)
-        tokens = tokens_after(
-            decoder, self._tokens(prompt, "prompt").tolist(), count, sampling, rng
-        )
-        if isinstance(prompt, str):
-            return pieces(tokens, self.tokenizer_, stop)
-        require(not stop, "stop takes texts, and the prompt holds tokens. Pass a text.")
-        return tokens
-
     def _require_fitted(self):
         if not hasattr(self, "theta_"):
             raise NotFittedError("This GPT has no weights yet. Call fit first, or GPT.load.")
 
 
-def _numbers(prompt):
-    return len(prompt) > 0 and all(isinstance(each, numbers.Integral) for each in prompt)
+def _reach(tokens):
+    """The least and the largest token; a memmap is read part by part."""
+    parts = [tokens[a : a + PART] for a in range(0, len(tokens), PART)]
+    return min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)
 
 
 def _schedule(schedule, max_steps):
