@@ -32,6 +32,10 @@ def train(arguments):
     gpt = GPT(**settings, n_threads=arguments.threads, random_state=arguments.seed)
     print(backend_line())
     print(f"text             {file}, {len(text):,} characters", flush=True)
+    if arguments.resume:
+        there = Path(arguments.checkpoint).exists()
+        what = "training goes on from it" if there else "none there yet, training begins"
+        print(f"checkpoint       {arguments.checkpoint}: {what}", flush=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
         how = {name: getattr(arguments, name) for name in FIT}
@@ -104,8 +108,6 @@ class _Measurements:
         self._line(
             f"tokens           {tokens} kinds ({gpt.tokenizer}), {gpt.block_size} in a window"
         )
-        if moment.step:
-            self._line(f"goes on          from step {moment.step:,} of the checkpoint")
         self._line("")
         self._line("    step  train loss  validation loss   tokens/s")
 
@@ -146,7 +148,7 @@ def _report(gpt, output, arguments):
         yield f"validation loss  {trace.validation[kept]:.4f} nats a token"
     yield f"saved            {output}"
     if arguments.checkpoint is not None and result.status is Status.INTERRUPTED:
-        yield f"checkpoint       {arguments.checkpoint}; --resume --force goes on from it"
+        yield f"checkpoint       {arguments.checkpoint}: --resume --force goes on from it"
 
 
 def generate(arguments):
