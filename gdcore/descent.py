@@ -208,7 +208,10 @@ class _Run:
             better = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost) or self.noisy
         self.rate.observe(moment.cost, self.best_cost)
         self.best_cost = min(self.best_cost, moment.cost)
-        if better and math.isfinite(moment.cost):
+        # A cost met on the way says nothing about the last steps: they may have led to NaN.
+        sound = self.exact or kernels.all_finite(self.theta)
+        self.finite = sound and math.isfinite(moment.cost)
+        if better and self.finite:
             if self.searches:
                 self.best = self.theta  # every step has an array of its own
             else:
@@ -219,7 +222,7 @@ class _Run:
         asked = self.callbacks and any([call(moment) is True for call in self.callbacks])
         cost, high, far = moment.cost, *self.limits
         self.above = self.above + 1 if cost > high else 0
-        if not math.isfinite(cost) or cost > far or self.above >= DIVERGED_AFTER:
+        if not self.finite or cost > far or self.above >= DIVERGED_AFTER:
             if not self.rate.halve():
                 return Status.DIVERGED, self._advice(moment)
             self._return_to_best()

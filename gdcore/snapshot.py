@@ -24,6 +24,7 @@ class Snapshot:
         """That of a descent as it is; the arrays are the run's own, to be written or copied now."""
         arrays = {name: getattr(run, name) for name in VECTORS}
         arrays |= {f"state.{name}": values for name, values in run.state.items()}
+        arrays |= {f"schedule.{name}": values for name, values in _schedule(run).items()}
         arrays["trace"] = run.trace.table()
         numbers = {name: getattr(run, name) for name in NUMBERS}
         numbers["limits"] = list(run.limits)
@@ -37,7 +38,9 @@ class Snapshot:
             self._copy(name, getattr(run, name))
         for name, values in run.state.items():
             self._copy(f"state.{name}", values)
-        run.trace.restore(self.arrays["trace"])
+        if watched := _schedule(run):
+            run.rate.schedule.load_state_dict({n: self._array(f"schedule.{n}") for n in watched})
+        run.trace.restore(self._array("trace"))
         for name in NUMBERS:
             setattr(run, name, self.numbers[name])
         run.limits = tuple(self.numbers["limits"])
@@ -47,8 +50,21 @@ class Snapshot:
         run.cost.steps = run.step
 
     def _copy(self, name, to):
-        require(name in self.arrays, f"it lacks the array {name}")
-        values = self.arrays[name]
+        values = self._array(name)
         right = values.shape == to.shape and values.dtype == to.dtype
-        require(right, f"its {name} is {values.dtype} {values.shape}, not {to.dtype} {to.shape}")
+        require(
+            right,
+            f"The array {name} of the checkpoint is {values.dtype} {values.shape}, and this run's "
+            f"is {to.dtype} {to.shape}. Pass the checkpoint of the same run.",
+        )
         to[...] = values
+
+    def _array(self, name):
+        there = name in self.arrays
+        require(there, f"The checkpoint lacks the array {name}. Pass that of the same run.")
+        return self.arrays[name]
+
+
+def _schedule(run):
+    """What a schedule that observes costs has come to, as arrays."""
+    return run.rate.schedule.state_dict() if getattr(run.rate, "watches", False) else {}

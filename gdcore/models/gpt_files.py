@@ -9,6 +9,7 @@ import numpy as np
 
 from gdcore import tensors
 from gdcore._version import __version__
+from gdcore.disk import damaged
 from gdcore.errors import require
 from gdcore.parameters import Parameters, aligned
 from gdcore.snapshot import Snapshot
@@ -18,6 +19,10 @@ MODEL, CHECKPOINT = "gdcore.GPT", "gdcore.GPT.checkpoint"
 PREFIX = "transformer."  # before each name where Hugging Face saved the model with its head
 BUFFERS = (".attn.bias", ".attn.masked_bias")  # masks, in older files of theirs
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+USUAL = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}  # in config.json
+SUMS, DESCRIPTION = "crc32", "__metadata__"  # sums of all that a file holds, and one of its names
+FREE = ("n_threads",)  # parameters that change no bit
+AGAIN = "Save it or fetch it again."
 LOOKED_AT = 1 << 20  # tokens at each end by which data are told apart
 
 
@@ -30,7 +35,7 @@ class GPTFiles:
         A tokenizer of your own is not kept: pass it to `load` again.
         """
         self._require_fitted()
-        tensors.write(path, _named(self.theta_), {"format": MODEL, **self._described()})
+        _write(path, _named(self.theta_), {"format": MODEL, **self._described()})
 
     @classmethod
     def load(cls, path, tokenizer=None):
@@ -45,6 +50,7 @@ class GPTFiles:
         kind = metadata.get("format")
         ours = kind in (MODEL, CHECKPOINT)
         require(ours, f"{path} is no model of gdcore. GPT-2's are read by GPT.from_gpt2.")
+        _require_told(path, metadata)
         try:
             gpt = cls(**json.loads(metadata["parameters"]))
             gpt._build(json.loads(metadata["vocabulary"]))
@@ -62,6 +68,7 @@ class GPTFiles:
             gpt.theta_ = Parameters(gpt.model_.shapes(), _placed({"theta": theta}, shapes))
         else:
             gpt._take(path, arrays)
+        _require_kept(path, arrays, metadata)
         return gpt
 
     @classmethod
@@ -123,26 +130,73 @@ class GPTFiles:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         if not isinstance(fields["tokenizer"], str):
             fields["tokenizer"] = None
-        if not isinstance(fields["random_state"], int):
-            fields["random_state"] = None
         return {
             "gdcore": __version__,
-            "parameters": json.dumps(fields),
-            "vocabulary": json.dumps(self.model_.layers.vocabulary),
-            "tokenizer": json.dumps(state),
+            "parameters": _text(fields),
+            "vocabulary": _text(self.model_.layers.vocabulary),
+            "tokenizer": _text(state),
         }
 
     def _take(self, path, arrays):
         """Weights by name, each of them checked."""
         shapes = self.model_.shapes()
-        unknown = sorted(arrays.keys() - shapes.keys())
-        require(not unknown, f"{path}: tensor {unknown[:1]} belongs to no part of the model.")
+        unknown = min(arrays.keys() - shapes.keys(), default=None)
+        require(
+            unknown is None,
+            f"{path}: tensor {unknown} belongs to no part of the model. Pass a file of such a one.",
+        )
         checked = {name: _checked(path, arrays, name, shape) for name, shape in shapes.items()}
         self.theta_ = Parameters(shapes, _placed(checked, shapes, self.dtype))
 
 
 def _named(theta):
     return {name: theta[name] for name in theta}
+
+
+def _text(value):
+    """JSON; numbers of NumPy are numbers."""
+    return json.dumps(value, default=lambda number: number.item())
+
+
+def _write(path, arrays, metadata):
+    """A file of ours, with sums by which `load` knows every tensor and the description again."""
+    sums = {name: _sum(array) for name, array in arrays.items()} | {DESCRIPTION: _told(metadata)}
+    tensors.write(path, arrays, metadata | {SUMS: _text(sums)})
+
+
+def _sum(array):
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data)
+
+
+def _told(metadata):
+    return zlib.crc32(json.dumps(sorted(metadata.items())).encode())
+
+
+def _sums(path, metadata):
+    try:
+        return dict(json.loads(metadata[SUMS]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, "file of a GPT", f"its {SUMS} are none", AGAIN) from error
+
+
+def _require_told(path, metadata):
+    """The description is the one that was written."""
+    plain = {name: text for name, text in metadata.items() if name != SUMS}
+    if _sums(path, metadata).get(DESCRIPTION) != _told(plain):
+        raise damaged(path, "file of a GPT", "its description is not what was written", AGAIN)
+
+
+def _require_kept(path, arrays, metadata):
+    """All tensors are there, and each of them as it was written."""
+    sums = _sums(path, metadata)
+    for name in [*sums.keys(), *arrays.keys()]:
+        if name == DESCRIPTION:
+            continue
+        kept = name in sums and name in arrays and sums[name] == _sum(arrays[name])
+        what = "is not what was written" if name in arrays else "is missing"
+        if not kept:
+            raise damaged(path, "file of a GPT", f"tensor {name} {what}", AGAIN)
 
 
 def _checked(path, arrays, name, shape):
@@ -178,7 +232,7 @@ def _gpt2_settings(path, arrays, n_head):
         require(shaped, f"{path}: tensor {name} is missing. Pass the weights of a GPT-2.")
     (vocabulary, width), places = arrays["wte.weight"].shape, len(arrays["wpe.weight"])
     beside = path.with_name("config.json")
-    config = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
+    config = _config(beside)
     n_head = n_head or config.get("n_head")
     require(
         n_head,
@@ -187,7 +241,10 @@ def _gpt2_settings(path, arrays, n_head):
     )
     activation = config.get("activation_function", "gelu_new")
     known = ", ".join(ACTIVATIONS)
-    require(activation in ACTIVATIONS, f"{beside}: {activation} is none of {known}.")
+    require(
+        activation in ACTIVATIONS,
+        f"{beside}: activation_function is {activation}, none of {known}. Pass such a GPT-2.",
+    )
     head = arrays.get("lm_head.weight")
     inner = arrays["h.0.mlp.c_fc.weight"].shape[1]
     return {
@@ -197,6 +254,23 @@ def _gpt2_settings(path, arrays, n_head):
         "activation": ACTIVATIONS[activation], "eps": config.get("layer_norm_epsilon", 1e-5),
         "n_inner": None if inner == 4 * width else inner,
     }  # fmt: skip
+
+
+def _config(path):
+    """What config.json says, none of it beyond this model; nothing where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        config = dict(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise damaged(path, "config.json", error, "Fetch it again.") from error
+    for name, usual in USUAL.items():
+        given = config.get(name, usual)
+        require(
+            given == usual,
+            f"{path}: {name} is {given}, which this model lacks. Pass a GPT-2 without it.",
+        )
+    return config
 
 
 class Checkpoint:
@@ -216,7 +290,13 @@ class Checkpoint:
         if path is None:
             require(not resume, "resume=True needs a checkpoint. Pass its path.")
             return cls(None, None)
-        header = {"format": CHECKPOINT, **gpt._described(), "run": json.dumps(_run(cost, rules))}
+        forgets = hasattr(rules[1], "observe") and not hasattr(rules[1], "state_dict")
+        require(
+            not forgets,
+            f"schedule observes costs, and a checkpoint cannot keep what it saw: {rules[1]!r}. "
+            "Give it state_dict and load_state_dict, or leave checkpoint out.",
+        )
+        header = {"format": CHECKPOINT, **gpt._described(), "run": _text(_run(cost, rules))}
         if not Path(path).exists():
             return cls(path, header)
         require(
@@ -224,13 +304,20 @@ class Checkpoint:
             f"{path} exists. Pass resume=True to go on from it, or another path to begin anew.",
         )
         arrays, metadata = tensors.read(path)
+        ours = metadata.get("format") == CHECKPOINT
+        require(ours, f"{path} is no checkpoint of a GPT's fit. Pass the path of one, or of none.")
+        _require_told(path, metadata)
+        _require_kept(path, arrays, metadata)
+        if gpt.random_state is None:  # the run's own luck is what to go on with
+            cost.seed = json.loads(metadata["run"])["seed"]
+            header["run"] = _text(_run(cost, rules))
         _require_same(path, header, metadata)
         return cls(path, header, Snapshot(arrays, json.loads(metadata["numbers"])))
 
     def write(self, snapshot):
         """Keep this state of the descent."""
-        numbers = {"numbers": json.dumps(snapshot.numbers)}
-        tensors.write(self.path, snapshot.arrays, self.header | numbers)
+        numbers = {"numbers": _text(snapshot.numbers)}
+        _write(self.path, snapshot.arrays, self.header | numbers)
 
 
 def _run(cost, rules):
@@ -249,15 +336,14 @@ def _run(cost, rules):
 
 def _require_same(path, header, metadata):
     """Refuse a checkpoint of another run, and say what is another."""
-    ours = metadata.get("format") == CHECKPOINT
-    require(ours, f"{path} is no checkpoint of a GPT's fit. Pass the path of one, or of no file.")
     for part in ("parameters", "run", "tokenizer", "vocabulary"):
         mine, kept = json.loads(header[part]), json.loads(metadata.get(part, "null"))
+        if isinstance(mine, dict) and isinstance(kept, dict):
+            names = [n for n in {**mine, **kept} if n not in FREE and mine.get(n) != kept.get(n)]
+            part = names[0] if names else part
+            mine, kept = (each.get(part) for each in (mine, kept))
         if mine == kept:
             continue
-        if isinstance(mine, dict) and isinstance(kept, dict):
-            name = next(n for n in {**mine, **kept} if mine.get(n) != kept.get(n))
-            part, mine, kept = name, mine.get(name), kept.get(name)
         raise ValueError(
             f"{path} is of a run with another {part}: {str(kept)[:60]}, and this one has "
             f"{str(mine)[:60]}. Pass the same, or another path; GPT.load reads its weights."
