@@ -133,9 +133,12 @@ class _Run:
         self.epoch = self.step = self.evaluations = self.seen = 0
         self.measured, self.older, self.value, self.moved = [math.nan] * 4
         self.best, self.walker = self.theta.copy(), aligned_copy(self.theta)
+        # Nothing but the next round tells of a θ that is not measured: the one before stays, too.
+        self.earlier = self.best.copy() if validate is None and not self.exact else None
         self.best_cost = self.best_validation = math.inf
         self.waited = self.above = self.still = 0
         self.stuck = False  # a line search found no lower point
+        self.finite = True  # θ and what is known of its cost
         self.limits = math.inf, math.inf
         self.ended = None
 
@@ -203,23 +206,28 @@ class _Run:
             self.waited = 0 if better else self.waited + 1
             if better:
                 self.best_validation = moment.validation
+        high, far = self.limits
         if self.validate is None or self.patience is None:
             # of equals the later one: its gradient is smaller; of noisy ones the last
-            better = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost) or self.noisy
+            lower = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost)
+            better = lower or (self.noisy and moment.cost <= high)
         self.rate.observe(moment.cost, self.best_cost)
         self.best_cost = min(self.best_cost, moment.cost)
-        # A cost met on the way says nothing about the last steps: they may have led to NaN.
         sound = self.exact or kernels.all_finite(self.theta)
-        self.finite = sound and math.isfinite(moment.cost)
-        if better and self.finite:
-            if self.searches:
-                self.best = self.theta  # every step has an array of its own
-            else:
-                self.best[:] = self.theta
+        told = self.validate is None or not self.noisy or moment.validation <= far
+        self.finite = sound and told and math.isfinite(moment.cost)
+        if not better or not self.finite:
+            return
+        if self.searches:
+            self.best = self.theta  # every step has an array of its own
+            return
+        if self.earlier is not None:
+            self.best, self.earlier = self.earlier, self.best
+        self.best[:] = self.theta
 
     def _reason(self, moment):
         """(Status, sentence), or None to go on."""
-        asked = self.callbacks and any([call(moment) is True for call in self.callbacks])
+        asked = any([_stops(call(moment)) for call in self.callbacks])
         cost, high, far = moment.cost, *self.limits
         self.above = self.above + 1 if cost > high else 0
         if not self.finite or cost > far or self.above >= DIVERGED_AFTER:
@@ -325,6 +333,10 @@ class _Run:
             chosen = self.best
             self.measured = self.cost.value_and_gradient(chosen, self.g)
             self.evaluations += 1
+            if self.earlier is not None and not self.measured <= self.limits[1]:
+                chosen, self.finite = self.earlier, False
+                self.measured = self.cost.value_and_gradient(chosen, self.g)
+                self.evaluations += 1
         point = self.optimizer.solution(theta, self.state) if self.full else theta
         if point is not theta and np.isfinite(point).all():
             g = np.empty_like(self.g)
@@ -360,6 +372,8 @@ class _Run:
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
         theta = self._chosen(status)
+        if not self.finite and status is not Status.DIVERGED:
+            status, sentence = Status.DIVERGED, f"the last steps led nowhere; {sentence}"
         if status in (Status.EPOCHS, Status.STEPS, Status.TIME):
             sentence += f", ‖∇J‖ = {self.cost.norm(theta, self.g):.3g}"
         return Result(
@@ -369,3 +383,8 @@ class _Run:
             optimizer=self.optimizer, learning_rate=self.rate.now(self.step),
             batch_size=self.batch_size,
         )  # fmt: skip
+
+
+def _stops(answer):
+    """Whether a callback said True, in Python or NumPy; whatever else it returns says nothing."""
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)

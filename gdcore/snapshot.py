@@ -22,7 +22,7 @@ class Snapshot:
     @classmethod
     def of(cls, run):
         """That of a descent as it is; the arrays are the run's own, to be written or copied now."""
-        arrays = {name: getattr(run, name) for name in VECTORS}
+        arrays = {name: getattr(run, name) for name in _vectors(run)}
         arrays |= {f"state.{name}": values for name, values in run.state.items()}
         arrays |= {f"schedule.{name}": values for name, values in _schedule(run).items()}
         arrays["trace"] = run.trace.table()
@@ -34,7 +34,7 @@ class Snapshot:
 
     def put_back(self, run):
         """Bring a descent that has not begun to where this one was. Changes run."""
-        for name in VECTORS:
+        for name in _vectors(run):
             self._copy(name, getattr(run, name))
         for name, values in run.state.items():
             self._copy(f"state.{name}", values)
@@ -63,6 +63,10 @@ class Snapshot:
         there = name in self.arrays
         require(there, f"The checkpoint lacks the array {name}. Pass that of the same run.")
         return self.arrays[name]
+
+
+def _vectors(run):
+    return VECTORS if run.earlier is None else (*VECTORS, "earlier")
 
 
 def _schedule(run):

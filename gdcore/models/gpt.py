@@ -140,12 +140,8 @@ class GPT(GPTFiles, Writer):
             "max_steps": max_steps, "batch_size": batch_size, "eval_every": eval_every,
             "gradient_accumulation": gradient_accumulation,
         }  # fmt: skip
-        for name, value in budgets.items():
-            require_number(name, value, low=1, whole=True)
-        if clip_norm is not None:
-            require_number("clip_norm", clip_norm, low=0, above=True)
-        if patience is not None:
-            require_number("patience", patience, low=1, whole=True)
+        _require_budgets(budgets, clip_norm, patience)
+        calls = _callables(callbacks)
         rule, factor = self._rule(optimizer, learning_rate), _schedule(schedule, max_steps)
         train, held = self._data(data, validation)
         require(
@@ -166,7 +162,7 @@ class GPT(GPTFiles, Writer):
                 batch_size=batch_size * gradient_accumulation,
                 max_epochs=-(-max_steps // eval_every),
                 max_time=max_time,
-                callbacks=as_list(callbacks),
+                callbacks=calls,
                 validate=validate,
                 patience=patience,
                 checkpoint=stored.write if checkpoint is not None else None,
@@ -200,6 +196,8 @@ class GPT(GPTFiles, Writer):
             if isinstance(data, str):
                 require(len(data) > 0, "data is an empty text. Pass a longer one.")
                 self.tokenizer_ = tokenizer_for(self._named_tokenizer(), data)
+            elif self.tokenizer is not None and self.tokenizer not in LEARNED:
+                self.tokenizer_ = tokenizer_for(self.tokenizer, "")
         tokens = self._tokens(data, "data")
         if validation is None or (isinstance(validation, numbers.Real) and validation == 0):
             held = None
@@ -285,6 +283,10 @@ class GPT(GPTFiles, Writer):
         require_choice("dtype", self.dtype, list(DTYPES))
         for name in ("n_layer", "n_head", "n_embd", "block_size"):
             require_number(name, getattr(self, name), low=1, whole=True)
+        if self.n_inner is not None:
+            require_number("n_inner", self.n_inner, low=1, whole=True)
+        if self.random_state is not None:
+            require_number("random_state", self.random_state, low=0, whole=True)
         require(
             self.n_embd % self.n_head == 0,
             f"n_embd must be a multiple of n_head, got {self.n_embd} and {self.n_head}. Pass "
@@ -313,7 +315,11 @@ class GPT(GPTFiles, Writer):
         self._require_fitted()
         ids = np.asarray(ids)
         right = ids.ndim in (1, 2) and ids.dtype.kind in "iu"
-        require(right, f"ids must be whole numbers (t,) or (n, t), got {ids.dtype} {ids.shape}.")
+        require(
+            right and ids.size,
+            f"ids must be whole numbers (t,) or (n, t), got {ids.dtype} {ids.shape}. Pass tokens, "
+            "at least one.",
+        )
         logits = self.model_.logits(self.theta_.vector, np.atleast_2d(ids))
         return logits[0] if ids.ndim == 1 else logits
 
@@ -335,6 +341,23 @@ class GPT(GPTFiles, Writer):
             raise NotFittedError("This GPT has no weights yet. Call fit first, or GPT.load.")
 
 
+def _require_budgets(budgets, clip_norm, patience):
+    for name, value in budgets.items():
+        require_number(name, value, low=1, whole=True)
+    if clip_norm is not None:
+        require_number("clip_norm", clip_norm, low=0, above=True)
+    if patience is not None:
+        require_number("patience", patience, low=1, whole=True)
+
+
+def _callables(callbacks):
+    calls = as_list(callbacks)
+    for call in calls:
+        if not callable(call):
+            raise TypeError(f"callbacks must be callables, got {call!r}. Pass functions.")
+    return calls
+
+
 def _reach(tokens):
     """The least and the largest token; a memmap is read part by part."""
     parts = [tokens[a : a + PART] for a in range(0, len(tokens), PART)]
@@ -349,5 +372,9 @@ def _schedule(schedule, max_steps):
         require_choice("schedule", schedule, ["auto"])
         warmup = min(WARMUP, max_steps // 10)
         return WarmUpCosine(steps=max_steps, warmup=warmup, floor=FLOOR)
-    require(callable(schedule), f"schedule must be a callable step → factor, got {schedule!r}.")
+    if not callable(schedule):
+        raise TypeError(
+            f"schedule must be a callable step → factor, got {schedule!r}. Pass one of "
+            "gd.schedules, 'auto' or None."
+        )
     return schedule
