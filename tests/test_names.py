@@ -6,7 +6,7 @@ import pytest
 
 import gdcore as gd
 
-NAMES = """LinearRegression LogisticRegression descend minimize Cost Parameters Status backend
+NAMES = """LinearRegression LogisticRegression MLPClassifier MLPRegressor GPT tokenizers layers descend minimize Cost Parameters Status backend
 kernels
 optim losses penalties schedules convergence datasets save load ConvergenceWarning
 NotFittedError""".split()
@@ -71,3 +71,22 @@ def test_minimize_stays_a_function_when_its_module_is_imported():
 
     assert gd.minimize is gdcore.minimizer.minimize
     assert not isinstance(gd.descend, type(gdcore))
+
+
+GPTS = """n_layer n_head n_embd block_size dropout tokenizer positions tied bias activation recompute
+n_threads random_state""".split()
+
+
+def test_what_a_gpt_takes_and_does():
+    names = [field.name for field in dataclasses.fields(gd.GPT)]
+    assert names[:6] == GPTS[:6]
+    assert set(GPTS) <= set(names)
+    for name in ("fit", "generate", "evaluate", "logits", "save", "load", "from_gpt2", "save_gpt2"):
+        assert getattr(gd.GPT, name).__doc__
+    gpt = gd.GPT(n_layer=1, n_head=1, n_embd=4, block_size=4, tokenizer="bytes")
+    assert gpt.fit("abcd" * 9, max_steps=1, validation=None) is gpt
+    for name in ("theta_", "tokenizer_", "result_", "trace_", "n_iter_"):
+        assert hasattr(gpt, name)
+    assert set(gd.tokenizers.KINDS) == {"bytes", "characters", "bpe"}
+    for name in ("Bytes", "Characters", "BPE"):
+        assert getattr(gd.tokenizers, name).__doc__
