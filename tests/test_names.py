@@ -6,8 +6,8 @@ import pytest
 
 import gdcore as gd
 
-NAMES = """LinearRegression LogisticRegression MLPClassifier MLPRegressor GPT tokenizers layers descend minimize Cost Parameters Status backend
-kernels
+NAMES = """LinearRegression LogisticRegression MLPClassifier MLPRegressor GPT tokenizers layers
+descend minimize Cost Parameters Status backend kernels
 optim losses penalties schedules convergence datasets save load ConvergenceWarning
 NotFittedError""".split()
 RULES = """SGD Momentum Nesterov AdaGrad AdaDelta RMSProp Adam AMSGrad AdamW NAdam RAdam AdaMax Lion
@@ -73,8 +73,8 @@ def test_minimize_stays_a_function_when_its_module_is_imported():
     assert not isinstance(gd.descend, type(gdcore))
 
 
-GPTS = """n_layer n_head n_embd block_size dropout tokenizer positions tied bias activation recompute
-n_threads random_state""".split()
+GPTS = """n_layer n_head n_embd block_size dropout tokenizer positions tied bias activation
+recompute n_threads random_state""".split()
 
 
 def test_what_a_gpt_takes_and_does():

@@ -162,7 +162,7 @@ def test_a_bit_that_flips_in_the_header_is_refused_or_another_name(tmp_path):
     tensors.write(tmp_path / "a", arrays)
     content = (tmp_path / "a").read_bytes()
     length, read = 8 + int.from_bytes(content[:8], "little"), 0
-    for place in range(8 * length):
+    for place in range(0, 8 * length, 5):  # five meets every bit of a byte
         broken = bytearray(content)
         broken[place // 8] ^= 1 << place % 8
         (tmp_path / "b").write_bytes(broken)
@@ -175,7 +175,7 @@ def test_a_bit_that_flips_in_the_header_is_refused_or_another_name(tmp_path):
         for name in arrays.keys() & found.keys():
             size = found[name].size, arrays[name].size
             assert size[0] == size[1]
-    assert read < length  # nearly all are refused
+    assert read < length / 5  # nearly all are refused
 
 
 def test_a_pickle_in_disguise_is_not_executed(tmp_path):

@@ -196,7 +196,7 @@ class GPT(GPTFiles, Writer):
             if isinstance(data, str):
                 require(len(data) > 0, "data is an empty text. Pass a longer one.")
                 self.tokenizer_ = tokenizer_for(self._named_tokenizer(), data)
-            elif self.tokenizer is not None and self.tokenizer not in LEARNED:
+            elif self.tokenizer is not None and not self._learns():
                 self.tokenizer_ = tokenizer_for(self.tokenizer, "")
         tokens = self._tokens(data, "data")
         if validation is None or (isinstance(validation, numbers.Real) and validation == 0):
@@ -224,13 +224,17 @@ class GPT(GPTFiles, Writer):
         )
         return self.tokenizer
 
+    def _learns(self):
+        """Whether the tokenizer is one that is made of a text."""
+        return isinstance(self.tokenizer, str) and self.tokenizer in LEARNED
+
     def _tokens(self, data, name):
         """Data as whole numbers (n,)."""
         if isinstance(data, str):
             if not hasattr(self, "tokenizer_"):
-                learned = self._named_tokenizer() in LEARNED
+                self._named_tokenizer()
                 require(
-                    not learned,
+                    not self._learns(),
                     f"{name} is a text, and this GPT learned from tokens, without a tokenizer. "
                     "Pass tokens.",
                 )
