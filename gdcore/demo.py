@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gdcore import datasets
+from gdcore import datasets, tokenizers
 from gdcore.convergence import Status
 from gdcore.errors import ConvergenceWarning
 from gdcore.info import backend_line
 from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier
+from gdcore.models.gpt import GPT
 
+SAMPLE = 300  # characters that the GPT writes
 WIDEST = 150  # characters a line; also where the output is no terminal
 WIDE = (
     "model", "data", "examples", "optimizer", "batch", "steps", "cost first → last", "‖∇J‖",
@@ -22,6 +24,16 @@ WIDE = (
 )  # fmt: skip
 NARROW = ("optimizer", "batch", "steps", "first → last", "‖∇J‖", "score", "sec")
 TO_THE_LEFT = {"model", "data", "optimizer", "stopped because", "stopped"}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What became of an entry: the model, the size of what it learned from, and its score."""
+
+    model: object
+    examples: str
+    score: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,73 @@ class Entry:
     score: str
     settings: dict = field(default_factory=dict)
 
+    @property
+    def batch(self):
+        """Examples a step."""
+        return self.settings.get("batch_size", "–")
+
+    def fit(self, watch=None):
+        """Train on a fixed 75 % of the rows."""
+        data = datasets.load(self.data)
+        order = np.random.default_rng(0).permutation(len(data.X))
+        cut = round(0.75 * len(order))
+        fit, held = order[:cut], order[cut:]
+        model = self.estimator(**self.settings)
+        seconds = _timed(lambda: model.fit(data.X[fit], data.y[fit]))
+        score = model.score(data.X[held], data.y[held])
+        return Fitted(model, f"{cut} × {data.X.shape[1]}", score, seconds)
+
+
+@dataclass(frozen=True)
+class TextEntry:
+    """One row of a transformer on the documentation that Python carries, and what it writes."""
+
+    model: str
+    data: str
+    score: str
+    settings: dict
+    training: dict
+    prompt: str = "The "
+
+    @property
+    def batch(self):
+        """Windows a step."""
+        return self.training["batch_size"]
+
+    def fit(self, watch=None):
+        """Train on the first 75 % of the text."""
+        text = documentation()
+        cut = round(0.75 * len(text))
+        model = GPT(tokenizer=tokenizers.Characters(text), **self.settings)
+        how = self.training | {"callbacks": [watch] if watch else []}
+        seconds = _timed(lambda: model.fit(text[:cut], validation=None, **how))
+        return Fitted(model, f"{cut // 1000}k chars", model.evaluate(text[cut:]), seconds)
+
+    def sample(self, model, width):
+        """Lines of what a trained model writes, without line breaks of its own."""
+        text = model.generate(self.prompt, SAMPLE, temperature=0.6, seed=0)
+        words = " ".join((self.prompt + text).split())
+        yield f"The {self.model} goes on from {self.prompt.strip()!r}:"
+        yield from textwrap.wrap(words, width - 2, initial_indent="  ", subsequent_indent="  ")
+
+
+def documentation():
+    """The texts behind Python's help(), one after another; None where they are left out."""
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:  # some distributions put it into a package of its own
+        return None
+    return "".join(topics[name] for name in sorted(topics))
+
+
+def _timed(fit):
+    """Seconds that it takes."""
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last column says it
+        fit()
+    return time.perf_counter() - started
+
 
 LINEAR = ("linear regression", "diabetes", LinearRegression, "R²")
 BINARY = ("logistic regression", "breast_cancer", LogisticRegression, "acc")
@@ -42,6 +121,10 @@ SOFTMAX = ("softmax regression", "digits", LogisticRegression, "acc")
 BATCH = {"batch_size": "full", "max_time": 5.0}
 SMALL = {"random_state": 0, "tol": 1e-4, "max_time": 3.0}  # on NumPy, a step costs 50 times as much
 WIDE_NET = {"random_state": 0, "max_time": 5.0}
+GPT_NET = {"n_layer": 2, "n_head": 4, "n_embd": 128, "block_size": 64, "random_state": 0}
+GPT_FIT = {
+    "max_steps": 1000, "batch_size": 12, "learning_rate": 3e-3, "eval_every": 25, "max_time": 40.0,
+}  # fmt: skip
 
 # A later model is a line here.
 ENTRIES = [
@@ -58,6 +141,7 @@ ENTRIES = [
     Entry(*NEURAL, WIDE_NET | {"optimizer": "lbfgs", "batch_size": "full"}),
     Entry(*NEURAL, WIDE_NET | {"optimizer": "adam", "batch_size": 32}),
     Entry(*NEURAL, WIDE_NET | {"optimizer": "adamw", "batch_size": 32, "dropout": 0.3}),
+    TextEntry("GPT", "Python's help", "nats", GPT_NET, GPT_FIT),
 ]
 
 
@@ -73,45 +157,57 @@ def run(entries=ENTRIES, write=print, width=None):
     True
     """
     width = min(width or shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST)
+    texts = [entry for entry in entries if isinstance(entry, TextEntry)]
+    if texts and documentation() is None:
+        entries = [entry for entry in entries if entry not in texts]
     write(backend_line())
     write("Each model trains on 75 % of its data; the score is that of the other 25 %.")
     write("")
     models, rows = [], []
     for number, entry in enumerate(entries, start=1):
-        _progress(f"training {number} of {len(entries)}")
-        model, row = train(entry)
+        title = f"training {number} of {len(entries)}"
+        _progress(title)
+        model, row = train(entry, lambda moment, title=title: _progress(_step(title, moment)))
         models.append(model)
         rows.append(row)
     _progress("")
     for line in table(rows, width):
         write(line)
-    for sentence in distances(entries, models):
+    for sentence in [*distances(entries, models), *_left_out(entries, texts)]:
         write("")
         for line in textwrap.wrap(sentence, width):
             write(line)
+    for entry, model in zip(entries, models, strict=True):
+        if entry in texts:
+            write("")
+            for line in entry.sample(model, width):
+                write(line)
 
 
-def train(entry):
+def _step(title, moment):
+    return f"{title}, step {moment.step}"
+
+
+def _left_out(entries, texts):
+    if any(entry not in entries for entry in texts):
+        yield (
+            "The GPT is left out: this Python has no pydoc_data.topics, the text that it would "
+            "train on."
+        )
+
+
+def train(entry, watch=None):
     """(fitted model, {title: cell} of its row) on a fixed 75 % of the data."""
-    data = datasets.load(entry.data)
-    order = np.random.default_rng(0).permutation(len(data.X))
-    cut = round(0.75 * len(order))
-    fit, held = order[:cut], order[cut:]
-    model = entry.estimator(**entry.settings)
-    started = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last column says it
-        model.fit(data.X[fit], data.y[fit])
-    seconds = f"{time.perf_counter() - started:.3f}"
-    result = model.result_
+    fitted = entry.fit(watch)
+    result, trace = fitted.model.result_, fitted.model.trace_
     named = isinstance(result.optimizer, str)
-    score = f"{model.score(data.X[held], data.y[held]):.3f}"
-    course, reason = _course(model.trace_.cost[0], result.fun), _reason(result)
-    return model, {
+    seconds, score = f"{fitted.seconds:.3f}", f"{fitted.score:.3f}"
+    course, reason = _course(trace.cost[0], result.fun), _reason(result)
+    return fitted.model, {
         "model": entry.model, "data": entry.data.replace("_", " "),
-        "examples": f"{cut} × {data.X.shape[1]}", "kind": entry.score,
+        "examples": fitted.examples, "kind": entry.score,
         "optimizer": result.optimizer if named else type(result.optimizer).__name__,
-        "batch": str(entry.settings.get("batch_size", "–")), "steps": str(result.nit),
+        "batch": str(entry.batch), "steps": str(result.nit),
         "cost first → last": course, "first → last": course,
         "‖∇J‖": f"{np.linalg.norm(result.jac):.1e}",
         "held-out": f"{entry.score} {score}", "score": score, "seconds": seconds, "sec": seconds,
@@ -134,8 +230,8 @@ def _reason(result):
         quantity, rest = sentence.split(" = ", 1)
         return f"{quantity} < {float(rest.split(' < ')[1].split()[0]):.2g}"
     if ", a fall of less than " in sentence:
-        window, least = sentence.split(", a fall of less than ")
-        return f"{window.split(' = ')[0]} > −{float(least.split()[0]):.2g}"
+        least = sentence.split(", a fall of less than ")[1]
+        return f"ΔJ > −{float(least.split()[0]):.2g}"  # over so many epochs: no room for them
     return sentence.split(", ")[0].split(" while ")[0]
 
 
