@@ -276,7 +276,8 @@ class _Run:
             self.state = self._fresh()
 
     def _advice(self, moment):
-        safe = self.cost.safe_rate(self.batch_size)
+        # Where J is another one at each step, no automatic rate is to be had either.
+        safe = None if self.noisy else self.cost.safe_rate(self.batch_size)
         cure = "try a tenth of it"
         if safe is not None:
             rate = AutoRate.start(self.optimizer, safe, self.full, self.cost.unit).rate

@@ -92,6 +92,21 @@ def test_other_tokenizers_and_no_validation(book, capsys, tokenizer):
     assert "validation loss  " not in out.split("stopped")[1]
 
 
+def test_divergence_advises_what_a_gpt_can_do():
+    gpt = gd.GPT(n_layer=1, n_head=1, n_embd=8, block_size=8)
+    gpt.fit(TEXT, max_steps=20, eval_every=1, learning_rate=1e30)
+    assert gpt.result_.status is gd.Status.DIVERGED
+    assert "try a tenth of it. The descent diverged" in gpt.result_.message
+    assert "auto" not in gpt.result_.message
+
+
+def test_other_files_say_who_reads_and_writes_a_gpt(model, tmp_path):
+    with pytest.raises(TypeError, match="a GPT is saved by its own save"):
+        gd.save(gd.GPT.load(model), tmp_path / "m.npz")
+    with pytest.raises(ValueError, match=r"GPT\.load reads a GPT"):
+        gd.load(model)
+
+
 def test_the_same_seed_gives_the_same_bytes(book, capsys, tmp_path):
     kept = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
