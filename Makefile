@@ -1,7 +1,7 @@
 # Each target does all of its own set-up. Needs CPython 3.11 or newer, a C compiler and a package index.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd)
+SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint build clean

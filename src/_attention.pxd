@@ -1,5 +1,5 @@
 """Header-only: how a head of attention lies in memory, and is packed for products in tiles."""
-from _math cimport inline_void, real
+from _math cimport LANES, inline_void, real
 
 
 cdef struct Shape:
@@ -12,27 +12,31 @@ cdef struct Shape:
 
 
 cdef inline inline_void take(
-    const Shape *s, const real *x, const real *bias, const real *turns, real scale, real *out,
+    const Shape *s, const real *x, Py_ssize_t step, const real *bias, const real *turns, real scale,
+    real *out,
 ) noexcept nogil:
-    """out (t, D) = rows of x, 3·width apart, plus bias, turned, times scale; zeros beyond d."""
-    cdef Py_ssize_t i, j, half = s.d // 2
+    """out (t, D) = rows of x, `step` apart, plus bias, turned, times scale; zeros beyond d."""
+    cdef real lane[LANES]
+    cdef Py_ssize_t i, j, l, half = s.d // 2, whole = s.d - s.d % LANES
     cdef real a, b
     for i in range(s.t):
-        if bias != NULL:
-            for j in range(s.d):
-                out[j] = (x[j] + bias[j]) * scale
-        else:
-            for j in range(s.d):
-                out[j] = x[j] * scale
-        for j in range(s.d, s.D):
-            out[j] = 0
+        for j in range(0, whole, 16):
+            for l in range(LANES):
+                lane[l] = x[j + l]
+            if bias != NULL:
+                for l in range(LANES):
+                    lane[l] = lane[l] + bias[j + l]
+            for l in range(LANES):
+                out[j + l] = lane[l] * scale
+        for j in range(whole, s.D):
+            out[j] = 0 if j >= s.d else x[j] * scale if bias == NULL else (x[j] + bias[j]) * scale
         if turns != NULL:
             for j in range(half):
                 a, b = out[j], out[j + half]
                 out[j] = a * turns[j] - b * turns[j + half]
                 out[j + half] = a * turns[j + half] + b * turns[j]
             turns += s.d
-        x += 3 * s.width
+        x += step
         out += s.D
 
 
@@ -40,29 +44,32 @@ cdef inline inline_void give(
     const Shape *s, real *y, const real *turns, real scale, real *x, real *db,
 ) noexcept nogil:
     """The way back: rows of x = y (t, D), turned back, times scale; their sum is added to db."""
-    cdef Py_ssize_t i, j, half = s.d // 2
+    cdef real lane[LANES]
+    cdef real total[LANES]
+    cdef Py_ssize_t i, j, l, n, half = s.d // 2
     cdef real a, b
-    for i in range(s.t):
-        if turns != NULL:
-            for j in range(half):
-                a, b = y[j], y[j + half]
-                y[j] = a * turns[j] + b * turns[j + half]
-                y[j + half] = b * turns[j] - a * turns[j + half]
-            turns += s.d
-        for j in range(s.d):
-            x[j] = y[j] * scale
-        if db != NULL:
-            for j in range(s.d):
-                db[j] = db[j] + x[j]
-        x += 3 * s.width
-        y += s.D
-
-
-cdef inline inline_void turn_over(const Shape *s, const real *x, real *out) noexcept nogil:
-    """out (D, P) = xᵀ of x (t, D); zeros beyond t."""
-    cdef Py_ssize_t i, j
-    for j in range(s.D):
+    if turns != NULL:
         for i in range(s.t):
-            out[j * s.P + i] = x[i * s.D + j]
-        for i in range(s.t, s.P):
-            out[j * s.P + i] = 0
+            for j in range(half):
+                a, b = y[i * s.D + j], y[i * s.D + j + half]
+                y[i * s.D + j] = a * turns[j] + b * turns[j + half]
+                y[i * s.D + j + half] = b * turns[j] - a * turns[j + half]
+            turns += s.d
+    for j in range(0, s.d, 16):  # sixteen columns at a time: their sums stay in registers
+        n = s.d - j if s.d - j < LANES else LANES
+        for l in range(LANES):
+            total[l] = 0
+        for i in range(s.t):
+            for l in range(LANES):
+                lane[l] = y[i * s.D + j + l] * scale
+            for l in range(LANES):
+                total[l] = total[l] + lane[l]
+            if n == LANES:
+                for l in range(LANES):
+                    x[i * 3 * s.width + j + l] = lane[l]
+            else:
+                for l in range(n):
+                    x[i * 3 * s.width + j + l] = lane[l]
+        if db != NULL:
+            for l in range(n):
+                db[j + l] = db[j + l] + total[l]

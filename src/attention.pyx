@@ -9,12 +9,12 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from _attention cimport Shape, give, take, turn_over
+from _attention cimport Shape, give, take
 from _math cimport (
     LANES, as_double, bits64, exp_negative, fold, hot_void, inline_double, inline_void, real, two_artanh,
 )
 from _philox cimport drop
-from _tiles cimport padded, product
+from _tiles cimport padded, product, turn
 
 cdef enum:
     BLOCK = 64  # places whose scores exist at once
@@ -35,33 +35,29 @@ cdef inline inline_void along(
 cdef inline inline_void across(
     const Shape *s, const real *S, const real *rows, real *out, Py_ssize_t a, Py_ssize_t b,
 ) noexcept nogil:
-    """out[i − a] = Σ_j≤i S[i − a, j]·rows[j]; S is zero where j > i, four places on."""
-    cdef Py_ssize_t panel, i, j, n
-    for panel in range(s.D // LANES):
-        j = panel * LANES
-        for i in range(a, b, 4):
-            n = 4 if b - i > 4 else b - i
-            product(S + (i - a) * s.P, s.P, 1, rows + j, s.D, out + (i - a) * s.D + j, s.D, n, i + n, LANES, False)
+    """out[i − a] = Σ_j≤i S[i − a, j]·rows[j]; S is zero where j > i, six places on."""
+    cdef Py_ssize_t i, n
+    for i in range(a, b, 6):
+        n = 6 if b - i > 6 else b - i
+        product(S + (i - a) * s.P, s.P, 1, rows, s.D, out + (i - a) * s.D, s.D, n, i + n, s.D, False)
 
 
 cdef inline inline_void down(
     const Shape *s, const real *S, const real *rows, real *out, Py_ssize_t a, Py_ssize_t b,
 ) noexcept nogil:
     """out[j] += Σ_i≥j S[i − a, j]·rows[i] over places a ≤ i < b."""
-    cdef Py_ssize_t panel, i, j, k, n
-    for panel in range(s.D // LANES):
-        k = panel * LANES
-        for j in range(0, b, 4):
-            n = 4 if b - j > 4 else b - j
-            i = j if j > a else a
-            product(S + (i - a) * s.P + j, 1, s.P, rows + i * s.D + k, s.D, out + j * s.D + k, s.D, n, b - i, LANES, True)
+    cdef Py_ssize_t i, j, n
+    for j in range(0, b, 6):
+        n = 6 if b - j > 6 else b - j
+        i = j if j > a else a
+        product(S + (i - a) * s.P + j, 1, s.P, rows + i * s.D, s.D, out + j * s.D, s.D, n, b - i, s.D, True)
 
 
 cdef inline inline_double soften(real *z, Py_ssize_t n, real *most) noexcept nogil:
-    """z[:n] = e^(z − max z), zeros up to the next multiple of LANES and four on; their sum, ≥ 1."""
+    """z[:n] = e^(z − max z), zeros up to the next multiple of LANES and five on; their sum, ≥ 1."""
     cdef real lane[LANES]
     cdef real high = z[0]
-    cdef Py_ssize_t j, l, N = padded(n), end = padded(n + 3)
+    cdef Py_ssize_t j, l, N = padded(n), end = padded(n + 5)
     for j in range(n, N):
         z[j] = z[0]
     for l in range(LANES):
@@ -125,7 +121,7 @@ cdef inline inline_void slopes(
     uint64_t key, uint64_t number,
 ) noexcept nogil:
     """From scores p and dP in g of place i: weights, as they were used, in p, and dS in g."""
-    cdef Py_ssize_t j, n = i + 1, N = padded(n), end = padded(n + 3)
+    cdef Py_ssize_t j, n = i + 1, N = padded(n), end = padded(n + 5)
     for j in range(N):
         p[j] = exp_negative(p[j] - lse)
     if rate > 0:
@@ -160,13 +156,11 @@ cdef inline inline_void backward_head(
     """dQ, dK and dV of one head; room holds Q, K, KT, VT, dO, dQ, dK, dV and the scores twice."""
     cdef real *S = room[8]
     cdef real *G = room[9]
-    cdef real share
-    cdef Py_ssize_t block, a, b, i, j
+    cdef real share, one = 1
+    cdef Py_ssize_t block, a, b, i
     memset(room[6], 0, s.t * s.D * sizeof(real))
     memset(room[7], 0, s.t * s.D * sizeof(real))
-    for i in range(s.t):
-        for j in range(s.D):
-            room[4][i * s.D + j] = dout[i * s.width + j] if j < s.d else 0
+    take(s, dout, s.width, <real *>NULL, <real *>NULL, one, room[4])
     for block in range((s.t + BLOCK - 1) // BLOCK):
         a = block * BLOCK
         b = a + BLOCK if s.t - a > BLOCK else s.t
@@ -194,10 +188,10 @@ cdef hot_void forward_pass(
             for part in range(3):
                 own = NULL if bias == NULL else bias + part * s.width + h * s.d
                 take(
-                    s, qkv + part * s.width + h * s.d, own, turns if part < 2 else <real *>NULL,
+                    s, qkv + part * s.width + h * s.d, 3 * s.width, own, turns if part < 2 else <real *>NULL,
                     one if part else scale, scratch + part * rows,
                 )
-            turn_over(s, scratch + rows, KT)
+            turn(scratch + rows, s.D, KT, s.P, s.D, s.t)
             forward_head(
                 s, scratch, KT, scratch + 2 * rows, S, scratch + 3 * rows, rate, key,
                 (first + i) * s.heads + h, out + h * s.d, lse + h * s.t,
@@ -226,12 +220,12 @@ cdef hot_void backward_pass(
             for part in range(3):
                 at = part * s.width + h * s.d
                 take(  # V lies where dO will
-                    s, qkv + at, bias + at if bias != NULL else bias,
+                    s, qkv + at, 3 * s.width, bias + at if bias != NULL else bias,
                     turns if part < 2 else <real *>NULL, one if part else scale,
                     room[4] if part == 2 else room[part],
                 )
-            turn_over(s, room[1], room[2])
-            turn_over(s, room[4], room[3])
+            turn(room[1], s.D, room[2], s.P, s.D, s.t)
+            turn(room[4], s.D, room[3], s.P, s.D, s.t)
             backward_head(
                 s, room, out + h * s.d, dout + h * s.d, lse + h * s.t, rate, key,
                 (first + i) * s.heads + h,
@@ -259,7 +253,7 @@ cdef Shape shape_of(
     if bias != 0 and bias != columns:
         raise ValueError("The bias must have one number a column, or none. Pass such.")
     s.t, s.width, s.heads, s.d = t, columns // 3, heads, columns // 3 // heads
-    s.D, s.P = padded(s.d), padded(t + 3)
+    s.D, s.P = padded(s.d), padded(t + 5)
     if places * angles and (places != t or angles != s.d or s.d % 2):
         raise ValueError("turns must have d numbers for each place, d even, or none. Pass such.")
     return s

@@ -66,6 +66,26 @@ cdef hot_void forward_pass(
         X, Y, statistics = X + p, Y + p, statistics + 2
 
 
+cdef inline inline_void slope_row(
+    const real *X, const real *gain, const real *dY, const real *R, real *dX, real mean, real scale,
+    real one, real two, Py_ssize_t p, bint more,
+) noexcept nogil:
+    """dX of one row; dX may be X, dY or R: hence through a local array, and `more` is a constant."""
+    cdef real lane[LANES]
+    cdef Py_ssize_t i, j, l
+    for i in range(p // LANES):
+        j = i * LANES
+        for l in range(LANES):
+            lane[l] = scale * (dY[j + l] * gain[j + l] - one - (X[j + l] - mean) * scale * two)
+            if more:
+                lane[l] = R[j + l] + lane[l]
+        for l in range(LANES):
+            dX[j + l] = lane[l]
+    for j in range(p - p % LANES, p):
+        lane[0] = scale * (dY[j] * gain[j] - one - (X[j] - mean) * scale * two)
+        dX[j] = R[j] + lane[0] if more else lane[0]
+
+
 cdef hot_void backward_pass(
     const real *X, const real *gain, const real *statistics, const real *dY, const real *R, real *dX,
     real *dgain, real *dbias, real *sums, Py_ssize_t n, Py_ssize_t p,
@@ -74,7 +94,7 @@ cdef hot_void backward_pass(
     the sums of dx may be NULL."""
     cdef real lane[LANES]
     cdef real other[LANES]
-    cdef real mean, scale, d, hat, one, two
+    cdef real mean, scale, d, one, two
     cdef double first, second
     cdef Py_ssize_t i, j, l, block
     for i in range(n):
@@ -94,11 +114,13 @@ cdef hot_void backward_pass(
             second += d * ((X[j] - mean) * scale)
         one, two = <real>(first / p), <real>(second / p)
         for j in range(p):
-            hat = (X[j] - mean) * scale
-            dgain[j] = dgain[j] + dY[j] * hat
+            dgain[j] = dgain[j] + dY[j] * ((X[j] - mean) * scale)
+        for j in range(p):
             dbias[j] = dbias[j] + dY[j]
-            d = scale * (dY[j] * gain[j] - one - hat * two)
-            dX[j] = R[j] + d if R != NULL else d
+        if R != NULL:
+            slope_row(X, gain, dY, R, dX, mean, scale, one, two, p, True)
+        else:
+            slope_row(X, gain, dY, R, dX, mean, scale, one, two, p, False)
         if sums != NULL:
             for j in range(p):
                 sums[j] = sums[j] + dX[j]
