@@ -15,6 +15,7 @@ from gdcore._numpy.gradients import *
 from gdcore._numpy.heads import *
 from gdcore._numpy.layers import *
 from gdcore._numpy.normalization import *
+from gdcore._numpy.products import *
 from gdcore._numpy.quasi import *
 from gdcore._numpy.sampling import *
 from gdcore._numpy.updates import *
@@ -36,6 +37,7 @@ if _wanted != "numpy":
         from gdcore._native.heads import *
         from gdcore._native.layers import *
         from gdcore._native.normalization import *
+        from gdcore._native.products import *
         from gdcore._native.quasi import *
         from gdcore._native.sampling import *
         from gdcore._native.updates import *

@@ -63,6 +63,7 @@ NATIVE = {
         "heads",
         "layers",
         "normalization",
+        "products",
         "quasi",
         "sampling",
         "updates",

@@ -17,13 +17,15 @@ class Case:
 
     `changes` names the arrays it writes. `free` names the arrays whose dtype or length no other
     argument fixes. `near` is the largest difference between the twins relative to the largest
-    number of the array, for float32 and float64; 0 is to the bit.
+    number of the array, for float32 and float64; 0 is to the bit. `strided` names the arrays that
+    may lie in memory otherwise than row by row.
     """
 
     arguments: Callable
     changes: tuple = ()
     free: tuple = ()
     near: tuple = (0, 0)
+    strided: tuple = ()
 
 
 def vectors(names, **numbers):
@@ -327,6 +329,27 @@ def attention_backward(dtype):
     return given | {"dout": dout, "dqkv": np.zeros_like(given["qkv"]), "dbias": dbias}
 
 
+def matrices(dtype, n=ROWS, m=COLUMNS, k=40):
+    """Two factors and what their product is added to; more columns than one panel has."""
+    rng = np.random.default_rng(0)
+    A, B, C = (rng.normal(size=shape).astype(dtype) for shape in ((n, m), (m, k), (n, k)))
+    return {"A": A, "B": B, "add": True, "C": C}
+
+
+def packing(dtype):
+    """One factor, and room for its panels."""
+    B = matrices(dtype)["B"]
+    panel = 128 // B.itemsize
+    return {"B": B, "panels": np.full(len(B) * panel * -(-B.shape[1] // panel), 7, dtype)}
+
+
+def packed(dtype):
+    """The other factor, and the panels as the twin in NumPy packs them."""
+    given, room = matrices(dtype), packing(dtype)
+    PLAIN["products"].pack_panels(**room)
+    return {"A": given["A"], "panels": room["panels"], "add": True, "C": given["C"]}
+
+
 def scattering(dtype):
     """Rows to be added to a table, some of them twice."""
     rng = np.random.default_rng(0)
@@ -343,6 +366,9 @@ CASES = {
     "residual_norm_backward": Case(
         residual_backward, ("dD", "dgain", "dshift", "dbias"), near=(1e-5, 1e-13)
     ),
+    "matrix_product": Case(matrices, ("C",), near=(1e-5, 1e-13), strided=("A", "B", "C")),
+    "pack_panels": Case(packing, ("panels",), strided=("B",)),
+    "panel_product": Case(packed, ("C",), near=(1e-5, 1e-13), strided=("A", "C")),
     "causal_attention": Case(attention, ("out", "lse"), near=(1e-5, 1e-13)),
     "causal_attention_backward": Case(attention_backward, ("dqkv", "dbias"), near=(1e-5, 1e-13)),
     "chain_gradient": Case(chain, ("g",), ("X",), near=(1e-5, 1e-13)),

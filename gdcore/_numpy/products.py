@@ -1,0 +1,93 @@
+"""Products of matrices in NumPy, which asks its BLAS. Compiled twin: src/products.pyx.
+
+Twins agree within 2e-5 (float32) and 1e-13 (float64) of the largest number of an array.
+"""
+
+import operator
+
+import numpy as np
+
+from gdcore._numpy._require import require_like, require_writeable
+
+__all__ = ["matrix_product", "pack_panels", "panel_product"]
+
+PANEL, DEEP = 128, 384  # bytes of a row of a panel, and its rows
+
+
+def matrix_product(A, B, add, C):
+    """C = A·B, or C += A·B where add is true. Rows of C must lie without gaps, and share no memory with A or B. Changes C."""
+    _require_matrices(A, B, C)
+    require_writeable(C)
+    also = operator.index(add)
+    if A.shape[1] != len(B) or C.shape != (len(A), B.shape[1]):
+        raise ValueError("A (n, m), B (m, k) and C (n, k) must fit together. Pass such.")
+    _require_rows(C)
+    _multiply(A, B, also, C)
+
+
+def pack_panels(B, panels):
+    """panels = the columns of B (m, k), 32 at a time (16 in float64), row by row, zeros beyond the last, of 384 rows after the other: what `panel_product` reads. Changes panels."""
+    _require_matrices(B)
+    require_like(B, panels)
+    require_writeable(panels)
+    m, k = B.shape
+    width = _padded(k, B.itemsize)
+    if len(panels) != m * width:
+        raise ValueError("panels must hold m times the columns of whole panels. Pass such.")
+    whole = np.zeros((m, width), B.dtype)
+    whole[:, :k] = B
+    for q, deep, panel in _blocks(m, width, B.itemsize):
+        panels[q * width : (q + deep) * width].reshape(-1, deep, panel)[:] = (
+            whole[q : q + deep].reshape(deep, -1, panel).transpose(1, 0, 2)
+        )
+
+
+def panel_product(A, panels, add, C):
+    """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit. Changes C."""
+    _require_matrices(A, C)
+    require_like(A, panels)
+    require_writeable(C)
+    also = operator.index(add)
+    m, k = A.shape[1], C.shape[1]
+    width = _padded(k, A.itemsize)
+    if len(C) != len(A) or len(panels) != m * width:
+        raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
+    _require_rows(C)
+    B = np.empty((m, width), A.dtype)
+    for q, deep, panel in _blocks(m, width, A.itemsize):
+        packed = panels[q * width : (q + deep) * width].reshape(-1, deep, panel)
+        B[q : q + deep].reshape(deep, -1, panel)[:] = packed.transpose(1, 0, 2)
+    _multiply(A, np.ascontiguousarray(B[:, :k]), also, C)
+
+
+def _padded(k, itemsize):
+    """Columns of whole panels."""
+    return -(-k * itemsize // PANEL) * (PANEL // itemsize)
+
+
+def _blocks(m, width, itemsize):
+    """(first row, rows, columns of a panel) of each block of rows."""
+    return [(q, min(DEEP, m - q), PANEL // itemsize) for q in range(0, m if width else 0, DEEP)]
+
+
+def _multiply(A, B, also, C):
+    with np.errstate(all="ignore"):
+        if also:
+            C += A @ B
+        else:
+            np.matmul(A, B, out=C)
+
+
+def _require_rows(C):
+    if len(C) and C.shape[1] > 1 and C.strides[1] != C.itemsize:
+        raise ValueError("The rows of C must lie without gaps. Pass such an array.")
+
+
+def _require_matrices(*arrays):
+    """What the compiled twin takes: any strides, one dtype."""
+    for array in arrays:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
+        same = array.dtype == arrays[0].dtype and array.dtype.isnative and array.ndim == 2
+        if not same or array.dtype.char not in "fd":
+            raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")

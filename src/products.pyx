@@ -1,0 +1,159 @@
+"""Products of matrices in register tiles. NumPy twins: gdcore/_numpy/products.py.
+
+BLAS packs both factors in blocks for matrices that outgrow every cache. Those of a network's layer
+do not: here a panel of B, 128 bytes wide, is packed and stays near, and A is read as it lies.
+"""
+from libc.stdlib cimport free, malloc
+
+from _math cimport hot_void, inline_void, real
+from _tiles cimport PANEL, product, turn
+
+cdef enum:
+    LINE = 64  # bytes
+    DEEP = 384  # rows of a panel, 128 bytes each
+    SHALLOW = 128  # where A is transposed: a line of each of so many rows stays in the first cache
+    TOGETHER = 4  # panels packed at once: rows of B lie a page apart, or more
+
+
+cdef inline inline_void pack_panel(
+    const real *B, Py_ssize_t sq, Py_ssize_t sj, real *out, Py_ssize_t m, Py_ssize_t w, Py_ssize_t W,
+) noexcept nogil:
+    """out[q·W + j] = B[q·sq + j·sj] for q < m and j < w, zeros beyond."""
+    cdef Py_ssize_t q, j
+    if sq == 1:
+        turn(B, sj, out, W, m, w)
+    else:
+        for q in range(m):
+            for j in range(w):
+                out[q * W + j] = B[q * sq + j * sj]
+    if w < W:
+        for q in range(m):
+            for j in range(w, W):
+                out[q * W + j] = 0
+
+
+cdef hot_void pack(
+    const real *B, Py_ssize_t sq, Py_ssize_t sj, real *out, Py_ssize_t m, Py_ssize_t w, Py_ssize_t W,
+) noexcept nogil:
+    """Panels of W columns, one after another; whole ones row by row of B, as they lie in memory."""
+    cdef Py_ssize_t q, panel, j, whole = w // W if sj == 1 else 0
+    for q in range(m if whole else 0):
+        for panel in range(whole):
+            for j in range(W):
+                out[(panel * m + q) * W + j] = B[q * sq + panel * W + j]
+    for panel in range(whole, (w + W - 1) // W):
+        j = panel * W
+        pack_panel(B + j * sj, sq, sj, out + j * m, m, W if w - j > W else w - j, W)
+
+
+cdef void over_panels(
+    const real *A, Py_ssize_t sa, Py_ssize_t sq, const real *panels, real *C, Py_ssize_t sc,
+    Py_ssize_t n, Py_ssize_t m, Py_ssize_t k, bint add,
+) noexcept nogil:
+    """C = or += A·B for the packed columns of B: panel after panel over all rows of A."""
+    cdef Py_ssize_t W = PANEL // sizeof(real), panel, j
+    for panel in range((k + W - 1) // W):
+        j = panel * W
+        product(A, sa, sq, panels + j * m, W, C + j, sc, n, m, W if k - j > W else k - j, add)
+
+
+cdef void product_pass(
+    const real *A, Py_ssize_t sa, Py_ssize_t sq, const real *B, Py_ssize_t sbq, Py_ssize_t sbj,
+    real *C, Py_ssize_t sc, Py_ssize_t n, Py_ssize_t m, Py_ssize_t k, bint add, Py_ssize_t depth,
+    real *room,
+) noexcept nogil:
+    """A few panels at a time, of so many rows at most."""
+    cdef Py_ssize_t some = TOGETHER * (PANEL // sizeof(real)), q, deep, j, w, block, group
+    for block in range((m + depth - 1) // depth):
+        q = block * depth
+        deep = m - q if m - q < depth else depth
+        for group in range((k + some - 1) // some):
+            j = group * some
+            w = k - j if k - j < some else some
+            pack(B + q * sbq + j * sbj, sbq, sbj, room, deep, w, PANEL // sizeof(real))
+            over_panels(A + q * sq, sa, sq, room, C + j, sc, n, deep, w, add or q > 0)
+
+
+cdef Py_ssize_t padded_width(Py_ssize_t k, Py_ssize_t size) noexcept nogil:
+    """Columns of whole panels."""
+    return (k * size + PANEL - 1) // PANEL * (PANEL // size)
+
+
+def matrix_product(
+    const real[:, :] A not None, const real[:, :] B not None, add, real[:, :] C not None,
+):
+    """C = A·B, or C += A·B where add is true. Rows of C must lie without gaps, and share no memory with A or B. Changes C."""
+    cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = B.shape[1], size = sizeof(C[0, 0]), i, j
+    cdef Py_ssize_t also = add  # no None, no text
+    if B.shape[0] != m or C.shape[0] != n or C.shape[1] != k:
+        raise ValueError("A (n, m), B (m, k) and C (n, k) must fit together. Pass such.")
+    if n > 0 and k > 1 and C.strides[1] != size:
+        raise ValueError("The rows of C must lie without gaps. Pass such an array.")
+    if n == 0 or k == 0:
+        return
+    if m == 0:
+        if not also:
+            for i in range(n):
+                for j in range(k):
+                    C[i, j] = 0
+        return
+    cdef Py_ssize_t depth = SHALLOW if A.strides[0] == size and A.strides[1] != size else DEEP
+    cdef Py_ssize_t deep = m if m < depth else depth
+    cdef char *room = <char *>malloc(
+        deep * min(TOGETHER * PANEL, padded_width(k, size) * size) + LINE
+    )
+    if room == NULL:
+        raise MemoryError
+    with nogil:
+        product_pass(
+            &A[0, 0], A.strides[0] // size, A.strides[1] // size, &B[0, 0], B.strides[0] // size,
+            B.strides[1] // size, &C[0, 0], C.strides[0] // size, n, m, k, also != 0, depth,
+            <real *>(room + LINE - <size_t>room % LINE),
+        )
+        free(room)
+
+
+def pack_panels(const real[:, :] B not None, real[::1] panels not None):
+    """panels = the columns of B (m, k), 32 at a time (16 in float64), row by row, zeros beyond the last, of 384 rows after the other: what `panel_product` reads. Changes panels."""
+    cdef Py_ssize_t m = B.shape[0], k = B.shape[1], size = sizeof(panels[0]), q, width, block
+    width = padded_width(k, size)
+    if panels.shape[0] != m * width:
+        raise ValueError("panels must hold m times the columns of whole panels. Pass such.")
+    if m * k == 0:
+        return
+    with nogil:
+        for block in range((m + DEEP - 1) // DEEP):
+            q = block * DEEP
+            pack(
+                &B[0, 0] + q * (B.strides[0] // size), B.strides[0] // size, B.strides[1] // size,
+                &panels[q * width], m - q if m - q < DEEP else DEEP, k, PANEL // size,
+            )
+
+
+def panel_product(
+    const real[:, :] A not None, const real[::1] panels not None, add, real[:, :] C not None,
+):
+    """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit. Changes C."""
+    cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = C.shape[1], size = sizeof(C[0, 0]), q
+    cdef Py_ssize_t width = padded_width(k, size), block, i, j
+    cdef Py_ssize_t also = add  # no None, no text
+    if C.shape[0] != n or panels.shape[0] != m * width:
+        raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
+    if n > 0 and k > 1 and C.strides[1] != size:
+        raise ValueError("The rows of C must lie without gaps. Pass such an array.")
+    if n == 0 or k == 0:
+        return
+    if m == 0:
+        if not also:
+            for i in range(n):
+                for j in range(k):
+                    C[i, j] = 0
+        return
+    with nogil:
+        for block in range((m + DEEP - 1) // DEEP):
+            q = block * DEEP
+            over_panels(
+                &A[0, 0] + q * (A.strides[1] // size), A.strides[0] // size, A.strides[1] // size,
+                &panels[q * width], &C[0, 0], C.strides[0] // size, n,
+                m - q if m - q < DEEP else DEEP, k, also != 0 or q > 0,
+            )

@@ -1,0 +1,150 @@
+"""Products of matrices against products in double and facts of mathematics, on both twins."""
+
+import numpy as np
+import pytest
+
+from tests.kernels.twins import PLAIN, same_bits
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+NEAR = {np.float32: 2e-6, np.float64: 1e-14}  # of Σ |a|·|b|
+SIZES = [
+    (1, 1, 1), (3, 7, 5), (4, 384, 33), (5, 385, 16), (7, 3, 15), (13, 130, 17), (33, 800, 31),
+    (64, 1, 64), (65, 129, 100), (2, 20, 161),
+]  # fmt: skip
+
+
+def matrix(rng, n, k, dtype, layout="rows"):
+    """Random numbers that lie row by row, column by column, with gaps, or backwards."""
+    if layout == "columns":
+        return rng.normal(size=(k, n)).astype(dtype).T
+    if layout == "gaps":
+        return rng.normal(size=(2 * n, 3 * k)).astype(dtype)[::2, ::3]
+    if layout == "backwards":
+        return rng.normal(size=(n, k)).astype(dtype)[::-1, ::-1]
+    return rng.normal(size=(n, k)).astype(dtype)
+
+
+LAYOUTS = pytest.mark.parametrize("layout", ["rows", "columns", "gaps", "backwards"])
+
+
+def assert_product(C, A, B, before=0.0):
+    A, B = A.astype(np.float64), B.astype(np.float64)
+    atol = NEAR[C.dtype.type] * (np.abs(A) @ np.abs(B) + np.abs(before) + 1e-30)
+    assert (np.abs(C - (A @ B + before)) <= atol).all()
+
+
+def panels_of(kernels, B):
+    panel = 128 // B.itemsize
+    panels = np.full(len(B) * panel * -(-B.shape[1] // panel), np.nan, B.dtype)
+    kernels.pack_panels(B, panels)
+    return panels
+
+
+@DTYPES
+@LAYOUTS
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("add", [False, True], ids=["written", "added"])
+def test_a_product_is_what_it_is_in_double(kernels, dtype, layout, size, add):
+    (n, m, k), rng = size, np.random.default_rng(0)
+    for A, B in (
+        (matrix(rng, n, m, dtype, layout), matrix(rng, m, k, dtype)),
+        (matrix(rng, n, m, dtype), matrix(rng, m, k, dtype, layout)),
+    ):
+        room = rng.normal(size=(n, k + 3)).astype(dtype)
+        C, beyond = room[:, :k], room[:, k:].copy()
+        before = C.astype(np.float64) if add else 0.0
+        kernels.matrix_product(A, B, add, C)
+        assert_product(C, A, B, before)
+        assert same_bits(room[:, k:], beyond)
+
+
+@DTYPES
+@LAYOUTS
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_packed_or_not_the_bits_are_the_same(kernels, dtype, layout, size):
+    (n, m, k), rng = size, np.random.default_rng(0)
+    A, B = matrix(rng, n, m, dtype), matrix(rng, m, k, dtype, layout)
+    C, D = np.empty((2, n, k), dtype)
+    kernels.matrix_product(A, B, False, C)
+    kernels.panel_product(A, panels_of(kernels, B), False, D)
+    assert same_bits(C, D)
+
+
+@DTYPES
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_panels_hold_the_columns_in_order(kernels, dtype, size):
+    _, m, k = size
+    B = np.arange(m * k, dtype=dtype).reshape(m, k)
+    wide, panels = 128 // B.itemsize, panels_of(kernels, B)
+    width = wide * -(-k // wide)
+    for q, j in {(0, 0), (m - 1, k - 1), (m // 2, k // 3), (min(m - 1, 384), 0)}:
+        block, row = divmod(q, 384)
+        deep = min(384, m - 384 * block)
+        place = 384 * block * width + j // wide * deep * wide + row * wide + j % wide
+        assert panels[place] == B[q, j]
+    assert np.count_nonzero(panels) == np.count_nonzero(B)
+
+
+@DTYPES
+def test_a_row_has_the_same_bits_in_any_company(pair, dtype):
+    """What lets rows be cut among shards, and columns among tiles; BLAS does not promise it."""
+    _, native = pair
+    rng = np.random.default_rng(0)
+    A, B = matrix(rng, 50, 400, dtype), matrix(rng, 400, 70, dtype)
+    whole = np.empty((50, 70), dtype)
+    native.matrix_product(A, B, False, whole)
+    for rows, columns in ((slice(0, 1), slice(0, 70)), (slice(7, 31), slice(3, 40))):
+        part = np.empty_like(whole[rows, columns])
+        native.matrix_product(A[rows], B[:, columns], False, part)
+        assert same_bits(part, np.ascontiguousarray(whole[rows, columns]))
+
+
+@DTYPES
+def test_the_unit_matrix_changes_nothing(kernels, dtype):
+    A = np.random.default_rng(0).normal(size=(9, 40)).astype(dtype)
+    C = np.empty_like(A)
+    kernels.matrix_product(A, np.eye(40, dtype=dtype), False, C)
+    assert same_bits(A, C)
+
+
+@DTYPES
+def test_what_is_not_a_number_stays_in_its_row(kernels, dtype):
+    A, B = np.ones((5, 8), dtype), np.ones((8, 20), dtype)
+    A[2, 3], A[4, 0] = np.nan, np.inf
+    C = np.zeros((5, 20), dtype)
+    kernels.matrix_product(A, B, False, C)
+    assert np.isnan(C[2]).all()
+    assert np.isinf(C[4]).all()
+    assert (C[[0, 1, 3]] == 8).all()
+
+
+@DTYPES
+@pytest.mark.parametrize("size", [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0)], ids=str)
+@pytest.mark.parametrize("add", [False, True], ids=["written", "added"])
+def test_an_empty_sum_is_zero(kernels, dtype, size, add):
+    n, m, k = size
+    A, B = np.ones((n, m), dtype), np.ones((m, k), dtype)
+    for multiply in (
+        lambda C: kernels.matrix_product(A, B, add, C),
+        lambda C: kernels.panel_product(A, panels_of(kernels, B), add, C),
+    ):
+        C = np.full((n, k), 7, dtype)
+        multiply(C)
+        assert (C == (7 if add else 0)).all()
+
+
+@DTYPES
+def test_gaps_in_the_rows_of_the_result_are_refused(kernels, dtype):
+    A, B, C = np.ones((3, 4), dtype), np.ones((4, 5), dtype), np.full((3, 10), 7, dtype)
+    with pytest.raises(ValueError, match="without gaps"):
+        kernels.matrix_product(A, B, False, C[:, ::2])
+    with pytest.raises(ValueError, match="without gaps"):
+        kernels.panel_product(A, panels_of(kernels, B), False, C[:, ::2])
+    assert (C == 7).all()
+
+
+def test_the_twins_pack_alike(pair):
+    B = np.random.default_rng(0).normal(size=(500, 45))
+    one, two = (panels_of(kernels, B) for kernels in pair)
+    assert same_bits(one, two)
+    assert PLAIN["products"].PANEL == 128
