@@ -7,6 +7,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore.layers.initializers import initializer
+from gdcore.layers.products import bound, product
 
 
 class Part(NamedTuple):
@@ -95,18 +96,22 @@ class Context:
 
     def matmul(self, a, b, out):
         """out = a·b."""
-        return np.matmul(a, b, out=out)
+        return product(a, b, out)
+
+    def multiplication(self, name, turned, a, b, out):
+        """A call that computes out = a·b, where b is the parameter of this name, or its transpose."""
+        return bound(a, b, out)
 
 
 class Scope:
     """The parameters of one layer, by name, and memory for its results."""
 
-    __slots__ = ("_kept", "_views", "children", "context", "name", "number", "wants_dx")
+    __slots__ = ("_kept", "_made", "_views", "children", "context", "name", "number", "wants_dx")
 
     def __init__(self, layer, shape, arrays, context, prefix=""):
         self.name, self.context, self.wants_dx = prefix, context, True
         self.number = hash_of(prefix)
-        self._kept = {}
+        self._kept, self._made = {}, {}
         self._views = {name: arrays[prefix + name] for name in layer.parts(shape)}
         self.children = [
             Scope(inner, its, arrays, context, f"{prefix}{k}.")
@@ -130,6 +135,18 @@ class Scope:
         """out = a·b, by several threads where it is large."""
         return self.context.matmul(a, b, out)
 
+    def multiplication(self, a, name, turned, out):
+        """A call that computes out = a·W, or a·Wᵀ, for W of this name, as often as it is called."""
+        W = self[name].T if turned else self[name]
+        return self.context.multiplication(self.name + name, turned, a, W, out)
+
+    def recall(self, key, make):
+        """What make() gave for this key since the parameters last moved to other arrays."""
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = make()
+        return made
+
     def keep(self, name, array):
         """Give this array whenever a buffer of its name and shape is asked for."""
         self._kept[name] = array
@@ -151,6 +168,7 @@ class Scope:
 
     def bind(self, arrays):
         """Take the parameters from other arrays from now on; the memory for results stays."""
+        self._made.clear()
         for name in self._views:
             self._views[name] = arrays[self.name + name]
         for child in self.children:
@@ -191,6 +209,16 @@ class Gradient:
             self.touched.add(name)
             view.fill(0)
         return view
+
+    def begin(self, views):
+        """Touch all of these, {name: view}, at once."""
+        if self.touched.isdisjoint(views):
+            for view in views.values():
+                view.fill(0)
+            self.touched.update(views)
+        else:
+            for name in views:
+                self[name]
 
     def __setitem__(self, name, value):  # g["bias"] += … ends here
         view = self[name]

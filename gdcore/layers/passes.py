@@ -1,10 +1,12 @@
 """One pass of rows through a transformer, forward and back, in the memory that θ's scope gives.
 
-On the way back every array is overwritten by the gradient of what it held as soon as it is not
-needed any more, so that products xᵀ·dz may wait until all rows are through.
+Which kernel works on which arrays is settled once, when the pass is written down as lists of calls;
+a step then only runs down the lists. On the way back every array is overwritten by the gradient of
+what it held as soon as it is not needed any more, so that products xᵀ·dz may wait until all rows
+are through.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -26,53 +28,34 @@ class Pass:
     def __init__(self, net, theta, n, t):
         self.net, self.theta, self.n, self.t = net, theta, n, t
         self.rate = net.dropout if theta.training else 0.0
-        self.rooms = {}
+        self.rooms, self.calls, self.back = {}, [], None
         dtype = theta["wte.weight"].dtype
         self.none, self.nothing = np.empty(0, dtype), np.empty((0, 0), dtype)
+        self.zeros = np.zeros(net.features, dtype)  # the shift of norms that have none
+        self.unwanted = np.zeros(net.features, dtype)  # and where its gradient goes
         rotary = net.positions == "rotary"
         self.turns = rotary_turns(t, net.features // net.heads, dtype) if rotary else self.nothing
+        self.ids = np.empty(n * t, np.int64)
+        self._write_forward()
+        self.logits = self._room("logits", net.vocabulary).reshape(n, t, -1)
 
     def forward(self, ids):
-        """Logits (n·t, vocabulary)."""
-        net, theta, x = self.net, self.theta, self._x(0)
-        self.ids = ids.reshape(-1)
-        np.take(theta["wte.weight"], self.ids, axis=0, out=x, mode="clip")
-        if net.positions == "learned":
-            by_sequence = x.reshape(self.n, self.t, -1)
-            by_sequence += theta["wpe.weight"][: self.t]
-        self._drop(0, x, x)
-        self._norm(0)
-        for i in range(net.blocks):
-            self._attend(i)
-            self._perceive(i)
-            theta.matmul(
-                self._own(i, "f", net.width), self._weight(i, "mlp.c_proj"), self._x(i + 1)
-            )
-            self._join(i, "mlp.c_proj", self._own(i, "x2"), self._x(i + 1), self._next_norm(i + 1))
-        logits = self._room("logits", net.vocabulary)
-        return theta.matmul(self._own(net.blocks, "h"), theta[net.head].T, logits)
+        """Logits (n, t, vocabulary)."""
+        self.ids[...] = ids.reshape(-1)
+        for call in self.calls:
+            call()
+        return self.logits
 
     def backward(self, dz, g):
         """Add the gradient of the parameters to g, dz that of the logits."""
-        net, theta, h = self.net, self.theta, self._own(self.net.blocks, "h")
-        dz = dz.reshape(len(h), -1)
-        g.product(net.head, dz, h)
-        dh = theta.matmul(dz, theta[net.head], self._room("dh"))
-        self._norm_back(
-            g, self._next_norm(net.blocks), dh, self.nothing, (net.blocks - 1, "mlp.c_proj")
-        )
-        for i in reversed(range(net.blocks)):
-            if net.recompute:
-                self._norm(i)
-                self._attend(i)
-                self._perceive(i)
-            self._perceive_back(g, i)
-            self._attend_back(g, i)
-        dx = self._x(0)
-        self._drop(0, dx, dx)
-        g.scatter("wte.weight", self.ids, dx)
-        if net.positions == "learned":
-            g["wpe.weight"][: self.t] += dx.reshape(self.n, self.t, -1).sum(axis=0)
+        if self.back is None or self.back[0] is not g:
+            self.back = g, *self._written_backward(g)
+        if dz is not self.logits:
+            self.logits[...] = dz
+        _, vectors, calls = self.back
+        g.begin(vectors)
+        for call in calls:
+            call()
 
     def keys_and_values(self, i):
         """Keys, turned where positions are rotary, and values of block i, (n·t, features) each."""
@@ -90,75 +73,122 @@ class Pass:
             keys = np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
         return keys.reshape(-1, c), values
 
+    def _then(self, function, *arguments):
+        """The next call of the list that is being written."""
+        self.calls.append(partial(function, *arguments))
+
+    def _write_forward(self):
+        net, theta, x = self.net, self.theta, self._x(0)
+        self._then(np.take, theta["wte.weight"], self.ids, 0, x, "clip")
+        if net.positions == "learned":
+            by_sequence = x.reshape(self.n, self.t, -1)
+            self._then(np.add, by_sequence, theta["wpe.weight"][: self.t], by_sequence)
+        self._drop(0, x, x)
+        self._norm(0)
+        for i in range(net.blocks):
+            self._attend(i)
+            self._perceive(i)
+            x = self._x(i + 1)
+            self._multiply(self._own(i, "f", net.width), f"h.{i}.mlp.c_proj.weight", x)
+            self._join(i, "mlp.c_proj", self._own(i, "x2"), x, self._next_norm(i + 1))
+        logits = self._room("logits", net.vocabulary)
+        self._multiply(self._own(net.blocks, "h"), net.head, logits, turned=True)
+
+    def _written_backward(self, g):
+        """(vectors by name, whose gradients are added up from zero; calls)."""
+        net, forward, self.calls = self.net, self.calls, []
+        h, dz = self._own(net.blocks, "h"), self._room("logits", net.vocabulary)
+        self._then(g.product, net.head, dz, h)
+        self._multiply(dz, net.head, self._room("dh"))
+        norm = self._next_norm(net.blocks)
+        self._norm_back(g, norm, self.nothing, (net.blocks - 1, "mlp.c_proj"))
+        for i in reversed(range(net.blocks)):
+            if net.recompute:
+                self._norm(i)
+                self._attend(i)
+                self._perceive(i)
+            self._perceive_back(g, i)
+            self._attend_back(g, i)
+        dx = self._x(0)
+        self._drop(0, dx, dx)
+        self._then(g.scatter, "wte.weight", self.ids, dx)
+        if net.positions == "learned":
+            self._then(self._place_back, g, dx.reshape(self.n, self.t, -1))
+        self.calls, back = forward, self.calls
+        return {name: g.view(name) for name in g.names if g.view(name).ndim == 1}, back
+
+    def _place_back(self, g, dx):
+        g["wpe.weight"][: self.t] += dx.sum(axis=0)
+
     def _attend(self, i):
         """First half of block i: x2 and h2 from x and h."""
-        theta, c = self.theta, self.net.features
-        qkv, a = self._own(i, "qkv", 3 * c), self._own(i, "a")
-        theta.matmul(self._own(i, "h"), self._weight(i, "attn.c_attn"), qkv)
-        kernels.causal_attention(*self._attention(i), self._by_sequence(a), self._logs(i))
-        x2 = theta.matmul(a, self._weight(i, "attn.c_proj"), self._own(i, "x2"))
-        self._join(
-            i,
-            "attn.c_proj",
-            self._x(i),
-            x2,
-            (f"h.{i}.ln_2", x2, self._own(i, "s2", 2), self._own(i, "h2")),
-        )
+        at, a, x2 = f"h.{i}.attn.", self._own(i, "a"), self._own(i, "x2")
+        qkv = self._own(i, "qkv", 3 * self.net.features)
+        self._multiply(self._own(i, "h"), at + "c_attn.weight", qkv)
+        self._attention(kernels.causal_attention, i, self._by_sequence(a), self._logs(i))
+        self._multiply(a, at + "c_proj.weight", x2)
+        norm = f"h.{i}.ln_2", x2, self._own(i, "s2", 2), self._own(i, "h2")
+        self._join(i, "attn.c_proj", self._x(i), x2, norm)
 
     def _perceive(self, i):
         """Second half of block i but for its last product: f from h2."""
         f, slope = self._own(i, "f", self.net.width), self._own(i, "slope", self.net.width)
-        self.theta.matmul(self._own(i, "h2"), self._weight(i, "mlp.c_fc"), f)
-        kernels.activate(self.net.activation, f, self._bias(self.theta, i, "mlp.c_fc"), slope)
+        self._multiply(self._own(i, "h2"), f"h.{i}.mlp.c_fc.weight", f)
+        bias = self._bias(self.theta, i, "mlp.c_fc")
+        self._then(kernels.activate, self.net.activation, f, bias, slope)
 
     def _perceive_back(self, g, i):
         """From the gradient of x of block i + 1 to that of x2, both in place."""
-        net, theta = self.net, self.theta
+        net, mlp, df = self.net, f"h.{i}.mlp.", self._room("df", self.net.width)
         f, slope = self._own(i, "f", net.width), self._own(i, "slope", net.width)
         dz = self._join_back(g, i, "mlp.c_proj", self._x(i + 1))
-        g.product(f"h.{i}.mlp.c_proj.weight", f, dz)
-        df = theta.matmul(dz, self._weight(i, "mlp.c_proj").T, self._room("df", net.width))
+        self._then(g.product, mlp + "c_proj.weight", f, dz)
+        self._multiply(dz, mlp + "c_proj.weight", df, turned=True)
         # The product of gradient and slope is to lie where the slope does: df is every block's.
-        kernels.activate_backward(net.activation, f, df, slope, self._bias(g, i, "mlp.c_fc"))
-        g.product(f"h.{i}.mlp.c_fc.weight", self._own(i, "h2"), slope)
-        dh = theta.matmul(slope, self._weight(i, "mlp.c_fc").T, self._room("dh"))
+        bias = self._bias(g, i, "mlp.c_fc")
+        self._then(kernels.activate_backward, net.activation, f, df, slope, bias)
+        self._then(g.product, mlp + "c_fc.weight", self._own(i, "h2"), slope)
+        self._multiply(slope, mlp + "c_fc.weight", self._room("dh"), turned=True)
         norm = f"h.{i}.ln_2", self._own(i, "x2"), self._own(i, "s2", 2)
-        self._norm_back(g, norm, dh, self._x(i + 1), (i, "attn.c_proj"))
+        self._norm_back(g, norm, self._x(i + 1), (i, "attn.c_proj"))
 
     def _attend_back(self, g, i):
         """From the gradient of x2 to that of x, both in place."""
-        theta, a, qkv = self.theta, self._own(i, "a"), self._own(i, "qkv", 3 * self.net.features)
+        at, a, qkv = f"h.{i}.attn.", self._own(i, "a"), self._own(i, "qkv", 3 * self.net.features)
+        da = dh = self._room("dh")
         dz = self._join_back(g, i, "attn.c_proj", self._own(i, "x2"))
-        g.product(f"h.{i}.attn.c_proj.weight", a, dz)
-        da = theta.matmul(dz, self._weight(i, "attn.c_proj").T, self._room("dh"))
-        kernels.causal_attention_backward(
-            *self._attention(i), self._by_sequence(a), self._logs(i), self._by_sequence(da),
-            self._by_sequence(qkv), self._bias(g, i, "attn.c_attn"),
+        self._then(g.product, at + "c_proj.weight", a, dz)
+        self._multiply(dz, at + "c_proj.weight", da, turned=True)
+        self._attention(
+            kernels.causal_attention_backward, i, self._by_sequence(a), self._logs(i),
+            self._by_sequence(da), self._by_sequence(qkv), self._bias(g, i, "attn.c_attn"),
         )  # fmt: skip
-        g.product(f"h.{i}.attn.c_attn.weight", self._own(i, "h"), qkv)
-        dh = theta.matmul(qkv, self._weight(i, "attn.c_attn").T, self._room("dh"))
-        self._norm_back(g, self._next_norm(i), dh, self._own(i, "x2"), (i - 1, "mlp.c_proj"))
+        self._then(g.product, at + "c_attn.weight", self._own(i, "h"), qkv)
+        self._multiply(qkv, at + "c_attn.weight", dh, turned=True)
+        self._norm_back(g, self._next_norm(i), self._own(i, "x2"), (i - 1, "mlp.c_proj"))
 
-    def _attention(self, i):
-        """The arguments that attention has on both ways."""
+    def _attention(self, kernel, i, *arrays):
+        """Attention on either way; its key is that of the step."""
         qkv = self._by_sequence(self._own(i, "qkv", 3 * self.net.features))
-        bias = self._bias(self.theta, i, "attn.c_attn")
-        return (
-            qkv,
-            bias,
-            self.turns,
-            self.net.heads,
-            self.rate,
-            self._key(3 * i + 1),
-            self.theta.first,
-        )
+        given = qkv, self._bias(self.theta, i, "attn.c_attn"), self.turns, self.net.heads, self.rate
+        if not self.rate:
+            self._then(kernel, *given, 0, 0, *arrays)
+            return
+
+        def attend():
+            kernel(*given, self._key(3 * i + 1), self.theta.first, *arrays)
+
+        self._then(attend)
+
+    def _multiply(self, a, weight, out, turned=False):
+        """out = a·W, or a·Wᵀ."""
+        self.calls.append(self.theta.multiplication(a, weight, turned, out))
 
     def _norm(self, i):
         """h of block i from x."""
         name, x, s, h = self._next_norm(i)
-        kernels.layer_norm(
-            x, self.theta[f"{name}.weight"], self._shift(self.theta, name), self.net.eps, h, s
-        )
+        gain, shift = self.theta[f"{name}.weight"], self._shift(self.theta, name, self.zeros)
+        self._then(kernels.layer_norm, x, gain, shift, self.net.eps, h, s)
 
     def _next_norm(self, i):
         """(name, input, statistics, output) of the norm that makes h of x."""
@@ -169,24 +199,26 @@ class Pass:
         """d, what a product gave, + bias, dropped out, + x is the next residual; and its norm."""
         bias = self._bias(self.theta, i, product)
         if self.rate:
-            kernels.activate("linear", d, bias, self.nothing)
+            self._then(kernels.activate, "linear", d, bias, self.nothing)
             self._drop(self._site(i, product), d, d)
             bias = self.none
         name, _, s, h = norm
-        gain, shift = self.theta[f"{name}.weight"], self._shift(self.theta, name)
-        kernels.residual_norm(d, x, bias, gain, shift, self.net.eps, h, s)
+        gain, shift = self.theta[f"{name}.weight"], self._shift(self.theta, name, self.zeros)
+        self._then(kernels.residual_norm, d, x, bias, gain, shift, self.net.eps, h, s)
 
-    def _norm_back(self, g, norm, dh, residual, before):
+    def _norm_back(self, g, norm, residual, before):
         """The gradient of a residual stream, in place of it: from its norm, and from what it met.
 
         Its sum over the rows is the gradient of the bias of the product before.
         """
         name, x, s = norm[:3]
         bias = self.none if self.rate or before[0] < 0 else self._bias(g, *before)
-        gain, dshift = self.theta[f"{name}.weight"], self._shift(g, name)
-        kernels.residual_norm_backward(
-            x, gain, s, dh, residual, x, g[f"{name}.weight"], dshift, bias
-        )
+        gain, dgain = self.theta[f"{name}.weight"], g.view(f"{name}.weight")
+        dshift = self._shift(g, name, self.unwanted)
+        self._then(
+            kernels.residual_norm_backward,
+            x, gain, s, self._room("dh"), residual, x, dgain, dshift, bias,
+        )  # fmt: skip
 
     def _join_back(self, g, i, product, d):
         """The gradient of what a product gave."""
@@ -194,13 +226,19 @@ class Pass:
             return d
         dz = self._own(i, "d" + product)
         self._drop(self._site(i, product), d, dz)
-        kernels.activate_backward("linear", dz, self.nothing, dz, self._bias(g, i, product))
+        bias = self._bias(g, i, product)
+        self._then(kernels.activate_backward, "linear", dz, self.nothing, dz, bias)
         return dz
 
     def _drop(self, site, x, out):
-        if self.rate:
-            first = self.theta.first * self.t * self.net.features
-            kernels.dropout(x.reshape(-1), self.rate, self._key(site), first, out.reshape(-1))
+        if not self.rate:
+            return
+        x, out, row = x.reshape(-1), out.reshape(-1), self.t * self.net.features
+
+        def drop():
+            kernels.dropout(x, self.rate, self._key(site), self.theta.first * row, out)
+
+        self._then(drop)
 
     def _key(self, site):
         return (self.theta.key + site * SITES) & MASK
@@ -230,19 +268,17 @@ class Pass:
     def _by_sequence(self, rows):
         return rows.reshape(self.n, self.t, -1)
 
-    def _weight(self, i, product):
-        return self.theta[f"h.{i}.{product}.weight"]
-
     def _bias(self, vectors, i, product):
-        return vectors[f"h.{i}.{product}.bias"] if self.net.bias else self.none
+        """A product's bias in θ, or its gradient."""
+        return _vector(vectors, f"h.{i}.{product}.bias") if self.net.bias else self.none
 
-    def _shift(self, vectors, norm):
-        """A norm's bias; without one, zeros to add, or a place for a gradient that nobody wants."""
-        return (
-            vectors[f"{norm}.bias"]
-            if self.net.bias
-            else np.zeros(self.net.features, self.none.dtype)
-        )
+    def _shift(self, vectors, norm, otherwise):
+        return _vector(vectors, f"{norm}.bias") if self.net.bias else otherwise
+
+
+def _vector(vectors, name):
+    """From a `Scope`, or from a `Gradient` without touching it: that is done at each step."""
+    return vectors.view(name) if hasattr(vectors, "view") else vectors[name]
 
 
 @lru_cache(maxsize=8)

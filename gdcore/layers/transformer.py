@@ -138,8 +138,9 @@ class Transformer(Layer):
     def __call__(self, theta, x):
         """(logits, backward); the gradient of whole numbers is None."""
         ids = self._checked(x)
-        run = Pass(self, theta, *ids.shape)
-        return run.forward(ids).reshape(*ids.shape, self.vocabulary), run.backward
+        key = (*ids.shape, theta.training)
+        run = theta.recall(key, lambda: Pass(self, theta, *ids.shape))
+        return run.forward(ids), run.backward
 
     def _checked(self, x):
         ids = np.ascontiguousarray(x, np.int64)

@@ -7,11 +7,15 @@ from itertools import pairwise
 import numpy as np
 
 from gdcore import kernels
+from gdcore._numpy.products import PANEL
 from gdcore.layers.base import Context, Gradient
+from gdcore.layers.products import bound, by_tiles, product
 from gdcore.layers.sequential import Sequential
 from gdcore.models.flat import LEAST_WORK
+from gdcore.parameters import aligned
 
 TILE_WIDTH = 384  # and so do fewer columns
+MOST_PACKED = 1 << 21  # parameters that are packed for all shards: they take their memory twice more
 
 
 class Arena:
@@ -37,8 +41,9 @@ class Arena:
 class Shard(Context):
     """One pass over rows a … b − 1 of a batch: its part of the arena, and what waits."""
 
-    def __init__(self, dtype, arena, a, b):
+    def __init__(self, dtype, arena, a, b, packed):
         super().__init__(dtype, training=True, first=a)
+        self.packed = packed
         self.arena, self.a, self.b = arena, a, b
         self.threads = None  # who helps with large products, where no other shard keeps them busy
         self.deferred = None  # or a list of (full name, x, dz)
@@ -72,12 +77,50 @@ class Shard(Context):
 
     def matmul(self, a, b, out):
         """out = a·b, in tiles that the sizes alone decide."""
+        self._tiled(tiles(a, b, out), a, b, out)
+        return out
+
+    def multiplication(self, name, turned, a, b, out):
+        """The same as a call, whose tiles are cut, or whose weights are packed, for good."""
         tasks = tiles(a, b, out)
+        if len(tasks) > 1:
+            return partial(self._tiled, tasks, a, b, out)
+        if self.packed is not None and by_tiles(a):
+            return self.packed.multiplication((name, turned), a, b, out)
+        return bound(a, b, out)
+
+    def _tiled(self, tasks, a, b, out):
         if len(tasks) > 1 and self.threads is not None and self.threads.n_threads > 1:
             self.threads.map(_run, tasks)
         else:
             multiply(tasks, a, b, out)
-        return out
+
+
+class Packed:
+    """Weights packed for the kernel of products, once a pass for all shards."""
+
+    def __init__(self):
+        self._panels, self._ready, self._lock = {}, set(), threading.Lock()
+
+    def begin(self):
+        """θ has moved."""
+        self._ready.clear()
+
+    def multiplication(self, key, a, b, out):
+        """A call that computes out = a·b for the weights b of this key."""
+        m, k = b.shape
+        width = -(-k * b.itemsize // PANEL) * PANEL // b.itemsize
+        panels = self._panels.setdefault(key, aligned(m * width, b.dtype))
+
+        def multiply():
+            if key not in self._ready:
+                with self._lock:
+                    if key not in self._ready:
+                        kernels.pack_panels(b, panels)
+                        self._ready.add(key)
+            kernels.panel_product(a, panels, False, out)
+
+        return multiply
 
 
 _as_tiled = {}  # kind of product: whether this BLAS gives the whole the bits of its tiles
@@ -91,13 +134,13 @@ def multiply(tasks, a, b, out):
     """
     kind = a.shape, b.shape, a.strides, b.strides, out.strides, out.dtype
     if len(tasks) == 1 or _as_tiled.get(kind):
-        np.matmul(a, b, out=out)
+        product(a, b, out)
         return
     for task in tasks:
-        np.matmul(*task)
+        product(*task)
     if kind not in _as_tiled and np.isfinite(out).all() and out.any():
         whole = np.empty_like(out)
-        np.matmul(a, b, out=whole)
+        product(a, b, whole)
         _as_tiled[kind] = whole.tobytes() == out.tobytes()
 
 
@@ -115,7 +158,7 @@ def tiles(a, b, out):
 
 
 def _run(task):
-    np.matmul(*task)
+    product(*task)
 
 
 class Lazy(dict):
@@ -144,9 +187,11 @@ class Plan:
         count = network.shards(rows)
         self._at_once = getattr(network.layers, "recompute", False)  # arrays are soon overwritten
         cuts = np.linspace(0, rows, count + 1).astype(int).tolist()
-        self.shards = [Shard(dtype, arena, a, b) for a, b in pairwise(cuts)]
+        shared = count > 1 and network.size <= MOST_PACKED
+        self.packed = Packed() if shared else None
+        self.shards = [Shard(dtype, arena, a, b, self.packed) for a, b in pairwise(cuts)]
         self._lazy = [Lazy(network.shapes(), dtype) for _ in self.shards[1:]]
-        self._bound, self._broken = (None, None), False
+        self._bound, self._broken, self._settled = (None, None), False, None
 
     def bind(self, theta, g):
         """Lay the layers' views over these vectors."""
@@ -160,7 +205,7 @@ class Plan:
                 _without_dx(self.network.layers, shard.scope)
             shard.scope.bind(views)
             shard.gradient.bind(arrays)
-        self._bound = theta, g
+        self._bound, self._settled = (theta, g), None
 
     def begin(self, key, training, threads):
         """Before the shards run."""
@@ -168,6 +213,8 @@ class Plan:
             for shard in self.shards:
                 shard.gradient.forget()
         self._broken, alone = True, len(self.shards) == 1
+        if self.packed is not None:
+            self.packed.begin()
         for shard in self.shards:
             shard.key, shard.training = key, training
             shard.deferred, shard.threads = (
@@ -178,18 +225,31 @@ class Plan:
     def finish(self, threads):
         """After the shards ran: sums over them and the products that waited."""
         if len(self.shards) > 1:
-            for whole, *parts in zip(*(s.gradient.walk() for s in self.shards), strict=True):
-                _add_small(whole, parts, {name for name, *_ in self._noted()})
-            threads.map(lambda task: task(), list(self._products(threads.n_threads > 1)))
+            self._settle(threads.n_threads > 1)
+            for whole, name, parts in self._sums:
+                _add(whole, name, parts)
+            threads.map(lambda task: task(), self._tasks)
             self._scatter()
             for shard in self.shards[1:]:
                 shard.gradient.forget()
         self.shards[0].gradient.finish()
         self._broken = False
 
-    def _noted(self):
-        """What waited in the first shard, and so in each."""
-        return [*(self.shards[0].deferred or ()), *self.shards[0].scattered]
+    def _settle(self, cut):
+        """What is to be done after the shards: as in the last step, where the same arrays wait."""
+        waiting = cut, [shard.deferred or [] for shard in self.shards]
+        if self._settled is not None and _same(waiting, self._settled):
+            return
+        noted = [*waiting[1][0], *self.shards[0].scattered]  # in the first shard, and so in each
+        later = {name for name, *_ in noted}
+        self._sums = [
+            (whole, name, [(part, part.view(name)) for part in parts])
+            for whole, *parts in zip(*(s.gradient.walk() for s in self.shards), strict=True)
+            for name in whole.names
+            if whole.name + name not in later
+        ]
+        self._tasks = list(self._products(cut))
+        self._settled = waiting
 
     def _scatter(self):
         """Rows of tables that only some inputs name, one shard after another."""
@@ -222,7 +282,7 @@ class Plan:
 def _sum(pairs, out):
     """Σ xᵀ·dz in the order of the pairs."""
     (x, dz), *others = pairs
-    np.matmul(x.T, dz, out=out)
+    product(x.T, dz, out)
     for x, dz in others:
         out += x.T @ dz
 
@@ -245,15 +305,25 @@ def _base(arrays, rows):
     return whole.reshape(-1, width) if mine and whole.size == sum(map(np.size, arrays)) else None
 
 
-def _add_small(whole, parts, later):
-    """The sums over shards of what is not a product."""
-    for name in whole.names:
-        if whole.name + name in later:
-            continue
-        for part in parts:
-            if name in part.touched:
-                view = whole[name]  # zero, where the first shard did not touch it
-                view += part.view(name)
+def _add(whole, name, parts):
+    """The sum over shards of what is not a product."""
+    for part, values in parts:
+        if name in part.touched:
+            view = whole[name]  # zero, where the first shard did not touch it
+            view += values
+
+
+def _same(waiting, before):
+    """Whether the same arrays wait for the same sums."""
+    if waiting[0] != before[0]:
+        return False
+    for notes, old in zip(waiting[1], before[1], strict=True):
+        if len(notes) != len(old):
+            return False
+        for (name, x, dz), (its, y, dy) in zip(notes, old, strict=True):
+            if x is not y or dz is not dy or name != its:
+                return False
+    return True
 
 
 def _without_dx(layer, scope):

@@ -5,6 +5,7 @@ A batch is cut into shards for the threads, and into micro-batches where memory 
 
 import math
 from abc import abstractmethod
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +19,11 @@ from gdcore.threads import Threads, resolve
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
 GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
 SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
+
+
+@lru_cache(maxsize=8)
+def _without_decay(optimizer):
+    return optimizer.without_decay()
 
 
 class BatchCost(PlainCost):
@@ -183,10 +189,10 @@ class BatchCost(PlainCost):
                 return
             optimizer.advance(state, lr)
             spared, tasks = self.spared, []
-            ends = [(optimizer, 0, spared), (optimizer.without_decay(), spared, len(theta))]
+            ends = [(optimizer, 0, spared), (_without_decay(optimizer), spared, len(theta))]
             for rule, start, stop in ends if spared else [(optimizer, 0, len(theta))]:
                 pieces = max(1, min(self.threads.n_threads, (stop - start) // SLICES))
-                cuts = np.linspace(start, stop, pieces + 1).astype(int).tolist()
+                cuts = [start + (stop - start) * i // pieces for i in range(pieces + 1)]
                 loop = rule.kernel(state, lr)
                 tasks += [(slice(a, b), *loop) for a, b in pairwise(cuts)]
 

@@ -190,7 +190,7 @@ class Decoder:
         ids = np.array([self.window])
         with np.errstate(all="ignore"):
             run = Pass(self.net, self.scope, *ids.shape)
-            logits = run.forward(ids)[-1]
+            logits = run.forward(ids)[0, -1]
             if self.cache:
                 for i in range(self.net.blocks):
                     self._keep(i, run.keys_and_values(i))

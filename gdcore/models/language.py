@@ -6,7 +6,8 @@ from gdcore import kernels
 from gdcore.models.batch_cost import BatchCost
 from gdcore.models.flat import Flat
 
-SHARD_PLACES = 192  # fewer rows than this make a matrix product slower
+SHARD_PLACES = 192  # fewer rows than this make a matrix product slower,
+HALF_PLACES = 128  # but two shards of so many are two threads' work
 SHARD_WORK = 1 << 22  # multiplications of a product over a shard's rows that pay for a thread
 MOST_SHARDS = 64
 DRAWN = 64  # steps whose windows are drawn at once
@@ -24,7 +25,8 @@ class LanguageModel(Flat):
         if self.layers.recompute:  # each has a gradient of its own
             return min(rows, 2)
         places, work = rows * self.shape[0], rows * self.shape[0] * self.size
-        return max(1, min(rows, places // SHARD_PLACES, work // SHARD_WORK, MOST_SHARDS))
+        shards = max(places // SHARD_PLACES, min(2, places // HALF_PLACES))
+        return max(1, min(rows, shards, work // SHARD_WORK, MOST_SHARDS))
 
     def logits(self, theta, ids):
         """Logits (n, t, vocabulary) for ids (n, t)."""
