@@ -1,0 +1,65 @@
+"""One training step of a GPT in three sizes."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from benchmarks import gpt
+from benchmarks.gpt import Problem, Sizes
+from benchmarks.group import Group, SelfTimed, each
+from benchmarks.networks import COMPILES, in_context
+from benchmarks.replay import clock
+
+BLOCK = 64  # query rows of the products whose attention is causal
+MAKERS = {
+    "torch: eager": gpt.torch_step,
+    "torch: compiled": partial(gpt.torch_step, compiled=True),
+    "products": gpt.products,
+    "products: causal": partial(gpt.products, block=BLOCK),
+}
+SMOKE = Sizes(features=16, blocks=1, heads=2, places=64, batch=2)
+
+
+def build(setting, sizes, names):
+    """Every contender, those with a common start brought to the same place by three steps."""
+    problem = Problem(SMOKE if setting.smoke else sizes)
+    ours, cost = gpt.ours(problem, setting)
+    peers = {name: MAKERS[name](problem, setting) for name in names[1:]}
+    contenders = {"gdcore": ours} | peers
+    for step in contenders.values():
+        for _ in range(3):
+            step()
+    ends = {name: s.parameters() for name, s in contenders.items() if hasattr(s, "parameters")}
+    for name, end in ends.items():
+        far = np.abs(end - ends["gdcore"]).mean()  # one step of AdamW moves 1e-3
+        assert far < 1e-5, (name, far)
+    if setting.threads > 1:  # a context holds BLAS to one thread, which would hold the others back
+        contenders["gdcore"] = SelfTimed(partial(in_context, cost, ours))
+    return contenders
+
+
+def group(sizes, threads, wanted):
+    names = ["gdcore", "torch: eager"]
+    names += ["torch: compiled"] if COMPILES else []
+    names += ["products", "products: causal"] if threads == 1 else []
+    wanted = {"torch: eager": wanted} | ({"products": 1 / 1.12} if threads == 1 else {})
+    return Group(str(sizes), partial(build, sizes=sizes, names=tuple(names)), tuple(names), threads, wanted)
+
+
+SIZES = {
+    "128": (Sizes(128, 4, 4, 64, 12), 1.3),
+    "64": (Sizes(64, 2, 2, 32, 8), 2.0),
+    "384": (Sizes(384, 6, 6, 256, 8), 1.05),
+}
+GROUPS = {
+    f"{name} wide, {threads}": group(sizes, threads, wanted)
+    for name, (sizes, wanted) in SIZES.items()
+    for threads in (1, 2)
+}
+
+
+@pytest.mark.benchmark(timer=clock)
+@pytest.mark.parametrize(("group", "contender"), each(GROUPS))
+def test_step(contend, group, contender):
+    contend(GROUPS[group], contender)
