@@ -1,5 +1,6 @@
 """Text to numbers and back: bytes, characters, byte pairs learned here, or an object you bring."""
 
+import numbers
 import re
 from collections import Counter, defaultdict
 from itertools import pairwise
@@ -11,6 +12,7 @@ from gdcore.errors import require, require_choice, require_number
 # What byte pairs never cross: words with the space before them, numbers, signs, white space.
 WORDS = re.compile(r" ?[^\W\d_]+| ?\d+| ?[^\s\w]+| ?_+|\s+(?!\S)|\s+")
 KINDS = ("bytes", "characters", "bpe")
+LEARNED = ("characters", "bpe")  # those that are made of a text
 BPE_SIZE = 512  # tokens, where nobody says
 
 
@@ -232,7 +234,7 @@ def tokenizer_for(given, text):
             return Bytes()
         return Characters(text) if given == "characters" else BPE.train(text)
     usable = all(callable(getattr(given, name, None)) for name in ("encode", "decode"))
-    if not usable:
+    if not usable or isinstance(given, type):
         raise TypeError(
             f"tokenizer must have encode and decode, got {given!r}. "
             f"Pass such an object, or one of {', '.join(map(repr, KINDS))}."
@@ -240,12 +242,24 @@ def tokenizer_for(given, text):
     return given
 
 
+def encoded(tokenizer, text):
+    """Tokens (n,) of a text, by a tokenizer that may be anybody's."""
+    given = tokenizer.encode(text)
+    ids = np.asarray(given)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise TypeError(
+            f"tokenizer.encode must give a list of whole numbers, got {type(given).__name__} "
+            f"({ids.dtype}, {ids.ndim} axes). Pass an object whose encode does."
+        )
+    return ids.astype(np.int64)
+
+
 def size_of(tokenizer):
     """How many tokens it has: `size`, as here, `n_vocab`, as tiktoken, or its length."""
     for name in ("size", "n_vocab"):
         size = getattr(tokenizer, name, None)
-        if isinstance(size, int):
-            return size
+        if isinstance(size, numbers.Integral):
+            return int(size)
     if hasattr(tokenizer, "__len__"):
         return len(tokenizer)
     raise TypeError(

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gdcore as gd
-from gdcore.tokenizers import BPE, WORDS, Bytes, Characters, restored, size_of, tokenizer_for
+from gdcore.tokenizers import (
+    BPE,
+    WORDS,
+    Bytes,
+    Characters,
+    encoded,
+    restored,
+    size_of,
+    tokenizer_for,
+)
 
 TEXT = "low lower lowest, slow slower; 12 312 — né né né\n\n  \t_low__lowé 你好 你好 🙂🙂"
 LEARNED = BPE.train(TEXT * 3, size=300)
@@ -172,6 +181,20 @@ def test_tokenizers_by_name_and_ones_own():
         tokenizer_for("byte", "ab")
     with pytest.raises(TypeError, match="tokenizer must have encode and decode, got 3"):
         tokenizer_for(3, "ab")
+    with pytest.raises(TypeError, match=r"encode and decode, got <class .*Bytes'>. Pass such"):
+        tokenizer_for(Bytes, "ab")
+
+
+@pytest.mark.parametrize("ids", [list("ab"), [1.5, 2.0], [[1, 2]], 3, object()], ids=repr)
+def test_what_encode_gives_must_be_whole_numbers(ids):
+    class Mine(Words):
+        def encode(self, text):
+            return ids
+
+    with pytest.raises(
+        TypeError, match=r"tokenizer\.encode must give a list of whole numbers, got"
+    ):
+        encoded(Mine(), "ab")
 
 
 def test_a_tokenizer_says_how_many_tokens_it_has():
@@ -190,6 +213,8 @@ def test_a_tokenizer_says_how_many_tokens_it_has():
         7,
         9,
     ]
+    Long.n_vocab = np.int64(8)
+    assert size_of(Long()) == 8
     assert size_of(LEARNED) == 256 + len(LEARNED.merges)
     with pytest.raises(TypeError, match="Pass vocabulary="):
         size_of(Silent())
