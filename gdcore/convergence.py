@@ -28,7 +28,7 @@ class Status(enum.Enum):
         "learning rate is zero. Ask for a larger tol, or a schedule that ends above zero."
     )
     EPOCHS = "The budget of epochs is used up. Raise max_epochs or tol to go on from here."
-    STEPS = "The budget of steps is used up. Raise max_steps to go on from here."
+    STEPS = "The budget of steps is used up. Fit again to go on from here, or raise max_steps."
     ITERATIONS = "The budget of iterations is used up. Raise max_iter or the tolerances to go on."
     SADDLE = (
         "The gradient vanishes at a saddle point, no minimum: the function falls along a direction "
@@ -47,6 +47,12 @@ class Status(enum.Enum):
     def success(self):
         """True where the descent ended as wished, False where a budget or a fault ended it."""
         return self in _SUCCESS
+
+    def cure(self, last=False):
+        """The value; with `last`, of a descent that keeps the parameters it measured last."""
+        if last and self in (Status.CALLBACK, Status.INTERRUPTED):
+            return self.value.replace("best parameters so far", "parameters measured last")
+        return self.value
 
 
 _SUCCESS = {

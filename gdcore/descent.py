@@ -8,7 +8,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore.convergence import Moment, Status
 from gdcore.data import visiting_order
-from gdcore.errors import require, require_number
+from gdcore.errors import require_number
 from gdcore.parameters import aligned_copy
 from gdcore.rates import AutoRate, FixedRate
 from gdcore.result import Result
@@ -83,7 +83,8 @@ def descend(
     (array([ 2., -1.]), 'GRADIENT')
     """
     require_number("max_epochs", max_epochs, low=0, whole=True)
-    require(max_time > 0, f"max_time must be positive, got {max_time}. Pass seconds.")
+    if max_time != math.inf:
+        require_number("max_time", max_time, low=0, above=True)
     run = _Run(
         cost, theta, optimizer, rate=learning_rate, batch_size=batch_size, stop=stop,
         validate=validate, patience=patience,
@@ -101,7 +102,8 @@ def descend(
                 resume = None
                 run.advance()
         except KeyboardInterrupt:
-            run.ended = Status.INTERRUPTED, f"stopped in epoch {run.epoch + 1}"
+            where = f"in epoch {run.epoch + 1}" if run.draw is None else f"after {run.steps()}"
+            run.ended = Status.INTERRUPTED, f"stopped {where}"
         return run.result()
 
 
@@ -242,7 +244,8 @@ class _Run:
             )
             return Status.VALIDATION, text
         if asked:
-            return Status.CALLBACK, f"stopped after epoch {self.epoch}"
+            done = f"epoch {self.epoch}" if self.draw is None else self.steps()
+            return Status.CALLBACK, f"stopped after {done}"
         if not self.searches:
             still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
             self.still = self.still + 1 if still else 0
@@ -262,8 +265,12 @@ class _Run:
     def spent(self):
         """(Status, sentence) at the end of the budget."""
         if self.draw is not None:
-            return Status.STEPS, f"{self.step} steps"
+            return Status.STEPS, self.steps()
         return Status.EPOCHS, f"{self.epoch} epochs"
+
+    def steps(self):
+        """How many were taken, in words."""
+        return f"{self.step} step" + "s" * (self.step != 1)
 
     def _return_to_best(self):
         self.theta[:] = self.best
@@ -375,12 +382,13 @@ class _Run:
         theta = self._chosen(status)
         if not self.finite and status is not Status.DIVERGED:
             status, sentence = Status.DIVERGED, f"the last steps led nowhere; {sentence}"
+        last = self.noisy and (self.validate is None or self.patience is None)
         if status in (Status.EPOCHS, Status.STEPS, Status.TIME):
             sentence += f", ‖∇J‖ = {self.cost.norm(theta, self.g):.3g}"
         return Result(
             x=theta, fun=self.measured, jac=np.array(self.cost.steepest(theta, self.g)),
             nit=self.step, nfev=self.evaluations, status=status, success=status.success,
-            message=f"{sentence}. {status.value}", trace=self.trace,
+            message=f"{sentence}. {status.cure(last)}", trace=self.trace,
             optimizer=self.optimizer, learning_rate=self.rate.now(self.step),
             batch_size=self.batch_size,
         )  # fmt: skip

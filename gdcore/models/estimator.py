@@ -233,3 +233,12 @@ def as_list(callbacks):
     if callbacks is None:
         return []
     return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+
+def callables(callbacks):
+    """The same, each of which can be called."""
+    calls = as_list(callbacks)
+    for call in calls:
+        if not callable(call):
+            raise TypeError(f"callbacks must be callables, got {call!r}. Pass functions.")
+    return calls

@@ -3,29 +3,28 @@
 import math
 import numbers
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore import optim
 from gdcore.descent import descend
 from gdcore.errors import NotFittedError, require, require_choice, require_number
 from gdcore.layers import Transformer
-from gdcore.models.estimator import as_list
+from gdcore.models.estimator import callables
 from gdcore.models.generation import Writer
+from gdcore.models.gpt_arguments import require_budgets, rule_for, schedule_for
 from gdcore.models.gpt_files import Checkpoint, GPTFiles
-from gdcore.models.language import LanguageCost, LanguageModel
+from gdcore.models.language import LanguageCost, LanguageModel, reach
 from gdcore.parameters import Parameters, aligned_copy
 from gdcore.progress import stepping
-from gdcore.schedules import Constant, WarmUpCosine
-from gdcore.tokenizers import size_of, tokenizer_for
+from gdcore.tokenizers import LEARNED, encoded, size_of, tokenizer_for
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
-WARMUP, FLOOR = 100, 0.1  # of the automatic schedule: steps, at most a tenth of all; last factor
 VALIDATION_WINDOWS = 512  # at most, on which the held-out loss is measured
-LEARNED = ("characters", "bpe")  # tokenizers that are made of a text
-PART = 1 << 20  # tokens looked at together
-DECAY, BETA2 = 0.1, 0.99  # of the automatic AdamW
+SHAPING = (
+    "n_layer", "n_head", "n_embd", "block_size", "dropout", "positions", "tied", "bias",
+    "activation", "n_inner", "eps", "recompute", "dtype",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True, eq=False)
@@ -129,20 +128,21 @@ class GPT(GPTFiles, Writer):
             Go on from the checkpoint where it exists: to the same bits as without the interruption.
         max_time : float, in seconds
         callbacks : callables of a `Moment`; True stops
+            While they run, the model has the weights of the moment: it can generate, and be saved.
         progress : bool
             A bar with loss, tokens a second and time left, on a terminal.
 
         Returns
         -------
-        self. Ctrl-C and divergence end the fit as a result, with the best weights so far.
+        self. Ctrl-C and divergence end the fit as a result, with the last sound weights measured.
         """
         budgets = {
             "max_steps": max_steps, "batch_size": batch_size, "eval_every": eval_every,
             "gradient_accumulation": gradient_accumulation,
         }  # fmt: skip
-        _require_budgets(budgets, clip_norm, patience)
-        calls = _callables(callbacks)
-        rule, factor = self._rule(optimizer, learning_rate), _schedule(schedule, max_steps)
+        require_budgets(budgets, clip_norm, patience)
+        calls = [self._seeing(call) for call in callables(callbacks)]
+        rule, factor = rule_for(optimizer, learning_rate), schedule_for(schedule, max_steps)
         train, held = self._data(data, validation)
         require(
             patience is None or held is not None,
@@ -151,7 +151,8 @@ class GPT(GPTFiles, Writer):
         )
         theta = self._begin({"data": train, "validation": held})
         cost = self._cost(train, budgets, clip_norm)
-        stored = Checkpoint.at(checkpoint, self, cost, (rule, factor), resume)
+        cost.held = held
+        stored = Checkpoint.at(checkpoint, self, cost, (rule, factor, patience), resume)
         with ExitStack() as stack:
             if progress:
                 cost.observe = stack.enter_context(stepping(max_steps, stored.steps))
@@ -172,26 +173,12 @@ class GPT(GPTFiles, Writer):
         self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
         return self
 
-    def _rule(self, optimizer, rate):
-        """The optimizer behind an argument."""
-        if isinstance(optimizer, optim.Optimizer):
-            rule = optimizer
-        else:
-            require_number("learning_rate", rate, low=0, above=True)
-            require_choice("optimizer", optimizer, ["auto", *map(str.lower, optim.__all__)])
-            if optimizer == "auto":
-                return optim.AdamW(rate, beta2=BETA2, decay=DECAY)
-            rule = replace(optim.by_name(optimizer)(), lr=rate)
-        require(
-            not (rule.full_batch or rule.searches),
-            f"{type(rule).__name__} needs the gradient of one and the same cost at each step, and "
-            "each step here sees other windows. Pass another optimizer, as 'adamw'.",
-        )
-        return rule
-
     def _data(self, data, validation):
         """(tokens to train on, held-out tokens or None)."""
-        if not hasattr(self, "theta_"):
+        require_number("block_size", self.block_size, low=1, whole=True)
+        if hasattr(self, "theta_"):
+            self._follow()
+        else:
             self.__dict__.pop("tokenizer_", None)  # what a fit that failed learned from its text
             if isinstance(data, str):
                 require(len(data) > 0, "data is an empty text. Pass a longer one.")
@@ -239,7 +226,7 @@ class GPT(GPTFiles, Writer):
                     "Pass tokens.",
                 )
                 self.tokenizer_ = tokenizer_for(self.tokenizer, data)
-            return np.asarray(self.tokenizer_.encode(data), np.int64)
+            return encoded(self.tokenizer_, data)
         tokens = data if isinstance(data, np.ndarray) else np.asarray(data)
         right = tokens.ndim == 1 and tokens.dtype.kind in "iu"
         require(
@@ -253,16 +240,16 @@ class GPT(GPTFiles, Writer):
         """The same for a model that there is, all of them its own."""
         tokens = self._tokens(data, name)
         if len(tokens):
-            self._require_known(name, _reach(tokens))
+            self._require_known(name, reach(tokens))
         return tokens
 
     def _begin(self, parts):
         """θ to start from, for these parts of the data, all of whose tokens must be known."""
-        reach = {name: _reach(part) for name, part in parts.items() if part is not None}
+        ends_of = {name: reach(part) for name, part in parts.items() if part is not None}
         fresh = not hasattr(self, "theta_")
         if fresh:
-            self._build(self._vocabulary(max(most for _, most in reach.values())))
-        for name, ends in reach.items():
+            self._build(self._vocabulary(max(most for _, most in ends_of.values())))
+        for name, ends in ends_of.items():
             self._require_known(name, ends)
         if fresh:
             return self.model_.init(np.random.default_rng(self.random_state), DTYPES[self.dtype])
@@ -302,7 +289,44 @@ class GPT(GPTFiles, Writer):
             activation=self.activation, hidden=self.n_inner, eps=self.eps,
             recompute=self.recompute,
         )  # fmt: skip
-        self.model_ = LanguageModel(net)
+        self.model_, self._shaped = LanguageModel(net), self._shaping()
+
+    def _shaping(self):
+        return tuple(getattr(self, name) for name in SHAPING)
+
+    def _follow(self):
+        """Make the network anew where a parameter was changed, so long as the weights fit it."""
+        if self._shaping() == self._shaped:
+            return
+        before = self.model_, self._shaped
+        self._build(self.model_.layers.vocabulary)
+        if self.model_.shapes() != self.theta_.shapes:
+            old = dict(zip(SHAPING, before[1], strict=True))
+            changed = [name for name in SHAPING if getattr(self, name) != old[name]]
+            self.model_, self._shaped = before
+            raise ValueError(
+                f"The weights are those of another {' and '.join(changed)}. "
+                f"Set {', '.join(f'{name}={old[name]!r}' for name in changed)} again, or fit a "
+                "new GPT."
+            )
+        theta = aligned_copy(self.theta_.vector, DTYPES[self.dtype])
+        self.theta_ = Parameters(self.theta_.shapes, theta)
+
+    def _seeing(self, call):
+        """A callback for whom this model has the weights of the moment."""
+
+        def seeing(moment):
+            before = self.__dict__.get("theta_")
+            self.theta_ = Parameters(self.model_.shapes(), aligned_copy(moment.theta))
+            try:
+                return call(moment)
+            finally:
+                if before is None:
+                    del self.theta_
+                else:
+                    self.theta_ = before
+
+        return seeing
 
     def _cost(self, tokens, budgets, clip_norm):
         seed = np.random.SeedSequence(self.random_state).generate_state(1, np.uint64)[0]
@@ -343,42 +367,4 @@ class GPT(GPTFiles, Writer):
     def _require_fitted(self):
         if not hasattr(self, "theta_"):
             raise NotFittedError("This GPT has no weights yet. Call fit first, or GPT.load.")
-
-
-def _require_budgets(budgets, clip_norm, patience):
-    for name, value in budgets.items():
-        require_number(name, value, low=1, whole=True)
-    if clip_norm is not None:
-        require_number("clip_norm", clip_norm, low=0, above=True)
-    if patience is not None:
-        require_number("patience", patience, low=1, whole=True)
-
-
-def _callables(callbacks):
-    calls = as_list(callbacks)
-    for call in calls:
-        if not callable(call):
-            raise TypeError(f"callbacks must be callables, got {call!r}. Pass functions.")
-    return calls
-
-
-def _reach(tokens):
-    """The least and the largest token; a memmap is read part by part."""
-    parts = [tokens[a : a + PART] for a in range(0, len(tokens), PART)]
-    return min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)
-
-
-def _schedule(schedule, max_steps):
-    """A callable step → factor."""
-    if schedule is None:
-        return Constant()
-    if isinstance(schedule, str):
-        require_choice("schedule", schedule, ["auto"])
-        warmup = min(WARMUP, max_steps // 10)
-        return WarmUpCosine(steps=max_steps, warmup=warmup, floor=FLOOR)
-    if not callable(schedule):
-        raise TypeError(
-            f"schedule must be a callable step → factor, got {schedule!r}. Pass one of "
-            "gd.schedules, 'auto' or None."
-        )
-    return schedule
+        self._follow()

@@ -13,7 +13,7 @@ from gdcore.disk import damaged
 from gdcore.errors import require
 from gdcore.parameters import Parameters, aligned
 from gdcore.snapshot import Snapshot
-from gdcore.tokenizers import restored
+from gdcore.tokenizers import LEARNED, restored, tokenizer_for
 
 MODEL, CHECKPOINT = "gdcore.GPT", "gdcore.GPT.checkpoint"
 PREFIX = "transformer."  # before each name where Hugging Face saved the model with its head
@@ -55,11 +55,13 @@ class GPTFiles:
             gpt = cls(**json.loads(metadata["parameters"]))
             gpt._build(json.loads(metadata["vocabulary"]))
             state = json.loads(metadata["tokenizer"])
-            known = tokenizer or (restored(state) if state is not None else None)
+            known = restored(state) if state is not None else None
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path} has a damaged description: {error}. Save it again."
             ) from error
+        if tokenizer is not None:
+            known = _own(tokenizer)
         if known is not None:
             gpt.tokenizer = gpt.tokenizer_ = known
         if kind == CHECKPOINT:
@@ -88,7 +90,7 @@ class GPTFiles:
         plain = {n: array for n, array in plain.items() if not n.endswith(BUFFERS)}
         gpt = cls(**_gpt2_settings(path, plain, n_head), tokenizer=tokenizer)
         if tokenizer is not None:
-            gpt.tokenizer_ = tokenizer
+            gpt.tokenizer_ = _own(tokenizer)
         gpt._build(gpt.vocabulary)
         if gpt.tied:
             plain.pop("lm_head.weight", None)
@@ -147,6 +149,16 @@ class GPTFiles:
         )
         checked = {name: _checked(path, arrays, name, shape) for name, shape in shapes.items()}
         self.theta_ = Parameters(shapes, _placed(checked, shapes, self.dtype))
+
+
+def _own(tokenizer):
+    """A tokenizer that comes with no text: an object, or the name of one that learns nothing."""
+    learns = isinstance(tokenizer, str) and tokenizer in LEARNED
+    require(
+        not learns,
+        f"tokenizer={tokenizer!r} would have to learn from a text. Pass the tokenizer_ that did.",
+    )
+    return tokenizer_for(tokenizer, "")
 
 
 def _named(theta):
@@ -296,6 +308,10 @@ class Checkpoint:
             f"schedule observes costs, and a checkpoint cannot keep what it saw: {rules[1]!r}. "
             "Give it state_dict and load_state_dict, or leave checkpoint out.",
         )
+        require(
+            not Path(path).is_dir(),
+            f"checkpoint is a folder: {path}. Pass the path of a file in it.",
+        )
         header = {"format": CHECKPOINT, **gpt._described(), "run": _text(_run(cost, rules))}
         if not Path(path).exists():
             return cls(path, header)
@@ -322,16 +338,20 @@ class Checkpoint:
 
 def _run(cost, rules):
     """What a run's bits depend on beside the model."""
-    tokens = cost.tokens
-    ends = [np.ascontiguousarray(part) for part in (tokens[:LOOKED_AT], tokens[-LOOKED_AT:])]
     return {
         "max_steps": cost.max_steps, "eval_every": cost.round_steps,
         "batch_size × gradient_accumulation": cost.batch_size, "clip_norm": cost.clip_norm,
-        "optimizer": repr(rules[0]),
+        "optimizer": repr(rules[0]), "patience": "some" if rules[2] is not None else "none",
         "schedule": repr(rules[1]) if dataclasses.is_dataclass(rules[1]) else "a callable",
-        "seed": cost.seed, "tokens": len(tokens),
-        "text": [zlib.crc32(part.astype(np.int64).tobytes()) for part in ends],
+        "seed": cost.seed, "tokens": len(cost.tokens), "text": _ends(cost.tokens),
+        "validation": None if cost.held is None else [len(cost.held), *_ends(cost.held)],
     }  # fmt: skip
+
+
+def _ends(tokens):
+    """Sums by which tokens are told from others."""
+    ends = [np.ascontiguousarray(part) for part in (tokens[:LOOKED_AT], tokens[-LOOKED_AT:])]
+    return [zlib.crc32(part.astype(np.int64).tobytes()) for part in ends]
 
 
 def _require_same(path, header, metadata):

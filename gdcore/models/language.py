@@ -12,6 +12,7 @@ SHARD_WORK = 1 << 22  # multiplications of a product over a shard's rows that pa
 MOST_SHARDS = 64
 DRAWN = 64  # steps whose windows are drawn at once
 SAMPLE = 32  # windows on which J is measured where nobody asked for more
+PART = 1 << 20  # tokens looked at together
 
 
 class LanguageModel(Flat):
@@ -59,6 +60,7 @@ class LanguageCost(BatchCost):
 
     unit = 1.0
     noisy = True  # between measurements J is met on other windows
+    held = None  # tokens that validation watches
 
     def __init__(
         self, model, tokens, *, max_steps, round_steps, batch_size, micro_batch=None,
@@ -146,3 +148,9 @@ class LanguageCost(BatchCost):
     def safe_rate(self, batch_size):
         """A rate for plain SGD to start from; J is not convex, so nothing better is known."""
         return 0.1
+
+
+def reach(tokens):
+    """The least and the largest token; a memmap is read part by part."""
+    parts = [tokens[a : a + PART] for a in range(0, len(tokens), PART)]
+    return min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)

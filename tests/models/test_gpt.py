@@ -168,6 +168,7 @@ def test_callbacks_see_each_measurement_and_stop_the_fit():
     assert seen == [0, 2, 4, 6]
     gpt = fit(callbacks=[lambda moment: moment.step == 4])
     assert (gpt.n_iter_, gpt.result_.status) == (4, gd.Status.CALLBACK)
+    assert "stopped after 4 steps. A callback" in gpt.result_.message
     assert same(gpt, fit(max_steps=6, callbacks=lambda moment: moment.step >= 3))
 
 
@@ -195,7 +196,8 @@ def test_ctrl_c_gives_the_weights_of_the_last_measurement(monkeypatch):
         patch.setattr(LanguageCost, "step", interrupted_at(6))
         gpt = fit()
     assert gpt.result_.status is gd.Status.INTERRUPTED
-    assert "stopped in epoch 3" in gpt.result_.message
+    assert "stopped after 4 steps. Interrupted" in gpt.result_.message
+    assert "the parameters measured last are kept" in gpt.result_.message
     assert len(gpt.trace_) == 3
     assert same(gpt, fit(callbacks=lambda moment: moment.step == 4))
     assert len(gpt.generate("the", 5, seed=0)) == 5
@@ -325,7 +327,10 @@ BAD = {
     "all held": (TEXT, {}, {"validation": 1.0}, "data holds 0 tokens"),
     "patience": (TEXT, {}, {"patience": 0}, "patience must be a whole number of at least 1"),
     "watch": (TEXT, {}, {"patience": 2, "validation": None}, "patience watches the held-out loss"),
-    "time": (TEXT, {}, {"max_time": 0}, "max_time must be positive, got 0"),
+    "time": (TEXT, {}, {"max_time": 0}, "max_time must be a number above 0, got 0"),
+    "no time": (TEXT, {}, {"max_time": None}, "max_time must be a number, got None"),
+    "size": (TEXT, {"block_size": "9"}, {}, "block_size must be a whole number, got '9'"),
+    "letters": (TEXT, {"tokenizer": Silent(), "vocabulary": 9}, {}, "tokenizer.encode must give a"),
     "resume": (TEXT, {}, {"resume": True}, "resume=True needs a checkpoint"),
     "callbacks": (TEXT, {}, {"callbacks": [3]}, "callbacks must be callables, got 3"),
 }  # fmt: skip

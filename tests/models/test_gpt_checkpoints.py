@@ -178,6 +178,8 @@ def test_what_exists_is_not_overwritten_unasked(tmp_path):
     before = (tmp_path / "run").read_bytes()
     with pytest.raises(ValueError, match=r"run exists\. Pass resume=True to go on from it, or"):
         fit(checkpoint=tmp_path / "run")
+    with pytest.raises(ValueError, match=r"checkpoint is a folder: .* Pass the path of a file"):
+        fit(checkpoint=tmp_path)
     with pytest.raises(ValueError, match=r"resume=True needs a checkpoint\. Pass its path"):
         fit(resume=True)
     assert (tmp_path / "run").read_bytes() == before
@@ -191,6 +193,7 @@ OTHERS = {
     "eval_every": ({}, {"eval_every": 2}), "clip_norm": ({}, {"clip_norm": None}),
     "batch_size × gradient_accumulation": ({}, {"batch_size": 4}),
     "optimizer": ({}, {"learning_rate": 0.02}), "schedule": ({}, {"schedule": None}),
+    "patience": ({}, {"patience": 2}), "validation": ({}, {"data": TEXT[:-1] + "a"}),
     "text": ({}, {"data": TEXT[1:] + TEXT[0]}), "tokens": ({}, {"data": TEXT + TEXT}),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 import gdcore as gd
 from gdcore import tensors
 from gdcore.models.language import LanguageCost
-from gdcore.tokenizers import BPE
+from gdcore.tokenizers import BPE, Bytes
 from tests.languages import TEXT, random_gpt
 from tests.reference.make_gpt2 import ANSWERS, FOLDER
 
@@ -64,6 +64,12 @@ def test_a_tokenizer_of_ones_own_is_given_again(tmp_path):
     assert again.generate("the", 9, seed=0) == gpt.generate("the", 9, seed=0)
     with pytest.raises(ValueError, match="A text needs a tokenizer"):
         gd.GPT.load(tmp_path / "a").generate("the")
+    assert isinstance(gd.GPT.load(tmp_path / "a", tokenizer="bytes").tokenizer_, Bytes)
+    for read, place in ((gd.GPT.load, tmp_path / "a"), (gd.GPT.from_gpt2, FOLDER)):
+        with pytest.raises(ValueError, match=r"'bpe' would have to learn from a text. Pass"):
+            read(place, tokenizer="bpe")
+        with pytest.raises(TypeError, match="tokenizer must have encode and decode, got 3"):
+            read(place, tokenizer=3)
 
 
 def test_the_formats_own_library_reads_the_weights_under_gpt2s_names(tmp_path):
