@@ -61,6 +61,7 @@ class Characters:
     joins = True
 
     def __init__(self, text):
+        _require_text(text)
         require(len(text) > 0, "Characters needs a text, got an empty one. Pass what to train on.")
         self.characters = "".join(sorted(set(text)))
         self.size = len(self.characters)
@@ -71,6 +72,7 @@ class Characters:
 
     def encode(self, text):
         """Numbers (n,) of a text."""
+        _require_text(text)
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         ids = self._table[np.minimum(codes, len(self._table) - 1)]
         if len(ids) and ids.min() < 0:
@@ -129,6 +131,7 @@ class BPE:
         Of equally frequent pairs the one with the smaller numbers comes first. Stops early where
         no pair comes twice.
         """
+        _require_text(text)
         require_number("size", size, low=256, whole=True)
         counts = Counter(WORDS.findall(text))
         words = [(list(_utf8(word)), count) for word, count in counts.items()]
@@ -150,6 +153,7 @@ class BPE:
 
     def encode(self, text):
         """Numbers (n,) of a text."""
+        _require_text(text)
         ids = []
         for word in WORDS.findall(text):
             known = self._cache.get(word)
@@ -178,8 +182,14 @@ class BPE:
         return {"kind": "bpe", "merges": [list(pair) for pair in self.merges]}
 
 
+def _require_text(text):
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, got {type(text).__name__}. Pass a str; decode bytes.")
+
+
 def _utf8(text):
     """The bytes of a text, all of which must be characters."""
+    _require_text(text)
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -191,7 +201,10 @@ def _utf8(text):
 
 def _known(ids, size):
     """ids as a list, each of them a token."""
-    ids = np.asarray(ids).tolist()
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise TypeError(f"ids must be a list of whole numbers, got {ids.dtype}. Pass tokens.")
+    ids = ids.tolist()
     wrong = next((n for n in ids if not 0 <= n < size), None)
     require(
         wrong is None,

@@ -185,6 +185,18 @@ def test_tokenizers_by_name_and_ones_own():
         tokenizer_for(Bytes, "ab")
 
 
+@pytest.mark.parametrize("wrong", [None, b"ab", ["a", "b"], 3], ids=repr)
+def test_what_is_no_text_and_what_are_no_tokens(wrong):
+    known = [Bytes(), Characters("ab"), LEARNED]
+    for take in [Characters, BPE.train, *(each.encode for each in known)]:
+        with pytest.raises(TypeError, match=r"text must be a str, got \w+\. Pass a str"):
+            take(wrong)
+    for tokenizer in known:
+        for ids in (wrong, [1.5], [[1]]):
+            with pytest.raises(TypeError, match="ids must be a list of whole numbers, got"):
+                tokenizer.decode(ids)
+
+
 @pytest.mark.parametrize("ids", [list("ab"), [1.5, 2.0], [[1, 2]], 3, object()], ids=repr)
 def test_what_encode_gives_must_be_whole_numbers(ids):
     class Mine(Words):

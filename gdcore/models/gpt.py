@@ -20,6 +20,7 @@ from gdcore.progress import stepping
 from gdcore.tokenizers import LEARNED, encoded, size_of, tokenizer_for
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
+MOST_TOKENS = 1 << 24  # of a vocabulary that nobody gave
 VALIDATION_WINDOWS = 512  # at most, on which the held-out loss is measured
 SHAPING = (
     "n_layer", "n_head", "n_embd", "block_size", "dropout", "positions", "tied", "bias",
@@ -258,7 +259,14 @@ class GPT(GPTFiles, Writer):
     def _vocabulary(self, most):
         if self.vocabulary is not None:
             return self.vocabulary
-        return size_of(self.tokenizer_) if hasattr(self, "tokenizer_") else most + 1
+        if hasattr(self, "tokenizer_"):
+            return size_of(self.tokenizer_)
+        require(
+            most < MOST_TOKENS,
+            f"data holds the token {most}, and a vocabulary is as large as that. Look at the dtype "
+            "in which it was read, or pass vocabulary=.",
+        )
+        return most + 1
 
     def _require_known(self, name, ends):
         size = self.model_.layers.vocabulary
