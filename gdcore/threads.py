@@ -66,7 +66,7 @@ class Threads:
         for _ in range(count):
             self._inbox.put(job)
         job.work()
-        job.wait(count)
+        job.wait()
         return job.results
 
     def _call_helpers(self, count):
@@ -89,13 +89,17 @@ def _help(inbox):
 
 
 class _Job:
-    """Items that several threads take one by one. A pool of futures takes three times as long."""
+    """Items that several threads take one by one. A pool of futures takes three times as long.
+
+    Nobody waits for a helper that has not begun: it may itself be waiting, in an item of this job
+    or another's, for what this thread would help with.
+    """
 
     def __init__(self, function, items):
         self.function, self.items = function, items
         self.results = [None] * len(items)
         self.numbers, self.ended = iter(range(len(items))), SimpleQueue()
-        self.error = None
+        self.error, self.inside, self.closed = None, 0, False
         self.turn = threading.Lock()
 
     def work(self):
@@ -111,15 +115,25 @@ class _Job:
             self.error = error
 
     def help(self):
+        with self.turn:
+            if self.closed:
+                return
+            self.inside += 1
         self.work()
         self.ended.put(None)
 
-    def wait(self, count):
-        """Until the helpers are done: what still runs must not write into the next sum."""
-        while count:
+    def wait(self):
+        """Until the helpers inside are done: what still runs must not write into the next sum."""
+        count = None
+        while count != 0:
             try:
-                self.ended.get()
-                count -= 1
+                if count is None:
+                    with self.turn:
+                        self.closed = True
+                    count = self.inside
+                else:
+                    self.ended.get()
+                    count -= 1
             except KeyboardInterrupt as error:
                 self.error = error
         if self.error is not None:

@@ -91,6 +91,28 @@ def test_a_helper_that_fails_is_heard_and_the_others_have_ended():
         assert len(done) == count
 
 
+@pytest.mark.parametrize("n_threads", [2, 3, 5])
+def test_an_item_may_itself_ask_for_help(n_threads):
+    """Both threads wait for help at once, and no third is there to give it."""
+    from gdcore.threads import Threads
+
+    found, both = [], threading.Barrier(2)
+
+    def outer(number):
+        both.wait(10)
+        return sum(threads.map(lambda x: x * x, range(number, number + 2)))
+
+    def work():
+        with threads:
+            found.append([threads.map(outer, [0, 1]) for _ in range(50)])
+
+    threads = Threads(n_threads, products=True)
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(60)
+    assert found == [[[1, 5]] * 50]
+
+
 def test_blas_is_held_until_the_last_fit_ends():
     from threadpoolctl import threadpool_info
 
