@@ -78,6 +78,8 @@ def named(layer, shape, prefix=""):
 class Context:
     """What all layers share during one pass over some rows; here: fresh memory at each call."""
 
+    keeps = False  # whether the next pass finds its memory where this one did
+
     def __init__(self, dtype, training=False, first=0, key=0):
         self.dtype, self.training = np.dtype(dtype), training
         self.first, self.key = first, key
@@ -99,7 +101,7 @@ class Context:
         return product(a, b, out)
 
     def multiplication(self, name, turned, a, b, out):
-        """A call that computes out = a·b, where b is the parameter of this name, or its transpose."""
+        """A call that computes out = a·b, where b is the parameter of this name, or is turned."""
         return bound(a, b, out)
 
 
@@ -141,7 +143,12 @@ class Scope:
         return self.context.multiplication(self.name + name, turned, a, W, out)
 
     def recall(self, key, make):
-        """What make() gave for this key since the parameters last moved to other arrays."""
+        """What make() gave for this key since the parameters last moved to other arrays.
+
+        Made anew where memory is fresh at each call.
+        """
+        if not self.context.keeps:
+            return make()
         made = self._made.get(key)
         if made is None:
             made = self._made[key] = make()

@@ -12,7 +12,7 @@ import numpy as np
 
 from gdcore import kernels
 
-SITES = 0x9E3779B97F4A7C15  # keys of dropout at successive places of the network lie this far apart
+SITES = 0xD1B54A32D192ED03  # keys of dropout at successive places lie this far apart, not as steps'
 MASK = 0xFFFFFFFFFFFFFFFF
 
 
@@ -96,7 +96,16 @@ class Pass:
 
     def _written_backward(self, g):
         """(vectors by name, whose gradients are added up from zero; calls)."""
-        net, forward, self.calls = self.net, self.calls, []
+        forward, self.calls = self.calls, []
+        try:
+            self._write_backward(g)
+            back = self.calls
+        finally:
+            self.calls = forward
+        return {name: g.view(name) for name in g.names if g.view(name).ndim == 1}, back
+
+    def _write_backward(self, g):
+        net = self.net
         h, dz = self._own(net.blocks, "h"), self._room("logits", net.vocabulary)
         self._then(g.product, net.head, dz, h)
         self._multiply(dz, net.head, self._room("dh"))
@@ -114,8 +123,6 @@ class Pass:
         self._then(g.scatter, "wte.weight", self.ids, dx)
         if net.positions == "learned":
             self._then(self._place_back, g, dx.reshape(self.n, self.t, -1))
-        self.calls, back = forward, self.calls
-        return {name: g.view(name) for name in g.names if g.view(name).ndim == 1}, back
 
     def _place_back(self, g, dx):
         g["wpe.weight"][: self.t] += dx.sum(axis=0)

@@ -8,19 +8,28 @@ from gdcore import kernels
 
 NARROW = 512  # a sum no longer than this, over a row that lies in one piece: BLAS packs more then
 FEW = 32  # fewer rows do not pay for packing the other matrix
+DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 _compiled = kernels.backend()["matrix_product"] == "native"
 _wide = kernels.simd_level() in ("x86-64-v3", "x86-64-v4")  # where its speed has been measured
 
 
-def by_tiles(a):
-    """Whether the kernel multiplies a by something: its layout and width say, which no cut changes."""
+def by_tiles(a, b, out):
+    """Whether the kernel computes out = a·b: layouts and the width of a say, which no cut changes.
+
+    What the kernel does not take, as integers and an out that is a, is NumPy's.
+    """
+    if not (_compiled and _wide and a.ndim == b.ndim == out.ndim == 2):
+        return False
     n, m = a.shape
-    return _compiled and _wide and n >= FEW and m <= NARROW and a.strides[1] == a.itemsize
+    lies = a.strides[1] == a.itemsize and out.strides[1] == out.itemsize
+    alike = a.dtype == b.dtype == out.dtype and a.dtype in DTYPES
+    apart = not (np.may_share_memory(a, out) or np.may_share_memory(b, out))
+    return n >= FEW and m <= NARROW and lies and alike and apart
 
 
 def product(a, b, out):
     """out = a·b."""
-    if by_tiles(a):
+    if by_tiles(a, b, out):
         kernels.matrix_product(a, b, False, out)
         return out
     return np.matmul(a, b, out=out)
@@ -28,6 +37,6 @@ def product(a, b, out):
 
 def bound(a, b, out):
     """A call without arguments that computes out = a·b."""
-    if by_tiles(a):
+    if by_tiles(a, b, out):
         return partial(kernels.matrix_product, a, b, False, out)
     return partial(np.matmul, a, b, out)

@@ -15,7 +15,7 @@ from gdcore.models.flat import LEAST_WORK
 from gdcore.parameters import aligned
 
 TILE_WIDTH = 384  # and so do fewer columns
-MOST_PACKED = 1 << 21  # parameters that are packed for all shards: they take their memory twice more
+MOST_PACKED = 1 << 21  # parameters that are packed for all shards, which takes their memory twice
 
 
 class Arena:
@@ -40,6 +40,8 @@ class Arena:
 
 class Shard(Context):
     """One pass over rows a … b − 1 of a batch: its part of the arena, and what waits."""
+
+    keeps = True
 
     def __init__(self, dtype, arena, a, b, packed):
         super().__init__(dtype, training=True, first=a)
@@ -85,7 +87,7 @@ class Shard(Context):
         tasks = tiles(a, b, out)
         if len(tasks) > 1:
             return partial(self._tiled, tasks, a, b, out)
-        if self.packed is not None and by_tiles(a):
+        if self.packed is not None and by_tiles(a, b, out):
             return self.packed.multiplication((name, turned), a, b, out)
         return bound(a, b, out)
 
@@ -237,7 +239,8 @@ class Plan:
 
     def _settle(self, cut):
         """What is to be done after the shards: as in the last step, where the same arrays wait."""
-        waiting = cut, [shard.deferred or [] for shard in self.shards]
+        scattered = [name for name, *_ in self.shards[0].scattered]
+        waiting = (cut, scattered), [shard.deferred or [] for shard in self.shards]
         if self._settled is not None and _same(waiting, self._settled):
             return
         noted = [*waiting[1][0], *self.shards[0].scattered]  # in the first shard, and so in each

@@ -62,6 +62,20 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean():
     assert abs(both - 0.25) < 0.005
 
 
+@pytest.mark.parametrize("rows", [31, 40])
+def test_a_product_takes_what_numpy_takes(rows):
+    """Other dtypes, an out that is an input or lies in columns, stacks: however many rows."""
+    theta = L.Dense(6).scope((6,), rng=0)
+    W, whole = theta["weight"], RNG.integers(-9, 9, (rows, 6))
+    for x in (whole, whole.astype(np.float32), whole.astype(float)):
+        for out in (np.empty((rows, 6)), np.empty((6, rows)).T, np.empty((rows, 12))[:, ::2]):
+            np.testing.assert_allclose(theta.matmul(x, W, out), whole @ W, atol=1e-12)
+    x = whole.astype(float)
+    np.testing.assert_allclose(theta.matmul(x, W, x), whole @ W, atol=1e-12)
+    stack = np.stack([whole, 2 * whole]).astype(float)
+    np.testing.assert_allclose(theta.matmul(stack, W, np.empty_like(stack)), stack @ W, atol=1e-12)
+
+
 def test_a_convolution_is_the_sum_that_defines_it():
     layer = L.Conv2D(2, size=3, stride=2, padding=1)
     theta, x = layer.scope((5, 4, 3), rng=0), RNG.normal(size=(2, 5, 4, 3))

@@ -1,12 +1,15 @@
 """The transformer and its cost: gradients, causality, and sums that no cutting changes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gdcore as gd
-from gdcore.models import batch_cost, language
+from gdcore.layers.passes import MASK, Pass
+from gdcore.models import arena, batch_cost, language
 from gdcore.models.language import LanguageCost, LanguageModel
 from tests.languages import cases, network, problem
 
@@ -329,6 +332,58 @@ def test_an_interrupted_step_leaves_the_next_one_right(monkeypatch):
             gradient(cost, theta, rows)
         monkeypatch.setattr(LanguageCost, "_forward", forward)
         assert gradient(cost, theta, rows)[1].tobytes() == g.tobytes()
+
+
+def test_a_pass_whose_writing_down_was_interrupted_is_written_anew(monkeypatch):
+    shards(monkeypatch, 1)
+    cost, theta, rows = problem(network())
+    with cost:
+        cost.loss(theta, rows)
+        for name in ("_norm_back", "_attend_back"):
+            with monkeypatch.context() as patch:
+                patch.setattr(Pass, name, interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    cost.gradient(theta, g := np.empty_like(theta), rows)
+            found = cost.gradient(theta, g, rows), g.tobytes()
+            fresh, same, _ = problem(network())
+            with fresh:
+                assert found == (fresh.gradient(same, g, rows), g.tobytes())
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 5])
+def test_two_shards_may_both_ask_threads_for_their_large_products(monkeypatch, n_threads):
+    """Each waits for help while it is the other's only helper."""
+    monkeypatch.setattr(arena, "LEAST_WORK", 1)
+    monkeypatch.setattr(arena, "TILE_WIDTH", 4)
+    found = []
+    for count in (1, n_threads):
+        cost, theta, rows = problem(network(recompute=True), rows=6, n_threads=count)
+        with cost:
+            found.append(gradient(cost, theta, rows))
+    assert found[0][0] == found[1][0]
+    assert found[0][1].tobytes() == found[1][1].tobytes()
+
+
+def test_no_place_drops_out_at_one_step_what_another_does_at_the_next():
+    keys, run = set(), Pass.__new__(Pass)
+    for step in range(50):
+        run.theta = SimpleNamespace(key=(7 + step * batch_cost.GOLDEN) & MASK)
+        keys |= {run._key(site) for site in range(50)}
+    assert len(keys) == 2500
+
+
+def test_logits_are_not_overwritten_by_the_next_ones():
+    net = network(vocabulary=7, places=6)
+    theta = net.scope((6,), rng=0)
+    first, _ = net(theta, ids := np.array([[1, 2, 3]]))
+    kept = first.copy()
+    second, _ = net(theta, ids + 1)
+    assert not np.array_equal(second, kept)
+    np.testing.assert_array_equal(first, kept)
 
 
 def test_the_automatic_cut_keeps_products_large():
