@@ -38,7 +38,7 @@ FLOORS = [
     {"models.network"},
     {"models.arena"},
     {"models.batch_cost"},
-    {"models.network_cost", "models.language"},
+    {"models.network_cost", "models.language", "models.decoder"},
     {
         "models.base",
         "models.neural",
@@ -64,6 +64,7 @@ NATIVE = {
         "attention",
         "batches",
         "chains",
+        "decoding",
         "epochs",
         "gradients",
         "heads",

@@ -13,12 +13,17 @@ _compiled = kernels.backend()["matrix_product"] == "native"
 _wide = kernels.simd_level() in ("x86-64-v3", "x86-64-v4")  # where its speed has been measured
 
 
+def packs():
+    """Whether products of packed weights are there and fast."""
+    return _compiled and _wide
+
+
 def by_tiles(a, b, out):
     """Whether the kernel computes out = a·b: layouts and the width of a say, which no cut changes.
 
     What the kernel does not take, as integers and an out that is a, is NumPy's.
     """
-    if not (_compiled and _wide and a.ndim == b.ndim == out.ndim == 2):
+    if not (packs() and a.ndim == b.ndim == out.ndim == 2):
         return False
     n, m = a.shape
     lies = a.strides[1] == a.itemsize and out.strides[1] == out.itemsize

@@ -1,15 +1,13 @@
 """Text from a trained transformer, token by token; keys and values of earlier ones are kept."""
 
-import math
 import numbers
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore import kernels
 from gdcore.errors import require, require_number
-from gdcore.layers.passes import Pass, rotary_turns
+from gdcore.models.decoder import Decoder
 
 
 class Writer:
@@ -53,32 +51,33 @@ class Writer:
             require_number("seed", seed, low=0, whole=True)
         stop = _texts(stop)
         several = isinstance(prompt, (list, tuple)) and not _numbers(prompt)
+        prompts = list(prompt) if several else [prompt]
+        ids = [self._prompt(each, stop) for each in prompts]
+        decoder = Decoder(self.model_, self.theta_.vector, len(prompts), cache=cache)
         if several:
             require(not stream, "stream=True takes one prompt. Pass them one after another.")
-            seeds = np.random.SeedSequence(seed).spawn(len(prompt))
-            return [
-                self._answer(each, max_tokens, sampling, stop, (np.random.default_rng(s), cache))
-                for each, s in zip(prompt, seeds, strict=True)
-            ]
-        how = np.random.default_rng(seed), cache
+            seeds = np.random.SeedSequence(seed).spawn(len(prompts))
+            texts = [self._told(*each, stop) for each in zip(prompts, ids, seeds, strict=True)]
+            return [text.whole() for text in told_together(decoder, texts, max_tokens, sampling)]
+        text = self._told(prompt, ids[0], seed, stop)
+        parts = told_bit_by_bit(decoder, text, max_tokens, sampling)
         if stream:
-            return self._pieces(prompt, max_tokens, sampling, stop, how)
-        return self._answer(prompt, max_tokens, sampling, stop, how)
+            return parts
+        for _ in parts:
+            pass
+        return text.whole()
 
-    def _answer(self, prompt, count, sampling, stop, how):
-        parts = self._pieces(prompt, count, sampling, stop, how)
-        return "".join(parts) if isinstance(prompt, str) else np.array(list(parts), np.int64)
-
-    def _pieces(self, prompt, count, sampling, stop, how):
-        """Pieces of text, or tokens where the prompt is of tokens."""
+    def _prompt(self, prompt, stop):
+        """Tokens of a prompt, as a list."""
         ids = self._known_tokens(prompt, "prompt").tolist()
         require(ids, "prompt is empty. Pass at least one token to go on from.")
         told = isinstance(prompt, str) or not stop
         require(told, "stop takes texts, and the prompt holds tokens. Pass a text.")
-        rng, cache = how
-        decoder = Decoder(self.model_, self.theta_.vector, cache=cache)
-        tokens = tokens_after(decoder, ids, count, sampling, rng)
-        return pieces(tokens, self.tokenizer_, stop) if isinstance(prompt, str) else tokens
+        return ids
+
+    def _told(self, prompt, ids, seed, stop):
+        tokenizer = self.tokenizer_ if isinstance(prompt, str) else None
+        return Told(ids, np.random.default_rng(seed), tokenizer, stop)
 
 
 def _texts(stop):
@@ -155,161 +154,78 @@ def _largest(z, k):
     return np.where(above, z, -np.inf)
 
 
-class Decoder:
-    """Logits of the next token for one text that grows, from what is kept of the tokens before.
+class Told:
+    """A text that grows behind a prompt: its tokens, generator, and what can be shown of it.
 
-    Where the text outgrows the model's places, only its latest half of them is read again, so that
-    a window always holds between half of the places and all. `cache=False` reads the same window
-    anew for every token: the same logits but for rounding.
+    Never half a character is shown, nor what may be the beginning of a stop string; the text ends
+    before the first of those. Without a tokenizer, tokens are shown as they are.
     """
 
-    def __init__(self, model, theta, *, cache=True):
-        # Every block's keys and values are asked for after the pass: none may share its memory.
-        self.net, self.cache = replace(model.layers, recompute=False), cache
-        self.scope = model.scope(theta)
-        self.places = self.net.places
-        shape = (self.net.blocks, 2, self.places, self.net.features)
-        self.kept = np.empty(shape if cache else (0,), theta.dtype)
-        self.window, self.rooms = [], _Rooms(self.net, theta.dtype)
-        rotary = self.net.positions == "rotary"
-        width = self.net.features // self.net.heads
-        self.turns = rotary_turns(self.places, width, theta.dtype) if rotary else None
+    def __init__(self, ids, rng, tokenizer=None, stop=()):
+        self.ids, self.rng, self.tokenizer, self.stop = list(ids), rng, tokenizer, stop
+        self.first, self.ended = len(self.ids), False
+        self._ids, self._before = [], ""  # before: text of tokens that need not be decoded again
+        self._text, self._shown = "", 0
 
-    def read(self, ids):
-        """Logits (vocabulary,) after these tokens, which follow those read before."""
-        fresh = [*self.window, *ids]
-        if len(fresh) > self.places:
-            fresh = fresh[-_length(len(fresh), self.places) :]
-        elif self.cache and self.window and len(ids) == 1:
-            self.window = fresh
-            return self._step(ids[0], len(fresh) - 1)
-        self.window = fresh
-        return self._read_all()
-
-    def _read_all(self):
-        ids = np.array([self.window])
-        with np.errstate(all="ignore"):
-            run = Pass(self.net, self.scope, *ids.shape)
-            logits = run.forward(ids)[0, -1]
-            if self.cache:
-                for i in range(self.net.blocks):
-                    self._keep(i, run.keys_and_values(i))
-        return logits
-
-    def _keep(self, i, keys_and_values):
-        for kept, fresh in zip(self.kept[i], keys_and_values, strict=True):
-            kept[: len(fresh)] = fresh
-
-    def _step(self, token, place):
-        """The same for one more token, with the keys and values that are kept."""
-        net, theta, r = self.net, self.scope, self.rooms
-        np.copyto(r.x, theta["wte.weight"][token])
-        if net.positions == "learned":
-            r.x += theta["wpe.weight"][place]
-        with np.errstate(all="ignore"):
-            for i in range(net.blocks):
-                self._norm(f"h.{i}.ln_1")
-                self._product(f"h.{i}.attn.c_attn", r.h, r.qkv)
-                self._attend(i, place)
-                self._add(f"h.{i}.attn.c_proj", r.a)
-                self._norm(f"h.{i}.ln_2")
-                np.matmul(r.h, theta[f"h.{i}.mlp.c_fc.weight"], out=r.f)
-                bias = theta[f"h.{i}.mlp.c_fc.bias"] if net.bias else r.none
-                kernels.activate(net.activation, r.f, bias, r.slope)
-                self._add(f"h.{i}.mlp.c_proj", r.f)
-            self._norm("ln_f")
-            return (theta[net.head] @ r.h[0]).copy()
-
-    def _norm(self, name):
-        r, theta = self.rooms, self.scope
-        shift = theta[f"{name}.bias"] if self.net.bias else r.zeros
-        kernels.layer_norm(r.x, theta[f"{name}.weight"], shift, self.net.eps, r.h, r.statistics)
-
-    def _product(self, name, x, out):
-        np.matmul(x, self.scope[f"{name}.weight"], out=out)
-        if self.net.bias:
-            out += self.scope[f"{name}.bias"]
-
-    def _add(self, name, x):
-        self._product(name, x, self.rooms.d)
-        self.rooms.x += self.rooms.d
-
-    def _attend(self, i, place):
-        """a from the query of this place and all keys and values up to it."""
-        net, r = self.net, self.rooms
-        c, d = net.features, net.features // net.heads
-        q, k, v = r.qkv[0, :c], r.qkv[0, c : 2 * c], r.qkv[0, 2 * c :]
-        if self.turns is not None:
-            q, k = (_turned(each.reshape(-1, d), self.turns[place]) for each in (q, k))
-        keys, values = self.kept[i]
-        keys[place], values[place] = k.reshape(-1), v
-        end = place + 1
-        K = keys[:end].reshape(end, net.heads, d).transpose(1, 0, 2)
-        V = values[:end].reshape(end, net.heads, d).transpose(1, 0, 2)
-        z = (K @ q.reshape(net.heads, d, 1))[:, :, 0] * q.dtype.type(1 / math.sqrt(d))
-        p = np.exp(z - z.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
-        np.matmul(p[:, None], V, out=r.a.reshape(net.heads, 1, d))
-
-
-class _Rooms:
-    """Memory for one token's way."""
-
-    def __init__(self, net, dtype):
-        c = net.features
-        self.x, self.h, self.a, self.d = np.empty((4, 1, c), dtype)
-        self.qkv, self.statistics = np.empty((1, 3 * c), dtype), np.empty((1, 2), dtype)
-        self.f, self.slope = np.empty((2, 1, net.width), dtype)
-        self.zeros, self.none = np.zeros(c, dtype), np.empty(0, dtype)
-
-
-def _length(n, places):
-    """Tokens that are read of a text of n: all, or between half of the places and all of them."""
-    half = max(1, places // 2)
-    return n if n <= places else places - half + 1 + (n - places - 1) % half
-
-
-def _turned(x, turn):
-    """Pairs (x_j, x_{j + d/2}) of each row turned by their angle."""
-    half = x.shape[1] // 2
-    cosine, sine = turn[:half], turn[half:]
-    a, b = x[:, :half], x[:, half:]
-    return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=1)
-
-
-def tokens_after(decoder, ids, count, sampling, rng):
-    """Yield up to count tokens, each chosen after all before it."""
-    ids = fresh = list(ids)
-    for _ in range(count):
-        token = sampling.choose(decoder.read(fresh), ids, rng)
-        ids.append(token)
-        fresh = [token]
-        yield token
-
-
-def pieces(tokens, tokenizer, stop):
-    """Yield the text of tokens as it grows, up to a stop string, never half a character.
-
-    What may be the beginning of a stop string is held back until it is none.
-    """
-    ids, text, shown = [], "", 0
-    before = ""  # text of tokens that need not be decoded again
-    for token in tokens:
-        ids.append(token)
-        text = before + tokenizer.decode(ids)
-        ends = [text.find(each) for each in stop if each in text]
+    def add(self, token):
+        """One token more; a list of what can now be shown, which has one element or none."""
+        self.ids.append(token)
+        if self.tokenizer is None:
+            return [token]
+        self._ids.append(token)
+        text = self._before + self.tokenizer.decode(self._ids)
+        ends = [text.find(each) for each in self.stop if each in text]
         if ends:
-            text = text[: min(ends)]
+            self._text, self.ended = text[: min(ends)], True
+            return self.rest()
+        self._text, whole = text, len(text.rstrip("\ufffd"))
+        if whole == len(text) and getattr(self.tokenizer, "joins", False):
+            self._before, self._ids = text, []
+        return self._show(whole - _begun(text[:whole], self.stop))
+
+    def rest(self):
+        """What was held back, now that no token follows."""
+        return [] if self.tokenizer is None else self._show(len(self._text))
+
+    def whole(self):
+        """All that came after the prompt."""
+        if self.tokenizer is None:
+            return np.array(self.ids[self.first :], np.int64)
+        return self._text
+
+    def _show(self, safe):
+        if safe <= self._shown:
+            return []
+        part, self._shown = self._text[self._shown : safe], safe
+        return [part]
+
+
+def told_bit_by_bit(decoder, text, count, sampling):
+    """Yield what can be shown of a text as up to count tokens come."""
+    fresh = text.ids
+    for _ in range(count):
+        token = sampling.choose(decoder.read(fresh), text.ids, text.rng)
+        yield from text.add(token)
+        if text.ended:
+            return
+        fresh = [token]
+    yield from text.rest()
+
+
+def told_together(decoder, texts, count, sampling):
+    """The texts, after up to count tokens more; one step serves all that go on."""
+    fresh = {number: list(text.ids) for number, text in enumerate(texts)}
+    for _ in range(count):
+        if not fresh:
             break
-        whole = len(text.rstrip("\ufffd"))
-        if whole == len(text) and getattr(tokenizer, "joins", False):
-            before, ids = text, []
-        safe = whole - _begun(text[:whole], stop)
-        if safe > shown:
-            yield text[shown:safe]
-            shown = safe
-    if len(text) > shown:
-        yield text[shown:]
+        logits, coming = decoder.read_together(fresh), {}
+        for number, z in logits.items():
+            text = texts[number]
+            text.add(token := sampling.choose(z, text.ids, text.rng))
+            if not text.ended:
+                coming[number] = [token]
+        fresh = coming
+    return texts
 
 
 def _begun(text, stop):

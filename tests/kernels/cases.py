@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.kernels.twins import PLAIN, RULES
+from tests.kernels.samples import (
+    attention,
+    attention_backward,
+    matrices,
+    one_place,
+    packed,
+    packing,
+)
+from tests.kernels.twins import RULES
 
 ROWS, COLUMNS, CLASSES = 37, 5, 3
 
@@ -304,52 +312,6 @@ def residual_backward(dtype):
     return given | named | {"R": R, "dbias": dbias[0].copy()}
 
 
-def attention(dtype, n=3, t=21, d=6, heads=2):
-    """Sequences with bias, turns and dropout: every option that attention has."""
-    rng = np.random.default_rng(0)
-    angles = rng.normal(size=(t, d // 2))
-    arrays = {
-        "qkv": rng.normal(size=(n, t, 3 * heads * d)),
-        "bias": rng.normal(size=3 * heads * d),
-        "turns": np.concatenate([np.cos(angles), np.sin(angles)], axis=1),
-        "out": np.zeros((n, t, heads * d)),
-        "lse": np.zeros((n, heads, t)),
-    }
-    arrays = {name: array.astype(dtype) for name, array in arrays.items()}
-    return arrays | {"heads": heads, "rate": 0.3, "key": 2**63 + 12345, "first": 7}
-
-
-def attention_backward(dtype):
-    """The way back from what the twin in NumPy gave: no other out and lse fit qkv."""
-    given = attention(dtype)
-    PLAIN["attention"].causal_attention(**given)
-    rng = np.random.default_rng(1)
-    dout = rng.normal(size=given["out"].shape).astype(dtype)
-    dbias = rng.normal(size=given["bias"].shape).astype(dtype)
-    return given | {"dout": dout, "dqkv": np.zeros_like(given["qkv"]), "dbias": dbias}
-
-
-def matrices(dtype, n=ROWS, m=COLUMNS, k=40):
-    """Two factors and what their product is added to; more columns than one panel has."""
-    rng = np.random.default_rng(0)
-    A, B, C = (rng.normal(size=shape).astype(dtype) for shape in ((n, m), (m, k), (n, k)))
-    return {"A": A, "B": B, "add": True, "C": C}
-
-
-def packing(dtype):
-    """One factor, and room for its panels."""
-    B = matrices(dtype)["B"]
-    panel = 128 // B.itemsize
-    return {"B": B, "panels": np.full(len(B) * panel * -(-B.shape[1] // panel), 7, dtype)}
-
-
-def packed(dtype):
-    """The other factor, and the panels as the twin in NumPy packs them."""
-    given, room = matrices(dtype), packing(dtype)
-    PLAIN["products"].pack_panels(**room)
-    return {"A": given["A"], "panels": room["panels"], "add": True, "C": given["C"]}
-
-
 def scattering(dtype):
     """Rows to be added to a table, some of them twice."""
     rng = np.random.default_rng(0)
@@ -365,6 +327,9 @@ CASES = {
     "residual_norm": Case(residual_forward, ("D", "Y", "statistics"), near=(1e-5, 1e-13)),
     "residual_norm_backward": Case(
         residual_backward, ("dD", "dgain", "dshift", "dbias"), near=(1e-5, 1e-13)
+    ),
+    "cached_attention": Case(
+        one_place, ("keys", "values", "out"), ("texts", "places"), near=(1e-5, 1e-13)
     ),
     "matrix_product": Case(matrices, ("C",), near=(1e-5, 1e-13), strided=("A", "B", "C")),
     "pack_panels": Case(packing, ("panels",), strided=("B",)),

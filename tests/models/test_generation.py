@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gdcore as gd
-from gdcore.models.generation import Decoder, Sampling, pieces, tokens_after
+from gdcore.models.decoder import Decoder
+from gdcore.models.generation import Sampling, Told, told_bit_by_bit
 from gdcore.tokenizers import BPE, Bytes, Characters
 from tests.languages import random_gpt
 
@@ -30,7 +31,7 @@ def test_kept_keys_and_values_give_the_logits_of_reading_all_again(kind, dtype):
             mine, other = kept.read(fresh), anew.read(fresh)
             near = NEAR[dtype] * max(1, np.abs(other).max())
             np.testing.assert_allclose(mine, other, rtol=0, atol=near)
-            window = kept.window
+            (window,) = kept.windows
             assert window == ids[-len(window) :]
             assert min(len(ids), gpt.block_size // 2 + 1) <= len(window) <= gpt.block_size
             np.testing.assert_allclose(gpt.logits(np.array(window))[-1], other, atol=near)
@@ -186,6 +187,16 @@ def test_a_stop_split_over_tokens_is_held_back_and_ends_the_reading_at_once():
     assert "".join(pieces(iter(ids), long, ["op it"])) == "go now st"
 
 
+def pieces(tokens, tokenizer, stop):
+    """What is shown of tokens as they come."""
+    told = Told([], None, tokenizer, stop)
+    for token in tokens:
+        yield from told.add(token)
+        if told.ended:
+            return
+    yield from told.rest()
+
+
 def spoken(text, tokenizer, **given):
     gpt = gd.GPT(
         n_layer=1, n_head=2, n_embd=16, block_size=16, tokenizer=tokenizer, random_state=0, **given
@@ -284,5 +295,43 @@ def test_before_any_fit():
 def test_tokens_after_a_prompt_see_all_of_it():
     gpt = random_gpt()
     decoder = Decoder(gpt.model_, gpt.theta_.vector)
-    found = list(tokens_after(decoder, [1, 2], 5, Sampling(0), None))
+    found = list(told_bit_by_bit(decoder, Told([1, 2], None), 5, Sampling(0)))
     assert found == gpt.generate([1, 2], 5, temperature=0).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_goes_on_alike_in_any_company(kind):
+    """Prompts of all lengths, some of which outgrow the window earlier than others."""
+    gpt = random_gpt("float64", **KINDS[kind])
+    prompts = [[1], [2, 1, 2], list(range(gpt.block_size)), [3] * (gpt.block_size + 2)]
+    together = Decoder(gpt.model_, gpt.theta_.vector, len(prompts))
+    alone = [Decoder(gpt.model_, gpt.theta_.vector) for _ in prompts]
+    fresh = dict(enumerate(prompts))
+    for _ in range(2 * gpt.block_size):
+        found = together.read_together(fresh)
+        for number, ids in fresh.items():
+            expected = alone[number].read(ids)
+            near = NEAR["float64"] * max(1, np.abs(expected).max())
+            np.testing.assert_allclose(found[number], expected, rtol=0, atol=near)
+        fresh = {number: [int(z.argmax())] for number, z in found.items()}
+    assert [decoder.windows[0] for decoder in alone] == together.windows
+
+
+def test_prompts_in_a_list_are_answered_as_each_alone():
+    gpt = random_gpt("float64")
+    prompts, seeds = [[1], [2, 1, 2], [0] * 7], np.random.SeedSequence(4).spawn(3)
+    answers = gpt.generate(prompts, 20, seed=4)
+    for prompt, seed, answer in zip(prompts, seeds, answers, strict=True):
+        decoder = Decoder(gpt.model_, gpt.theta_.vector)
+        text = Told(prompt, np.random.default_rng(seed))
+        assert list(told_bit_by_bit(decoder, text, 20, Sampling())) == answer.tolist()
+    assert gpt.generate([], 5) == []
+    assert [len(each) for each in gpt.generate(prompts, 0)] == [0, 0, 0]
+
+
+def test_texts_in_a_list_end_each_at_its_own_stop(gpt):
+    prompts = ["né", "né 🙂 你", "你"]
+    answers = gpt.generate(prompts, 30, temperature=0, stop="好")
+    alone = [gpt.generate(each, 30, temperature=0, stop="好") for each in prompts]
+    assert answers == alone
+    assert not any("好" in each for each in answers)
