@@ -186,6 +186,59 @@ def flat(net, problem):
     return vector
 
 
+PROMPT = [1, 2, 3, 4]
+
+
+def writing(problem, setting, count):
+    """`GPT.generate`: keys and values are kept."""
+    sizes = problem.sizes
+    model = gd.GPT(
+        n_layer=sizes.blocks, n_head=sizes.heads, n_embd=sizes.features, block_size=sizes.places,
+        tokenizer=None, vocabulary=VOCABULARY,
+    )  # fmt: skip
+    model._build(VOCABULARY)
+    model.theta_ = Parameters(problem.model.shapes(), problem.theta)
+    return lambda: model.generate(PROMPT, count, seed=0)
+
+
+def torch_writing(problem, setting, count, cached):
+    """The twin's `generate` as nanoGPT has it, which reads the window at each token; or cached."""
+    net, generator = twin(problem).eval(), torch.Generator().manual_seed(0)
+
+    @torch.no_grad()
+    def run():
+        ids, kept = torch.tensor([PROMPT]), [None] * problem.sizes.blocks
+        for _ in range(count):
+            if cached:
+                fresh = ids if kept[0] is None else ids[:, -1:]
+                z = _step(net, fresh, ids.shape[1] - fresh.shape[1], kept)[:, -1]
+            else:
+                z = net(ids[:, -problem.sizes.places :])[:, -1]
+            p = torch.softmax(z, dim=-1)
+            ids = torch.cat([ids, torch.multinomial(p, 1, generator=generator)], dim=1)
+        return ids
+
+    return run
+
+
+def _step(net, ids, place, kept):
+    """Logits of the twin for tokens that follow those whose keys and values are kept."""
+    n, t = ids.shape
+    x = net.wte(ids) + net.wpe(net.places[place : place + t])
+    for i, block in enumerate(net.h):
+        h, attn = block.ln_1(x), block.attn
+        shape = (n, t, attn.heads, h.shape[-1] // attn.heads)
+        q, k, v = (part.view(shape).transpose(1, 2) for part in attn.c_attn(h).chunk(3, dim=2))
+        if kept[i] is not None:
+            k, v = (torch.cat(pair, dim=2) for pair in zip(kept[i], (k, v), strict=True))
+        kept[i] = k, v
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=t > 1)
+        x = x + attn.c_proj(y.transpose(1, 2).reshape(n, t, -1))
+        hidden = F.gelu(block.mlp["c_fc"](block.ln_2(x)), approximate="tanh")
+        x = x + block.mlp["c_proj"](hidden)
+    return net.ln_f(x) @ net.wte.weight.T
+
+
 def products(problem, setting, block=None):
     """The matrix products of a step alone; attention's over the full square, or by blocks of rows.
 
@@ -196,8 +249,8 @@ def products(problem, setting, block=None):
     rng, n = np.random.default_rng(0), s.batch * s.places
     c, v = s.features, problem.model.layers.vocabulary
 
-    def array(*shape):
-        return rng.standard_normal(shape, dtype=np.float32)
+    def array(*shape):  # small enough that products of products stay finite
+        return rng.standard_normal(shape, dtype=np.float32) / np.float32(c)
 
     pairs = [(c, 3 * c), (c, c), (c, 4 * c), (4 * c, c)] * s.blocks + [(c, v)]
     W = [array(*pair) for pair in pairs]

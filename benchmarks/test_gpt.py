@@ -44,7 +44,9 @@ def group(sizes, threads, wanted):
     names += ["torch: compiled"] if COMPILES else []
     names += ["products", "products: causal"] if threads == 1 else []
     wanted = {"torch: eager": wanted} | ({"products": 1 / 1.12} if threads == 1 else {})
-    return Group(str(sizes), partial(build, sizes=sizes, names=tuple(names)), tuple(names), threads, wanted)
+    return Group(
+        str(sizes), partial(build, sizes=sizes, names=tuple(names)), tuple(names), threads, wanted
+    )
 
 
 SIZES = {
@@ -52,14 +54,41 @@ SIZES = {
     "64": (Sizes(64, 2, 2, 32, 8), 2.0),
     "384": (Sizes(384, 6, 6, 256, 8), 1.05),
 }
-GROUPS = {
+STEPS = {
     f"{name} wide, {threads}": group(sizes, threads, wanted)
     for name, (sizes, wanted) in SIZES.items()
     for threads in (1, 2)
 }
 
 
+def write(setting, count):
+    """Contenders that write so many tokens after a prompt."""
+    problem = Problem(SMOKE if setting.smoke else SIZES["128"][0])
+    count = 3 if setting.smoke else count
+    return {
+        "gdcore": gpt.writing(problem, setting, count),
+        "torch: whole window": gpt.torch_writing(problem, setting, count, False),
+        "torch: keys kept": gpt.torch_writing(problem, setting, count, True),
+    }
+
+
+WRITING = {
+    "60 tokens": Group(
+        "GPT 128 wide, 4 blocks, writes 60 tokens", partial(write, count=60),
+        ("gdcore", "torch: whole window", "torch: keys kept"), 1,
+        {"torch: whole window": 5},
+    )
+}  # fmt: skip
+GROUPS = STEPS | WRITING
+
+
 @pytest.mark.benchmark(timer=clock)
-@pytest.mark.parametrize(("group", "contender"), each(GROUPS))
+@pytest.mark.parametrize(("group", "contender"), each(STEPS))
 def test_step(contend, group, contender):
-    contend(GROUPS[group], contender)
+    contend(STEPS[group], contender)
+
+
+@pytest.mark.benchmark(timer=clock)
+@pytest.mark.parametrize(("group", "contender"), each(WRITING))
+def test_write(contend, group, contender):
+    contend(WRITING[group], contender)
