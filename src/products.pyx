@@ -79,6 +79,13 @@ cdef Py_ssize_t padded_width(Py_ssize_t k, Py_ssize_t size) noexcept nogil:
     return (k * size + PANEL - 1) // PANEL * (PANEL // size)
 
 
+cdef int require_whole(Py_ssize_t first, Py_ssize_t second, Py_ssize_t size) except -1:
+    """Steps from one number to the next in whole numbers, unlike those of a field of records."""
+    if first % size or second % size:
+        raise ValueError("Strides must be multiples of the size of a number. Pass a copy.")
+    return 0
+
+
 def matrix_product(
     const real[:, :] A not None, const real[:, :] B not None, add, real[:, :] C not None,
 ):
@@ -87,6 +94,9 @@ def matrix_product(
     cdef Py_ssize_t also = add  # no None, no text
     if B.shape[0] != m or C.shape[0] != n or C.shape[1] != k:
         raise ValueError("A (n, m), B (m, k) and C (n, k) must fit together. Pass such.")
+    require_whole(A.strides[0], A.strides[1], size)
+    require_whole(B.strides[0], B.strides[1], size)
+    require_whole(C.strides[0], C.strides[1], size)
     if n > 0 and k > 1 and C.strides[1] != size:
         raise ValueError("The rows of C must lie without gaps. Pass such an array.")
     if n == 0 or k == 0:
@@ -119,6 +129,7 @@ def pack_panels(const real[:, :] B not None, real[::1] panels not None):
     width = padded_width(k, size)
     if panels.shape[0] != m * width:
         raise ValueError("panels must hold m times the columns of whole panels. Pass such.")
+    require_whole(B.strides[0], B.strides[1], size)
     if m * k == 0:
         return
     with nogil:
@@ -133,12 +144,14 @@ def pack_panels(const real[:, :] B not None, real[::1] panels not None):
 def panel_product(
     const real[:, :] A not None, const real[::1] panels not None, add, real[:, :] C not None,
 ):
-    """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit. Changes C."""
+    """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit where rows of A lie without gaps. Changes C."""
     cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = C.shape[1], size = sizeof(C[0, 0]), q
     cdef Py_ssize_t width = padded_width(k, size), block, i, j
     cdef Py_ssize_t also = add  # no None, no text
     if C.shape[0] != n or panels.shape[0] != m * width:
         raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
+    require_whole(A.strides[0], A.strides[1], size)
+    require_whole(C.strides[0], C.strides[1], size)
     if n > 0 and k > 1 and C.strides[1] != size:
         raise ValueError("The rows of C must lie without gaps. Pass such an array.")
     if n == 0 or k == 0:

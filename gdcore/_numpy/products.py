@@ -43,7 +43,7 @@ def pack_panels(B, panels):
 
 
 def panel_product(A, panels, add, C):
-    """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit. Changes C."""
+    """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit where rows of A lie without gaps. Changes C."""
     _require_matrices(A, C)
     require_like(A, panels)
     require_writeable(C)
@@ -91,3 +91,5 @@ def _require_matrices(*arrays):
         same = array.dtype == arrays[0].dtype and array.dtype.isnative and array.ndim == 2
         if not same or array.dtype.char not in "fd":
             raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
+        if any(stride % array.itemsize for stride in array.strides):
+            raise ValueError("Strides must be multiples of the size of a number. Pass a copy.")

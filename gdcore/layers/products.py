@@ -27,6 +27,7 @@ def by_tiles(a, b, out):
         return False
     n, m = a.shape
     lies = a.strides[1] == a.itemsize and out.strides[1] == out.itemsize
+    lies = lies and a.flags.aligned and b.flags.aligned and out.flags.aligned
     alike = a.dtype == b.dtype == out.dtype and a.dtype in DTYPES
     apart = not (np.may_share_memory(a, out) or np.may_share_memory(b, out))
     return n >= FEW and m <= NARROW and lies and alike and apart

@@ -143,6 +143,22 @@ def test_gaps_in_the_rows_of_the_result_are_refused(kernels, dtype):
     assert (C == 7).all()
 
 
+@DTYPES
+def test_strides_that_are_no_whole_numbers_are_refused(kernels, dtype):
+    """As those of a field of records."""
+    record = np.dtype([("a", np.int16), ("b", dtype)])
+    odd, even = np.zeros((4, 4), record)["b"], np.zeros((4, 4), dtype)
+    panels = np.zeros(4 * 128 // even.itemsize, dtype)
+    for call in (
+        lambda: kernels.matrix_product(odd, even, False, np.empty_like(even)),
+        lambda: kernels.matrix_product(even, odd, False, np.empty_like(even)),
+        lambda: kernels.panel_product(odd, panels, False, np.empty_like(even)),
+        lambda: kernels.pack_panels(odd, panels),
+    ):
+        with pytest.raises(ValueError, match="multiples of the size"):
+            call()
+
+
 def test_the_twins_pack_alike(pair):
     B = np.random.default_rng(0).normal(size=(500, 45))
     one, two = (panels_of(kernels, B) for kernels in pair)

@@ -70,6 +70,9 @@ def test_a_product_takes_what_numpy_takes(rows):
     for x in (whole, whole.astype(np.float32), whole.astype(float)):
         for out in (np.empty((rows, 6)), np.empty((6, rows)).T, np.empty((rows, 12))[:, ::2]):
             np.testing.assert_allclose(theta.matmul(x, W, out), whole @ W, atol=1e-12)
+    record = np.zeros(rows, [("a", np.int16), ("b", float, 6)])
+    record["b"] = whole
+    np.testing.assert_allclose(theta.matmul(record["b"], W, out), whole @ W, atol=1e-12)
     x = whole.astype(float)
     np.testing.assert_allclose(theta.matmul(x, W, x), whole @ W, atol=1e-12)
     stack = np.stack([whole, 2 * whole]).astype(float)
