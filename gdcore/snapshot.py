@@ -22,6 +22,7 @@ class Snapshot:
     @classmethod
     def of(cls, run):
         """That of a descent as it is; the arrays are the run's own, to be written or copied now."""
+        _require_batches(run)
         arrays = {name: getattr(run, name) for name in _vectors(run)}
         arrays |= {f"state.{name}": values for name, values in run.state.items()}
         arrays |= {f"schedule.{name}": values for name, values in _schedule(run).items()}
@@ -34,6 +35,7 @@ class Snapshot:
 
     def put_back(self, run):
         """Bring a descent that has not begun to where this one was. Changes run."""
+        _require_batches(run)
         for name in _vectors(run):
             self._copy(name, getattr(run, name))
         for name, values in run.state.items():
@@ -63,6 +65,15 @@ class Snapshot:
         there = name in self.arrays
         require(there, f"The checkpoint lacks the array {name}. Pass that of the same run.")
         return self.arrays[name]
+
+
+def _require_batches(run):
+    """Else a descent's rest would depend on more than a snapshot holds."""
+    require(
+        not (run.full or run.averages or run.stop is not None),
+        "A checkpoint holds a descent by mini-batches at a rate that is given, with no stop rule. "
+        "Pass batch_size and learning_rate, and a callback in place of stop.",
+    )
 
 
 def _vectors(run):

@@ -1,5 +1,7 @@
 """The loop: what stops it, what it returns, and that nothing can make it return NaN."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -227,3 +229,32 @@ def test_ctrl_c_in_a_thread_waits_for_the_others():
         with pytest.raises(KeyboardInterrupt):
             threads.map(work, list(range(6)))
         assert not running.is_set()
+
+
+def snapshots(**settings):
+    """(result, a copy of the snapshot after each measurement)."""
+    taken = []
+    result = descend(checkpoint=lambda shot: taken.append(deepcopy(shot)), **settings)
+    return result, taken
+
+
+def test_a_resumed_descent_ends_with_the_same_bits():
+    given = {"learning_rate": 0.02, "batch_size": 30, "max_epochs": 6, "random_state": 0}
+    whole, taken = snapshots(optimizer=gd.optim.Momentum(), **given)
+    for shot in taken[::2]:
+        again = descend(optimizer=gd.optim.Momentum(), resume=shot, **given)
+        assert again.x.tobytes() == whole.x.tobytes()
+        assert again.fun == whole.fun
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"learning_rate": 0.02}, {"batch_size": 30},
+     {"learning_rate": 0.02, "batch_size": 30, "stop": CostChange(1e-9)}],
+    ids=["all rows", "automatic rate", "stop"],
+)  # fmt: skip
+def test_what_a_snapshot_does_not_hold_is_refused(given):
+    _, taken = snapshots(learning_rate=0.02, batch_size=30, max_epochs=2)
+    for how in ({"checkpoint": taken.append}, {"resume": taken[0]}):
+        with pytest.raises(ValueError, match="A checkpoint holds a descent by mini-batches"):
+            descend(**given, **how)
