@@ -61,15 +61,22 @@ class Threads:
         if self.n_threads == 1 or len(items) <= 1:
             return [function(item) for item in items]
         job = _Job(function, items)
-        count = min(self.n_threads, len(items)) - 1
-        self._call_helpers(count)
-        for _ in range(count):
-            self._inbox.put(job)
-        job.work()
-        job.wait()
+        try:
+            self._call_helpers(job, min(self.n_threads, len(items)) - 1)
+            job.work()
+        except KeyboardInterrupt as error:
+            job.error = error
+        ended = False
+        while not ended:  # Ctrl-C or not: what still runs must not write into the next sum
+            try:
+                ended = job.wait()
+            except KeyboardInterrupt as error:
+                job.error = error
+        if job.error is not None:
+            raise job.error
         return job.results
 
-    def _call_helpers(self, count):
+    def _call_helpers(self, job, count):
         if self._inbox is None:
             self._inbox = SimpleQueue()
         while len(self._helpers) < count:
@@ -77,6 +84,8 @@ class Threads:
             helper = threading.Thread(target=_help, args=(self._inbox,), name=name, daemon=True)
             helper.start()
             self._helpers.append(helper)
+        for _ in range(count):
+            self._inbox.put(job)
 
 
 def _help(inbox):
@@ -98,7 +107,7 @@ class _Job:
     def __init__(self, function, items):
         self.function, self.items = function, items
         self.results = [None] * len(items)
-        self.numbers, self.ended = iter(range(len(items))), SimpleQueue()
+        self.numbers, self.bell = iter(range(len(items))), SimpleQueue()
         self.error, self.inside, self.closed = None, 0, False
         self.turn = threading.Lock()
 
@@ -120,24 +129,18 @@ class _Job:
                 return
             self.inside += 1
         self.work()
-        self.ended.put(None)
+        with self.turn:
+            self.inside -= 1
+        self.bell.put(None)
 
     def wait(self):
-        """Until the helpers inside are done: what still runs must not write into the next sum."""
-        count = None
-        while count != 0:
-            try:
-                if count is None:
-                    with self.turn:
-                        self.closed = True
-                    count = self.inside
-                else:
-                    self.ended.get()
-                    count -= 1
-            except KeyboardInterrupt as error:
-                self.error = error
-        if self.error is not None:
-            raise self.error
+        """True once no helper is inside. The bell only wakes: Ctrl-C may swallow what it says."""
+        while True:
+            with self.turn:
+                self.closed = True
+                if self.inside == 0:
+                    return True
+            self.bell.get()
 
 
 class _Blas:

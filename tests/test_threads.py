@@ -1,5 +1,8 @@
 """The result does not depend on the number of threads, to the bit."""
 
+import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -111,6 +114,31 @@ def test_an_item_may_itself_ask_for_help(n_threads):
     worker.start()
     worker.join(60)
     assert found == [[[1, 5]] * 50]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="asks for timers")
+def test_ctrl_c_at_any_moment_ends_the_work_and_hangs_nobody():
+    """In a process of its own: the signal is the main thread's."""
+    code = """if True:
+        import signal, random, time
+        from gdcore.threads import Threads
+        def work(number):
+            time.sleep(0.0004)
+        random.seed(0)
+        heard = 0
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        with Threads(2, products=True) as threads:
+            for _ in range(1500):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 1e-4 + random.random() * 1e-3)
+                    threads.map(work, [0, 1])
+                    time.sleep(0.01)
+                except KeyboardInterrupt:
+                    heard += 1
+        print(heard)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert int(done.stdout) == 1500, done.stderr
 
 
 def test_blas_is_held_until_the_last_fit_ends():

@@ -154,6 +154,11 @@ class Scope:
             made = self._made[key] = make()
         return made
 
+    def forget(self):
+        """Let go of all memory for results."""
+        self._made.clear()
+        self._kept.clear()
+
     def keep(self, name, array):
         """Give this array whenever a buffer of its name and shape is asked for."""
         self._kept[name] = array

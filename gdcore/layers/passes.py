@@ -122,10 +122,7 @@ class Pass:
         self._drop(0, dx, dx)
         self._then(g.scatter, "wte.weight", self.ids, dx)
         if net.positions == "learned":
-            self._then(self._place_back, g, dx.reshape(self.n, self.t, -1))
-
-    def _place_back(self, g, dx):
-        g["wpe.weight"][: self.t] += dx.sum(axis=0)
+            self._then(_place_back, g, dx.reshape(self.n, self.t, -1))
 
     def _attend(self, i):
         """First half of block i: x2 and h2 from x and h."""
@@ -182,10 +179,7 @@ class Pass:
             self._then(kernel, *given, 0, 0, *arrays)
             return
 
-        def attend():
-            kernel(*given, self._key(3 * i + 1), self.theta.first, *arrays)
-
-        self._then(attend)
+        self._then(_attend, kernel, given, self.theta, 3 * i + 1, arrays)
 
     def _multiply(self, a, weight, out, turned=False):
         """out = a·W, or a·Wᵀ."""
@@ -241,14 +235,7 @@ class Pass:
         if not self.rate:
             return
         x, out, row = x.reshape(-1), out.reshape(-1), self.t * self.net.features
-
-        def drop():
-            kernels.dropout(x, self.rate, self._key(site), self.theta.first * row, out)
-
-        self._then(drop)
-
-    def _key(self, site):
-        return (self.theta.key + site * SITES) & MASK
+        self._then(_drop, x, self.rate, self.theta, site, row, out)
 
     def _site(self, i, product):
         return 3 * i + (2 if product == "attn.c_proj" else 3)
@@ -281,6 +268,26 @@ class Pass:
 
     def _shift(self, vectors, norm, otherwise):
         return _vector(vectors, f"{norm}.bias") if self.net.bias else otherwise
+
+
+# What a pass calls that is no kernel: functions, lest it refers to itself, and its memory waits
+# for the collector.
+
+
+def _attend(kernel, given, theta, site, arrays):
+    kernel(*given, _key(theta, site), theta.first, *arrays)
+
+
+def _drop(x, rate, theta, site, row, out):
+    kernels.dropout(x, rate, _key(theta, site), theta.first * row, out)
+
+
+def _key(theta, site):
+    return (theta.key + site * SITES) & MASK
+
+
+def _place_back(g, dx):
+    g["wpe.weight"][: dx.shape[1]] += dx.sum(axis=0)
 
 
 def _vector(vectors, name):

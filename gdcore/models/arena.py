@@ -42,6 +42,7 @@ class Shard(Context):
     """One pass over rows a … b − 1 of a batch: its part of the arena, and what waits."""
 
     keeps = True
+    scope = gradient = None  # until the plan is bound
 
     def __init__(self, dtype, arena, a, b, packed):
         super().__init__(dtype, training=True, first=a)
@@ -208,6 +209,13 @@ class Plan:
             shard.scope.bind(views)
             shard.gradient.bind(arrays)
         self._bound, self._settled = (theta, g), None
+
+    def release(self):
+        """Let go of the arena."""
+        for shard in self.shards:
+            for scope in shard.scope.walk() if shard.scope else ():
+                scope.forget()
+            shard.scope = shard.gradient = None
 
     def begin(self, key, training, threads):
         """Before the shards run."""

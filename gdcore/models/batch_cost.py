@@ -35,6 +35,7 @@ class BatchCost(PlainCost):
 
     costly = True  # J is not measured over all rows between epochs of mini-batches
     keeps_precision = True
+    looked_at = 1 << 62  # rows that go through at once, untrained, where memory holds them
 
     def __init__(self, model, alpha, n_threads, micro_batch, seed):
         self.model, self.alpha = model, float(alpha)
@@ -77,6 +78,15 @@ class BatchCost(PlainCost):
         self._move(theta, optimizer, state, lr, met)
         self._put_back(theta, kept)
         return loss
+
+    def __del__(self):
+        self._let_go()
+
+    def _let_go(self):
+        """Scopes and shards know each other: else the arena would wait for the collector."""
+        for plan in getattr(self, "_plans", {}).values():
+            plan.release()
+        self._plans, self._arena = {}, None
 
     def _kept(self, theta):
         """Copies of the parts that no optimizer is to move."""
@@ -137,7 +147,8 @@ class BatchCost(PlainCost):
 
     def loss(self, theta, rows):
         """Summed loss over these rows, untrained."""
-        micro, total = self._rows_at_once(theta, len(rows)), 0.0
+        some = min(len(rows), self.looked_at)
+        micro, total = min(some, self._rows_at_once(theta, some)), 0.0
         g = self._gradient_like(theta)
         for a in range(0, len(rows), micro):
             part = rows[a : a + micro]
@@ -161,17 +172,20 @@ class BatchCost(PlainCost):
             self._micro = min(len(self), max(1, MOST_BYTES // self._bytes_a_row(theta)))
         most = max(1, int(self._micro))
         if self._arena is None or self._arena.rows < min(rows, most):
-            self._arena, self._plans = Arena(min(rows, most)), {}
+            self._let_go()
+            self._arena = Arena(min(rows, most))
         return most
 
     def _bytes_a_row(self, theta):
         """What two rows on their way through the network take, halved."""
         n = min(2, len(self))
-        self._arena, self._plans = Arena(n), {}
+        self._let_go()
+        self._arena = Arena(n)
         kept = self._kept(theta)
         self._pass(theta, np.empty_like(theta), np.arange(n), n, (0, True))
         self._put_back(theta, kept)
-        size, self._arena = max(1, self._arena.nbytes // n), None
+        size = max(1, self._arena.nbytes // n)
+        self._let_go()
         return size
 
     def _spare_for(self, g, count):

@@ -11,6 +11,7 @@ HALF_PLACES = 128  # but two shards of so many are two threads' work
 SHARD_WORK = 1 << 22  # multiplications of a product over a shard's rows that pay for a thread
 MOST_SHARDS = 64
 DRAWN = 64  # steps whose windows are drawn at once
+LOOKED_AT = 12  # windows that go through at once, untrained, or a batch
 SAMPLE = 32  # windows on which J is measured where nobody asked for more
 PART = 1 << 20  # tokens looked at together
 
@@ -70,6 +71,7 @@ class LanguageCost(BatchCost):
         self.tokens, self.places = tokens, model.shape[0]
         self.max_steps, self.round_steps, self.batch_size = max_steps, round_steps, batch_size
         self.clip_norm, self.observe = clip_norm, observe
+        self.looked_at = max(batch_size, LOOKED_AT)  # held-out windows take no more than training's
         vectors = model.slices(lambda part: len(part.shape) == 1)
         self.spared = vectors[0].start if len(vectors) == 1 else 0
         self._block, self._starts = None, None
