@@ -47,7 +47,7 @@ class Threads:
         return self
 
     def __exit__(self, *_):
-        for _ in self._helpers:
+        if self._inbox is not None:
             self._inbox.put(None)
         for helper in self._helpers:
             helper.join()
@@ -95,6 +95,7 @@ def _help(inbox):
     while (job := inbox.get()) is not None:
         job.help()
         del job  # its data are not this thread's to keep
+    inbox.put(None)  # for the next one, also if Ctrl-C came before it was counted
 
 
 class _Job:
