@@ -14,6 +14,7 @@ from gdcore import kernels
 from gdcore.cost import PlainCost
 from gdcore.models.arena import Arena, Plan
 from gdcore.optim.base import Rule
+from gdcore.parameters import aligned
 from gdcore.threads import Threads, resolve
 
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
@@ -112,28 +113,30 @@ class BatchCost(PlainCost):
 
     def _by_passes(self, theta, g, rows, how):
         """The same by shards, and by micro-batches where all rows do not fit into the arena."""
-        total, micro = len(rows), self._rows_at_once(theta, len(rows))
+        total, most = len(rows), self._rows_at_once(theta, len(rows))
+        micro = -(-total // -(-total // most))  # equal parts
         loss = self._pass(theta, g, rows[:micro], total, how)
         if total > micro:
             (spare,), (key, training) = self._spare_for(g, 1), how
             for number, a in enumerate(range(micro, total, micro), start=1):
-                loss += self._pass(
-                    theta, spare, rows[a : a + micro], total, (key + number, training)
-                )
+                part = rows[a : a + micro]
+                loss += self._pass(theta, spare, part, total, (key + number, training), True)
                 g += spare
         return loss
 
-    def _plan(self, theta, g, rows, how):
-        plan = self._plans.get(rows)
+    def _plan(self, theta, g, rows, how, spare=False):
+        """The plan for so many rows; one more for a spare gradient, so that neither binds anew."""
+        name = -rows if spare else rows
+        plan = self._plans.get(name)
         if plan is None:
-            plan = self._plans[rows] = Plan(self.model, rows, self._arena, theta.dtype)
+            plan = self._plans[name] = Plan(self.model, rows, self._arena, theta.dtype)
         plan.bind(theta, g)
         plan.begin(*how, self.threads)
         return plan
 
-    def _pass(self, theta, g, rows, total, how):
+    def _pass(self, theta, g, rows, total, how, spare=False):
         """Summed loss of rows that fit into the arena; their gradient, divided by total, into g."""
-        plan = self._plan(theta, g, len(rows), how)
+        plan = self._plan(theta, g, len(rows), how, spare)
 
         def run(shard):
             loss, dz, backward = self._forward(shard, rows[shard.a : shard.b], 1.0 / total)
@@ -189,9 +192,11 @@ class BatchCost(PlainCost):
         return size
 
     def _spare_for(self, g, count):
-        """So many other vectors like g."""
-        if self._spare is None or self._spare.dtype != g.dtype or len(self._spare) < count:
-            self._spare = np.empty((count, len(g)), g.dtype)
+        """So many other vectors like g, the same ones at each call."""
+        if not self._spare or self._spare[0].dtype != g.dtype:
+            self._spare = []
+        while len(self._spare) < count:
+            self._spare.append(aligned(len(g), g.dtype))
         return self._spare[:count]
 
     def _move(self, theta, optimizer, state, lr, met):
