@@ -1,5 +1,5 @@
 """Header-only: how a head of attention lies in memory, and is packed for products in tiles."""
-from _math cimport LANES, inline_void, real
+from _math cimport LANES, fold, inline_double, inline_void, real
 
 
 cdef struct Shape:
@@ -73,3 +73,18 @@ cdef inline inline_void give(
         if db != NULL:
             for l in range(n):
                 db[j + l] = db[j + l] + total[l]
+
+
+cdef inline inline_double meeting(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
+    """Σ a·b."""
+    cdef real lane[LANES]
+    cdef double rest = 0
+    cdef Py_ssize_t i, l
+    for l in range(LANES):
+        lane[l] = 0
+    for i in range(n // LANES):
+        for l in range(LANES):
+            lane[l] = lane[l] + a[i * LANES + l] * b[i * LANES + l]
+    for i in range(n - n % LANES, n):
+        rest += <double>a[i] * b[i]
+    return fold(lane) + rest

@@ -9,7 +9,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from _attention cimport Shape, give, take
+from _attention cimport Shape, give, meeting, take
 from _math cimport (
     LANES, as_double, bits64, exp_negative, fold, hot_void, inline_double, inline_void, real, two_artanh,
 )
@@ -132,21 +132,6 @@ cdef inline inline_void slopes(
         drop(p, rate, key, (number * s.t + i) * s.t, p, n)
     for j in range(n, end):
         p[j] = g[j] = 0
-
-
-cdef inline inline_double meeting(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
-    """Σ a·b."""
-    cdef real lane[LANES]
-    cdef double rest = 0
-    cdef Py_ssize_t i, l
-    for l in range(LANES):
-        lane[l] = 0
-    for i in range(n // LANES):
-        for l in range(LANES):
-            lane[l] = lane[l] + a[i * LANES + l] * b[i * LANES + l]
-    for i in range(n - n % LANES, n):
-        rest += <double>a[i] * b[i]
-    return fold(lane) + rest
 
 
 cdef inline inline_void backward_head(

@@ -2,22 +2,8 @@
 from libc.math cimport sqrt
 from libc.stdlib cimport free, malloc
 
-from _math cimport LANES, exp_negative, fold, hot_void, inline_double, inline_void, real
-
-
-cdef inline inline_double meeting(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
-    """Σ a·b."""
-    cdef real lane[LANES]
-    cdef double rest = 0
-    cdef Py_ssize_t i, l
-    for l in range(LANES):
-        lane[l] = 0
-    for i in range(n // LANES):
-        for l in range(LANES):
-            lane[l] = lane[l] + a[i * LANES + l] * b[i * LANES + l]
-    for i in range(n - n % LANES, n):
-        rest += <double>a[i] * b[i]
-    return fold(lane) + rest
+from _attention cimport meeting
+from _math cimport exp_negative, hot_void, inline_void, real
 
 
 cdef inline inline_void turn_pairs(real *x, const real *turn, Py_ssize_t d) noexcept nogil:
