@@ -16,6 +16,7 @@ import torch
 from sklearn.neural_network import MLPClassifier
 
 import gdcore as gd
+from benchmarks.group import SelfTimed
 from benchmarks.race import SETTLE, TURN, warm
 from benchmarks.updates import BETA1, BETA2, EPS, LR, jax_on_one_core
 from gdcore.data import Rows
@@ -67,6 +68,21 @@ def in_context(cost, step):
             step()
             calls += 1
         return (time.perf_counter() - began) / calls
+
+
+def together(setting, ours, cost, peers, near):
+    """All contenders; those with a common start have come to the same place by three steps."""
+    contenders = {"gdcore": ours} | peers
+    for step in contenders.values():
+        for _ in range(3):
+            step()
+    ends = {name: s.parameters() for name, s in contenders.items() if hasattr(s, "parameters")}
+    for name, end in ends.items():
+        apart = np.abs(end - ends["gdcore"])
+        assert near(apart), (name, apart.mean(), apart.max())
+    if setting.threads > 1:  # a context holds BLAS to one thread, which would hold the others back
+        contenders["gdcore"] = SelfTimed(partial(in_context, cost, ours))
+    return contenders
 
 
 def torch_model(problem):

@@ -2,13 +2,12 @@
 
 from functools import partial
 
-import numpy as np
 import pytest
 
 from benchmarks import gpt
 from benchmarks.gpt import Problem, Sizes
-from benchmarks.group import Group, SelfTimed, each
-from benchmarks.networks import COMPILES, in_context
+from benchmarks.group import Group, each
+from benchmarks.networks import COMPILES, together
 from benchmarks.replay import clock
 
 BLOCK = 64  # query rows of the products whose attention is causal
@@ -26,17 +25,8 @@ def build(setting, sizes, names):
     problem = Problem(SMOKE if setting.smoke else sizes)
     ours, cost = gpt.ours(problem, setting)
     peers = {name: MAKERS[name](problem, setting) for name in names[1:]}
-    contenders = {"gdcore": ours} | peers
-    for step in contenders.values():
-        for _ in range(3):
-            step()
-    ends = {name: s.parameters() for name, s in contenders.items() if hasattr(s, "parameters")}
-    for name, end in ends.items():
-        far = np.abs(end - ends["gdcore"]).mean()  # one step of AdamW moves 1e-3
-        assert far < 1e-5, (name, far)
-    if setting.threads > 1:  # a context holds BLAS to one thread, which would hold the others back
-        contenders["gdcore"] = SelfTimed(partial(in_context, cost, ours))
-    return contenders
+    # one step of AdamW moves 1e-3
+    return together(setting, ours, cost, peers, lambda apart: apart.mean() < 1e-5)
 
 
 def group(sizes, threads, wanted):

@@ -2,11 +2,10 @@
 
 from functools import partial
 
-import numpy as np
 import pytest
 
 from benchmarks import networks
-from benchmarks.group import Group, SelfTimed, each
+from benchmarks.group import Group, each
 from benchmarks.networks import Problem
 from benchmarks.replay import clock
 
@@ -26,17 +25,8 @@ def build(setting, widths, batch, names):
     problem = Problem(widths, batch)
     ours, cost = networks.ours(problem, setting)
     peers = {name: MAKERS[name](problem, setting) for name in names[1:]}
-    contenders = {"gdcore": ours} | peers
-    for step in contenders.values():
-        for _ in range(3):
-            step()
-    ends = {name: s.parameters() for name, s in contenders.items() if hasattr(s, "parameters")}
-    for name, end in ends.items():
-        far = np.abs(end - ends["gdcore"]).max()  # one step of Adam moves 1e-3
-        assert far < 3e-4, (name, far)
-    if setting.threads > 1:  # a context holds BLAS to one thread, which would hold the others back
-        contenders["gdcore"] = SelfTimed(partial(networks.in_context, cost, ours))
-    return contenders
+    # one step of Adam moves 1e-3
+    return networks.together(setting, ours, cost, peers, lambda apart: apart.max() < 3e-4)
 
 
 def group(widths, batch, threads, wanted, products=False):

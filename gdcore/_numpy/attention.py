@@ -55,8 +55,8 @@ def causal_attention_backward(
             number = (first + i) * heads + h
             dS = P * (_dropped(d @ v.T, rate, key, number) - share)
             dv = _dropped(P, rate, key, number).T @ d
-            dq = _turned(dS @ k, turns, -1) * qkv.dtype.type(1 / math.sqrt(q.shape[1]))
-            dk = _turned(dS.T @ q, turns, -1)
+            dq = turned(dS @ k, turns, -1) * qkv.dtype.type(1 / math.sqrt(q.shape[1]))
+            dk = turned(dS.T @ q, turns, -1)
         for part, slope in enumerate((dq, dk, dv)):
             columns = slice(part * width + mine.start, part * width + mine.stop)
             dqkv[i][:, columns] = slope
@@ -73,7 +73,7 @@ def _head(qkv, bias, turns, heads, h):
         + (bias[start + mine.start : start + mine.stop] if len(bias) else 0)
         for start in (0, width, 2 * width)
     )
-    q, k = _turned(q, turns, 1), _turned(k, turns, 1)
+    q, k = turned(q, turns, 1), turned(k, turns, 1)
     return q * qkv.dtype.type(1 / math.sqrt(q.shape[1])), k, v.astype(qkv.dtype), mine
 
 
@@ -84,14 +84,14 @@ def _scores(q, k):
     return S, np.where(later, -np.inf, S)
 
 
-def _turned(x, turns, sign):
-    """Pairs (x_j, x_{j + d/2}) turned by the angle whose cosine and sine `turns` holds."""
+def turned(x, turns, sign=1):
+    """Pairs (x_j, x_{j + d/2}) of the last axis turned by the angle whose cosine and sine `turns` holds."""
     if not turns.size:
         return x
-    half = x.shape[1] // 2
-    cosine, sine = turns[:, :half], sign * turns[:, half:]
-    a, b = x[:, :half], x[:, half:]
-    return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=1)
+    half = x.shape[-1] // 2
+    cosine, sine = turns[..., :half], sign * turns[..., half:]
+    a, b = x[..., :half], x[..., half:]
+    return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
 
 
 def _dropped(P, rate, key, number):

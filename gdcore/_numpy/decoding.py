@@ -9,6 +9,7 @@ import operator
 import numpy as np
 
 from gdcore._numpy._require import require_arrays, require_like, require_whole, require_writeable
+from gdcore._numpy.attention import turned
 
 __all__ = ["cached_attention"]
 
@@ -30,21 +31,13 @@ def cached_attention(qkv, bias, turns, heads, texts, places, keys, values, out):
             row = qkv[i] + bias if len(bias) else qkv[i]
             q, k, v = row.reshape(3, heads, d)
             if turns.size:
-                q, k = _turned(q, turns[place]), _turned(k, turns[place])
+                q, k = turned(q, turns[place]), turned(k, turns[place])
             keys[text, place], values[text, place] = k.reshape(-1), v.reshape(-1)
             K, V = (kept[text, : place + 1].reshape(-1, heads, d) for kept in (keys, values))
             z = np.einsum("hd,jhd->hj", q * qkv.dtype.type(1 / math.sqrt(d)), K)
             p = np.exp(z - z.max(axis=1, keepdims=True))
             p /= p.sum(axis=1, keepdims=True)
             out[i] = np.einsum("hj,jhd->hd", p, V).reshape(-1)
-
-
-def _turned(x, turn):
-    """Pairs (x_j, x_{j + d/2}) turned by the angle whose cosine and sine `turn` holds."""
-    half = x.shape[1] // 2
-    cosine, sine = turn[:half], turn[half:]
-    a, b = x[:, :half], x[:, half:]
-    return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=1)
 
 
 def _require_shapes(qkv, bias, turns, heads, texts, places, keys, values, out):

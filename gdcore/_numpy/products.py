@@ -31,7 +31,7 @@ def pack_panels(B, panels):
     require_like(B, panels)
     require_writeable(panels)
     m, k = B.shape
-    width = _padded(k, B.itemsize)
+    width = padded(k, B.itemsize)
     if len(panels) != m * width:
         raise ValueError("panels must hold m times the columns of whole panels. Pass such.")
     whole = np.zeros((m, width), B.dtype)
@@ -49,7 +49,7 @@ def panel_product(A, panels, add, C):
     require_writeable(C)
     also = operator.index(add)
     m, k = A.shape[1], C.shape[1]
-    width = _padded(k, A.itemsize)
+    width = padded(k, A.itemsize)
     if len(C) != len(A) or len(panels) != m * width:
         raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
     _require_rows(C)
@@ -60,7 +60,7 @@ def panel_product(A, panels, add, C):
     _multiply(A, np.ascontiguousarray(B[:, :k]), also, C)
 
 
-def _padded(k, itemsize):
+def padded(k, itemsize):
     """Columns of whole panels."""
     return -(-k * itemsize // PANEL) * (PANEL // itemsize)
 

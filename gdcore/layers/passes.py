@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from gdcore import kernels
+from gdcore._numpy.attention import turned
 
 SITES = 0xD1B54A32D192ED03  # keys of dropout at successive places lie this far apart, not as steps'
 MASK = 0xFFFFFFFFFFFFFFFF
@@ -66,11 +67,7 @@ class Pass:
             (qkv + bias if len(bias) else qkv)[:, c:].reshape(-1, 2, c).transpose(1, 0, 2)
         )
         if len(self.turns):
-            half = d // 2
-            pairs = keys.reshape(self.n, self.t, -1, d)
-            a, b = pairs[..., :half], pairs[..., half:]
-            cosine, sine = (each[:, None] for each in (self.turns[:, :half], self.turns[:, half:]))
-            keys = np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
+            keys = turned(keys.reshape(self.n, self.t, -1, d), self.turns[:, None])
         return keys.reshape(-1, c), values
 
     def _then(self, function, *arguments):

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from gdcore import kernels
+from gdcore._numpy.products import padded
 
 NARROW = 512  # a sum no longer than this, over a row that lies in one piece: BLAS packs more then
 FEW = 32  # fewer rows do not pay for packing the other matrix
@@ -16,6 +17,11 @@ _wide = kernels.simd_level() in ("x86-64-v3", "x86-64-v4")  # where its speed ha
 def packs():
     """Whether products of packed weights are there and fast."""
     return _compiled and _wide
+
+
+def panel_numbers(b):
+    """How many numbers the panels of b hold."""
+    return len(b) * padded(b.shape[1], b.itemsize)
 
 
 def by_tiles(a, b, out):

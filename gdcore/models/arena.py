@@ -7,9 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from gdcore import kernels
-from gdcore._numpy.products import PANEL
 from gdcore.layers.base import Context, Gradient
-from gdcore.layers.products import bound, by_tiles, product
+from gdcore.layers.products import bound, by_tiles, panel_numbers, product
 from gdcore.layers.sequential import Sequential
 from gdcore.models.flat import LEAST_WORK
 from gdcore.parameters import aligned
@@ -111,9 +110,7 @@ class Packed:
 
     def multiplication(self, key, a, b, out):
         """A call that computes out = a·b for the weights b of this key."""
-        m, k = b.shape
-        width = -(-k * b.itemsize // PANEL) * PANEL // b.itemsize
-        panels = self._panels.setdefault(key, aligned(m * width, b.dtype))
+        panels = self._panels.setdefault(key, aligned(panel_numbers(b), b.dtype))
 
         def multiply():
             if key not in self._ready:

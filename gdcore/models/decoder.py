@@ -7,7 +7,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore.layers.passes import Pass, rotary_turns
-from gdcore.layers.products import packs
+from gdcore.layers.products import packs, panel_numbers
 from gdcore.parameters import aligned
 
 MOST_PACKED = 1 << 24  # parameters that are packed for products: they take their memory once more
@@ -78,9 +78,7 @@ class Decoder:
             return partial(np.matmul, a, W, out)
         panels = self._panels.get((name, turned))
         if panels is None:
-            m, k = W.shape
-            wide = 128 // W.itemsize
-            panels = self._panels[name, turned] = aligned(m * wide * -(-k // wide), W.dtype)
+            panels = self._panels[name, turned] = aligned(panel_numbers(W), W.dtype)
             kernels.pack_panels(W, panels)
         return partial(kernels.panel_product, a, panels, False, out)
 
