@@ -86,26 +86,30 @@ cdef int require_whole(Py_ssize_t first, Py_ssize_t second, Py_ssize_t size) exc
     return 0
 
 
+cdef int nothing_left(real[:, :] C, Py_ssize_t m, bint add) except -1:
+    """Whether C is complete without a product: it is empty, or a sum of nothing. Or an error."""
+    cdef Py_ssize_t n = C.shape[0], k = C.shape[1], size = sizeof(C[0, 0]), i, j
+    require_whole(C.strides[0], C.strides[1], size)
+    if n > 0 and k > 1 and C.strides[1] != size:
+        raise ValueError("The rows of C must lie without gaps. Pass such an array.")
+    if m == 0 and not add:
+        for i in range(n):
+            for j in range(k):
+                C[i, j] = 0
+    return n == 0 or k == 0 or m == 0
+
+
 def matrix_product(
     const real[:, :] A not None, const real[:, :] B not None, add, real[:, :] C not None,
 ):
     """C = A·B, or C += A·B where add is true. Rows of C must lie without gaps, and share no memory with A or B. Changes C."""
-    cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = B.shape[1], size = sizeof(C[0, 0]), i, j
+    cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = B.shape[1], size = sizeof(C[0, 0])
     cdef Py_ssize_t also = add  # no None, no text
     if B.shape[0] != m or C.shape[0] != n or C.shape[1] != k:
         raise ValueError("A (n, m), B (m, k) and C (n, k) must fit together. Pass such.")
     require_whole(A.strides[0], A.strides[1], size)
     require_whole(B.strides[0], B.strides[1], size)
-    require_whole(C.strides[0], C.strides[1], size)
-    if n > 0 and k > 1 and C.strides[1] != size:
-        raise ValueError("The rows of C must lie without gaps. Pass such an array.")
-    if n == 0 or k == 0:
-        return
-    if m == 0:
-        if not also:
-            for i in range(n):
-                for j in range(k):
-                    C[i, j] = 0
+    if nothing_left(C, m, also != 0):
         return
     cdef Py_ssize_t depth = SHALLOW if A.strides[0] == size and A.strides[1] != size else DEEP
     cdef Py_ssize_t deep = m if m < depth else depth
@@ -146,21 +150,12 @@ def panel_product(
 ):
     """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit where rows of A lie without gaps. Changes C."""
     cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = C.shape[1], size = sizeof(C[0, 0]), q
-    cdef Py_ssize_t width = padded_width(k, size), block, i, j
+    cdef Py_ssize_t width = padded_width(k, size), block
     cdef Py_ssize_t also = add  # no None, no text
     if C.shape[0] != n or panels.shape[0] != m * width:
         raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
     require_whole(A.strides[0], A.strides[1], size)
-    require_whole(C.strides[0], C.strides[1], size)
-    if n > 0 and k > 1 and C.strides[1] != size:
-        raise ValueError("The rows of C must lie without gaps. Pass such an array.")
-    if n == 0 or k == 0:
-        return
-    if m == 0:
-        if not also:
-            for i in range(n):
-                for j in range(k):
-                    C[i, j] = 0
+    if nothing_left(C, m, also != 0):
         return
     with nogil:
         for block in range((m + DEEP - 1) // DEEP):
