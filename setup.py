@@ -25,7 +25,7 @@ else:
 # Products in register tiles may fuse a·b + c, as every BLAS does: a quarter faster on AVX2 and up.
 # Their loops are short enough to be decoded once, where they begin with a line of the cache.
 TILES = ["-ffp-contract=fast", "-falign-loops=64"]
-FUSED = set() if sys.platform == "win32" else {"attention", "chains", "products"}
+FUSED = set() if sys.platform == "win32" else {"attention", "chains", "hessians", "products"}
 
 MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
 if STABLE_ABI:

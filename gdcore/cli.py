@@ -159,7 +159,7 @@ def _train_arguments(commands):
         help="0 (default) is ridge, 1 the lasso",
     )  # fmt: skip
     add("--max-epochs", default=1000, type=int, metavar="N", help="passes at most (1000)")
-    add("--tol", default=1e-6, type=float, help="stop when the gradient is that small (1e-6)")
+    add("--tol", default=1e-8, type=float, help="how near to the minimum, relatively (1e-8)")
     add(
         "--test-fraction", default=0.25, type=float, metavar="SHARE",
         help="rows held out for the score (0.25); 0 trains on all",

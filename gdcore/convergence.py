@@ -15,6 +15,7 @@ class Status(enum.Enum):
     """Why a descent stopped; the value is the message and its cure."""
 
     GRADIENT = "The gradient is as small as asked: a stationary point."
+    CERTIFIED = "The minimum is proven to be no further below than asked."
     COST = (
         "The cost changes as little as asked. That alone does not make a minimum: look at the "
         "gradient's norm, and lower tol or add a gradient rule where it is still large."
@@ -56,8 +57,8 @@ class Status(enum.Enum):
 
 
 _SUCCESS = {
-    Status.GRADIENT, Status.COST, Status.PARAMETERS, Status.TARGET, Status.VALIDATION,
-    Status.CLOSED_FORM,
+    Status.GRADIENT, Status.CERTIFIED, Status.COST, Status.PARAMETERS, Status.TARGET,
+    Status.VALIDATION, Status.CLOSED_FORM,
 }  # fmt: skip
 
 
@@ -76,6 +77,7 @@ class Moment:
     examples: int
     validation: float = float("nan")
     theta: object = None  # as it moves: copy what is to be kept
+    gradient: object = None
 
 
 class Rule:
@@ -88,6 +90,9 @@ class Rule:
     def fresh(self):
         """The rule for one descent: itself, or a copy of its own where it remembers."""
         return self
+
+    def watch(self, proof):
+        """Told before the descent begins who can prove how far J is from its minimum."""
 
     def __or__(self, other):
         return Either(self, other)
@@ -243,6 +248,58 @@ class _Stagnating(Rule):
 
 
 @dataclass(frozen=True)
+class RelativeGap(Rule):
+    """Stop when J(θ) − J* ≤ eps·J(θ) is proven, for the convex costs of linear models.
+
+    By duality where a penalty holds every coefficient, by the Newton decrement where the optimizer
+    is Newton's; elsewhere nothing is proven, and it never fires.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> X, y = np.arange(6.0).reshape(6, 1), np.array([0, 0, 1, 0, 1, 1])
+    >>> model = gd.LogisticRegression(tol=gd.convergence.RelativeGap(1e-3)).fit(X, y)
+    >>> model.result_.status.name, bool(model.result_.bound <= 1e-3 * model.result_.fun)
+    ('CERTIFIED', True)
+    """
+
+    eps: float = 1e-6
+
+    def __post_init__(self):
+        _require_eps(self)
+
+    def fresh(self):
+        """A copy that knows the descent."""
+        return _Proving(self.eps)
+
+    def check(self, moment):
+        """Never: only the copy of a descent knows its cost."""
+        return None
+
+
+@dataclass
+class _Proving(Rule):
+    eps: float
+    proof: object = None
+    failed: float = float("inf")  # the estimate at which a proof was tried in vain
+
+    def watch(self, proof):
+        self.proof = proof
+
+    def check(self, moment):
+        wanted = self.eps * abs(moment.cost)
+        estimate = self.proof.estimate(moment.theta, moment.gradient, moment.cost)
+        if not estimate <= min(wanted, 0.5 * self.failed):
+            return None
+        bound = self.proof.bound(moment.theta, moment.gradient, moment.cost, wanted)
+        if bound <= wanted:
+            text = f"J − J* ≤ {bound:.2g} < {self.eps:.2g}·J"
+            return Status.CERTIFIED, text
+        self.failed = estimate
+        return None
+
+
+@dataclass(frozen=True)
 class TargetCost(Rule):
     """Stop when J ≤ target."""
 
@@ -266,6 +323,11 @@ class Either(Rule):
         """Of each of the two."""
         return Either(self.first.fresh(), self.second.fresh())
 
+    def watch(self, proof):
+        """Both are told."""
+        self.first.watch(proof)
+        self.second.watch(proof)
+
     def check(self, moment):
         """The answer of the rule that fired."""
         return self.first.check(moment) or self.second.check(moment)
@@ -281,6 +343,11 @@ class Both(Rule):
     def fresh(self):
         """Of each of the two."""
         return Both(self.first.fresh(), self.second.fresh())
+
+    def watch(self, proof):
+        """Both are told."""
+        self.first.watch(proof)
+        self.second.watch(proof)
 
     def check(self, moment):
         """The first rule's status, with both sentences."""

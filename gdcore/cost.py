@@ -1,10 +1,13 @@
 """J(θ) = weighted mean loss + penalty: a sum over shards of examples, by threads."""
 
+import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore.lines import Margins
 from gdcore.threads import Threads, resolve
 
 CHUNK = 1 << 22  # numbers of X in one call of an epoch kernel, so that Ctrl-C is heard soon
@@ -47,6 +50,7 @@ class Cost:
         self._parts = np.zeros((len(self.shards), model.size))
         self._penalised = bool(penalty.ridge.any() or penalty.lasso.any())
         self._curvature = None
+        self.margins = None
 
     def __enter__(self):
         self.threads.__enter__()
@@ -58,16 +62,22 @@ class Cost:
     def __len__(self):
         return len(self.rows)
 
+    def keep_margins(self):
+        """From now on z (n, k) of the θ measured last stays in `margins`."""
+        self.margins = Margins(len(self), self.model.outputs, self.shards)
+        self.threads.hold_blas()  # whose threads would change the bits of second-order steps
+
     def value_and_gradient(self, theta, g):
         """J(θ); its gradient, without the |θ| term's, is written into g."""
+        kept = None if self.margins is None else self.margins.turn(theta)
+        add = self.model.add_cost_and_gradient
         with np.errstate(all="ignore"):
             if len(self.shards) == 1:
                 g[:] = 0
-                loss = self.model.add_cost_and_gradient(theta, self.shards[0], g)
+                loss = add(theta, self.shards[0], g, *(kept or ()))
             else:
                 self._parts[:] = 0
-                add = self.model.add_cost_and_gradient
-                work = list(zip(self.shards, self._parts, strict=True))
+                work = list(zip(self.shards, self._parts, *((kept,) if kept else ()), strict=True))
                 loss = sum(self.threads.map(lambda part: add(theta, *part), work))
                 self._parts.sum(axis=0, out=g)
             g /= len(self.rows)
@@ -76,6 +86,31 @@ class Cost:
                 self.penalty.add_gradient(theta, g)
                 value += self.penalty.value(theta)
             return value
+
+    def along(self, parts):
+        """(mean loss, its slope) on the line of margins z + t·dz, from (z, dz, t) of the shards."""
+        loss = self.model.loss
+
+        def one(part):
+            shard, (z, dz, t) = part
+            at = z + t * dz
+            slopes = (np.asarray(loss.slope(at, shard.y)) * dz).sum(axis=1)
+            return shard.weights @ loss.value(at, shard.y), shard.weights @ slopes
+
+        with np.errstate(all="ignore"):
+            sums = self.threads.map(one, list(zip(self.shards, parts, strict=True)))
+        return tuple(float(sum(each)) / len(self) for each in zip(*sums, strict=True))
+
+    def combine(self, slopes):
+        """Σ s·r·x̃/n over all rows, for slopes r of each shard's rows (n, k)."""
+        parts = np.zeros((len(self.shards), self.size))
+
+        def one(part):
+            shard, r, out = part
+            self.model.combine(shard, r * shard.weights[:, None], out)
+
+        self.threads.map(one, list(zip(self.shards, slopes, parts, strict=True)))
+        return parts.sum(axis=0) / len(self)
 
     def steepest(self, theta, g):
         """The shortest subgradient of J at θ, given g from `value_and_gradient`."""
@@ -106,7 +141,7 @@ class Cost:
         A compiled epoch where the model and the optimizer have one; else a loop over batches.
         `average`, unless empty, becomes the mean of θ over the steps.
         """
-        compiled = optimizer.rule is not None and self.model.epoch is not None
+        compiled = optimizer.rule is not None and self.model.compiled
         run = self._compiled_sweep if compiled else self._python_sweep
         average[:] = 0
         plan = {"order": order, "rates": rates, "batch_size": batch_size, "average": average}
@@ -159,15 +194,28 @@ class Cost:
         if self._curvature is None:
             with np.errstate(all="ignore"):
                 largest = _largest_eigenvalue(self._second_moments, self.model.features + 1)
-            bound = 1.05 * min(largest, self.model.trace(self.rows))
-            self._curvature = self.model.loss.curvature * bound + float(self.penalty.ridge.max())
+            bound = 1.05 * min(largest, self.model.lengths(self.rows)[0])
+            self._curvature = self.bend * bound + float(self.penalty.ridge.max())
         return self._curvature
+
+    @cached_property
+    def bend(self):
+        """The loss's curvature, or a typical one where it has no bound."""
+        loss = self.model.loss
+        bound = getattr(loss, "curvature", math.inf)
+        if math.isfinite(bound):
+            return bound
+        typical = getattr(loss, "typical_curvature", None)
+        return 1.0 if typical is None else typical(self.rows.y, self.rows.weights)
 
     def _second_moments(self, v):
         """(Σ sᵢ x̃ᵢx̃ᵢᵀ / n) v: the gradient of the squared loss at θ = v with targets zero."""
-        parts = np.zeros((len(self.shards), len(v)))
-        work = list(zip(self.shards, parts, strict=True))
-        self.threads.map(lambda part: self.model.add_second_moments(v, *part), work)
+        return self._summed(lambda shard, out: self.model.add_product(v, shard, shard.weights, out))
+
+    def _summed(self, add):
+        """The mean over rows of what `add(shard, out)` adds to vectors of X̃'s width."""
+        parts = np.zeros((len(self.shards), self.model.features + 1))
+        self.threads.map(lambda part: add(*part), list(zip(self.shards, parts, strict=True)))
         return parts.sum(axis=0) / len(self.rows)
 
     def safe_rate(self, batch_size):
@@ -180,7 +228,7 @@ class Cost:
         full = self.curvature()
         if n == 1 or b == n:
             return 1 / full if full > 0 else 1.0
-        one = self.model.loss.curvature * self.model.trace(self.rows) + self.penalty.ridge.max()
+        one = self.bend * self.model.lengths(self.rows)[0] + self.penalty.ridge.max()
         mixed = one * (n - b) / (b * (n - 1)) + full * n * (b - 1) / (b * (n - 1))
         return 1 / mixed if mixed > 0 else 1.0
 

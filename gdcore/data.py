@@ -10,7 +10,7 @@ from gdcore.errors import DataConversionWarning, also_sklearns, require
 
 SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
 MOST_SHARDS = 64
-CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
+EXTREME = 1e-250  # sums of squares below and above which they lose digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,27 +182,23 @@ def as_weights(sample_weight, n):
 
 
 def column_moments(X, weights):
-    """Weighted mean and standard deviation of each column, in float64, blocks of rows at a time.
+    """Weighted mean and standard deviation of each column, in float64, without cancellation.
 
-    Two passes, with the second around the first one's mean: no cancellation for large means. Not by
-    BLAS, whose bits depend on its threads.
+    Squares of 1e-200 or 1e200 leave the range: such columns are counted in units of their own.
     """
-    total = weights.sum()
-    rows = max(1, CHUNK // X.shape[1])
-    mean, square = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    origin = X[0].astype(np.float64)  # counted from a row, a constant column's mean is exact
-    for a in range(0, len(X), rows):
-        mean += np.einsum("i,ij->j", weights[a : a + rows], X[a : a + rows] - origin)
-    mean = origin + mean / total
-    most = np.zeros(X.shape[1])
-    for a in range(0, len(X), rows):
-        away = np.abs(X[a : a + rows] - mean)
-        np.maximum(most, away.max(axis=0), out=most)
-    unit = np.where(most > 0, most, 1)  # squares of 1e-200 or 1e200 would leave the range
-    for a in range(0, len(X), rows):
-        away = (X[a : a + rows] - mean) / unit
-        square += np.einsum("i,ij->j", weights[a : a + rows], away * away)
-    deviation = unit * np.sqrt(square / total)
+    p = X.shape[1]
+    mean, square, low, high = np.empty((4, p))
+    total = kernels.column_moments(X, weights, mean, square, low, high)
+    most = np.maximum(high - mean, mean - low)
+    deviation = np.sqrt(square / total)
+    extreme = (most > 0) & ~((square > EXTREME) & (square < 1 / EXTREME))
+    if extreme.any():
+        own = np.ascontiguousarray(X[:, extreme], np.float64)
+        middle, unit = own[0], np.abs(own - own[0]).max(axis=0)
+        scaled = (own - middle) / unit
+        away, spread = column_moments(scaled, weights)
+        mean[extreme], deviation[extreme] = middle + away * unit, spread * unit
+        most[extreme] = np.abs(own - mean[extreme]).max(axis=0)
     # What rounding makes of a constant column is not a scale.
     deviation[most <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
     return mean, deviation

@@ -6,13 +6,14 @@ import time
 import numpy as np
 
 from gdcore import kernels
+from gdcore.certificate import Proof
 from gdcore.convergence import Moment, Status
 from gdcore.data import visiting_order
 from gdcore.errors import require_number
 from gdcore.parameters import aligned_copy
 from gdcore.rates import AutoRate, FixedRate
 from gdcore.result import Result
-from gdcore.search import Point, projected_step
+from gdcore.search import searched
 from gdcore.snapshot import Snapshot
 from gdcore.trace import LayerTrace, Trace
 
@@ -127,7 +128,12 @@ class _Run:
         self.exact = self.full or asked or isinstance(self.rate, AutoRate)
         self.noisy = getattr(cost, "noisy", False)  # J is another one at each step
         self.searches = self.full and optimizer.searches
+        if self.searches and hasattr(cost, "keep_margins"):
+            cost.keep_margins()
         self.averages = isinstance(self.rate, AutoRate) and not self.full
+        self.proof = Proof(self)
+        if self.stop is not None:
+            self.stop.watch(self.proof)
         self.trace, self.started = Trace(), time.perf_counter()
         names = getattr(cost, "layers", ())
         self.trace.layers = LayerTrace(names) if names else None
@@ -154,7 +160,8 @@ class _Run:
 
     def _rate(self, rate):
         if rate is None:
-            start = self.cost.safe_rate(self.batch_size)
+            itself = self.optimizer.scale == "itself"  # and asks for no curvature
+            start = None if itself else self.cost.safe_rate(self.batch_size)
             return AutoRate.start(self.optimizer, start, self.full, self.cost.unit)
         if callable(rate):
             return FixedRate(self.optimizer.lr, rate)
@@ -185,7 +192,7 @@ class _Run:
         validation = math.nan if self.validate is None else self.validate(self.theta)
         moment = Moment(
             self.step, self.epoch, self.measured, previous, norm, self.moved, rate, seconds,
-            examples, validation, self.theta,
+            examples, validation, self.theta, self.g,
         )  # fmt: skip
         self.trace.append(
             (self.step, self.epoch, self.measured, norm, rate, seconds, examples, validation)
@@ -357,16 +364,8 @@ class _Run:
     def _search(self):
         """A quasi-Newton step by line search, which measures the point it goes to."""
         x, g = np.empty(len(self.theta)), np.empty(len(self.theta))
-        free = self.cost.free(self.theta, self.g)
-        if free is None:
-            f, far, trials = self.optimizer.search(
-                self.cost.value_and_gradient, (self.theta, self.g, self.here), self.state, x, g
-            )
-        else:
-            start = Point(0.0, self.here, 0.0, self.theta, self.g)
-            f, far, trials = projected_step(
-                self.cost, self.optimizer, start, self.state, (free, x, g)
-            )
+        start = self.theta, self.g, self.here
+        f, far, trials = searched(self.cost, self.optimizer, start, self.state, (x, g))
         self.evaluations += trials
         self.seen += self.examples
         self.step += 1
@@ -390,7 +389,7 @@ class _Run:
             nit=self.step, nfev=self.evaluations, status=status, success=status.success,
             message=f"{sentence}. {status.cure(last)}", trace=self.trace,
             optimizer=self.optimizer, learning_rate=self.rate.now(self.step),
-            batch_size=self.batch_size,
+            batch_size=self.batch_size, bound=self.proof.bound(theta, self.g, self.measured),
         )  # fmt: skip
 
 

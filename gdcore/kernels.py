@@ -14,7 +14,9 @@ from gdcore._numpy.decoding import *
 from gdcore._numpy.epochs import *
 from gdcore._numpy.gradients import *
 from gdcore._numpy.heads import *
+from gdcore._numpy.hessians import *
 from gdcore._numpy.layers import *
+from gdcore._numpy.moments import *
 from gdcore._numpy.normalization import *
 from gdcore._numpy.products import *
 from gdcore._numpy.quasi import *
@@ -37,7 +39,9 @@ if _wanted != "numpy":
         from gdcore._native.epochs import *
         from gdcore._native.gradients import *
         from gdcore._native.heads import *
+        from gdcore._native.hessians import *
         from gdcore._native.layers import *
+        from gdcore._native.moments import *
         from gdcore._native.normalization import *
         from gdcore._native.products import *
         from gdcore._native.quasi import *

@@ -6,7 +6,8 @@ class Result(dict):
 
     x (θ), fun J(θ), jac ∇J(θ) (the shortest subgradient), nit steps, nfev full evaluations,
     success, status (a `Status`), message (why it stopped, with the number, and the cure), trace,
-    optimizer, learning_rate (the last one), batch_size.
+    optimizer, learning_rate (the last one), batch_size, bound (J(θ) − J* is proven to be at most
+    that; infinite where nothing is proven).
 
     Example
     -------

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from gdcore import kernels
+from gdcore.lines import line_step
 
 DECREASE = 1e-4  # c₁ of Armijo's condition
 MOST = 20  # trials
@@ -26,6 +27,21 @@ def armijo(phi, start, t, calmer):
             return point
         t *= 0.5 if math.isfinite(point.f) else 0.1
     return None
+
+
+def searched(cost, optimizer, start, state, room):
+    """(f, distance, evaluations): a quasi-Newton step from `start`, (θ, g, f), into `room`, (x, g).
+
+    Along kept margins where the cost has them, within bounds where it has those. f is NaN where no
+    trial was lower. Changes state, x and g.
+    """
+    theta, g, f = start
+    if getattr(cost, "margins", None) is not None:
+        return line_step(cost, optimizer, start, state, room)
+    free = cost.free(theta, g)
+    if free is None:
+        return optimizer.search(cost.value_and_gradient, start, state, *room)
+    return projected_step(cost, optimizer, Point(0.0, f, 0.0, theta, g), state, (free, *room))
 
 
 class Point:

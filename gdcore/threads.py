@@ -39,6 +39,10 @@ class Threads:
         native = all(answers[name] == "native" for name in answers if "gradient" in name)
         self._native = native and not products
 
+    def hold_blas(self):
+        """From the next entry on BLAS has one thread, whoever answers for the kernels."""
+        self._native = False
+
     def __enter__(self):
         if not self._native:
             self._holds = _blas.hold()

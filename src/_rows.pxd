@@ -5,18 +5,12 @@ r slopes dℓ/dz. θ is (k, p) coefficients, then k intercepts. `columns` says h
 each column, the intercept last: row 0 a shift, row 1 an inverse scale, row 2 the weight of ½θ²
 and row 3 of |θ| in the penalty. So a row in scratch is ((x − shift)·inverse scale …, 1, 0 …).
 """
-from libc.math cimport log
 from libc.stdlib cimport calloc
 
-from _math cimport (
-    LANES, exp_negative, exp_ratio_negative, fold, inline_double, inline_void, real, two_artanh,
-)
+from _math cimport LANES, fold, inline_void, real
+from _slopes cimport BLOCK, GAMMA, POISSON, SOFTMAX, slopes
 
 cdef enum:
-    SQUARED, LOGISTIC, SOFTMAX
-
-cdef enum:
-    BLOCK = 64  # rows in scratch at most
     BLOCK_BYTES = 8192  # measured: a quarter of L1; with 16 KB the next rows no longer come in time
 
 
@@ -91,70 +85,10 @@ cdef inline inline_void add_row(
         g[j] = g[j] + a * x[j]
 
 
-cdef inline inline_void squared_slopes(
-    double *z, const double *y, const double *s, double *lost, Py_ssize_t n,
+cdef inline inline_void block_margins(
+    const real *rows, const real *w, double *z, Py_ssize_t n, Py_ssize_t P, Py_ssize_t k,
 ) noexcept nogil:
-    """ℓ = ½(z − y)², dℓ/dz = z − y. Margins in z become weighted slopes; losses add to lost."""
-    cdef Py_ssize_t i
-    cdef double r
-    for i in range(n):
-        r = z[i] - y[i]
-        lost[i] = lost[i] + 0.5 * s[i] * r * r
-        z[i] = s[i] * r
-
-
-cdef inline inline_double logistic_slope(double z, double y, double up, double down) noexcept nogil:
-    """(1 − y)σ(z) − yσ(−z) from e^−|z| = up/down: no cancellation at either end."""
-    cdef double share = 1 / (up + down)
-    cdef double right = (down if z >= 0 else up) * share
-    cdef double wrong = (up if z >= 0 else down) * share
-    return (1 - y) * right - y * wrong
-
-
-cdef inline inline_void logistic_slopes(
-    double *z, const double *y, const double *s, double *lost, Py_ssize_t n,
-) noexcept nogil:
-    """ℓ = log(1 + eᶻ) − yz, dℓ/dz = (1 − y)σ(z) − yσ(−z)."""
-    cdef Py_ssize_t i
-    cdef double up, down, log1p
-    for i in range(n):
-        exp_ratio_negative(-abs(z[i]), &up, &down)
-        log1p = two_artanh(up / (2 * down + up))
-        lost[i] = lost[i] + s[i] * (((z[i] if z[i] > 0 else 0) - y[i] * z[i]) + log1p)
-        z[i] = s[i] * logistic_slope(z[i], y[i], up, down)
-
-
-cdef inline inline_void softmax_slopes(
-    double *z, const double *y, const double *s, double *lost, Py_ssize_t n, Py_ssize_t k,
-) noexcept nogil:
-    """ℓ = log Σ eᶻ − z_y, dℓ/dz = softmax(z) − [j = y]; z holds BLOCK margins of a class in a row."""
-    cdef double most[BLOCK]
-    cdef double total[BLOCK]
-    cdef Py_ssize_t i, c
-    for i in range(n):
-        most[i] = z[i]
-        total[i] = 0
-    for c in range(1, k):
-        for i in range(n):
-            most[i] = z[c * BLOCK + i] if z[c * BLOCK + i] > most[i] else most[i]
-    for i in range(n):
-        lost[i] = lost[i] + s[i] * (most[i] - z[<Py_ssize_t>y[i] * BLOCK + i])
-    for c in range(k):
-        for i in range(n):
-            z[c * BLOCK + i] = exp_negative(z[c * BLOCK + i] - most[i])
-            total[i] = total[i] + z[c * BLOCK + i]
-    for i in range(n):
-        lost[i] = lost[i] + s[i] * log(total[i])
-    for c in range(k):
-        for i in range(n):
-            z[c * BLOCK + i] = s[i] * (z[c * BLOCK + i] / total[i] - (1.0 if y[i] == c else 0.0))
-
-
-cdef inline inline_void block_gradient(
-    int loss, const real *rows, const double *y, const double *s, const real *w, double *z,
-    real *g, double *lost, Py_ssize_t n, Py_ssize_t P, Py_ssize_t k,
-) noexcept nogil:
-    """Predict, cost and gradient of n ≤ BLOCK rows that lie in scratch: adds to lost and g."""
+    """Predict n ≤ BLOCK rows that lie in scratch."""
     cdef Py_ssize_t i, c
     for i in range(n // 4):
         for c in range(k):
@@ -162,18 +96,29 @@ cdef inline inline_void block_gradient(
     for i in range(n - n % 4, n):
         for c in range(k):
             z[c * BLOCK + i] = one_dot(rows + i * P, w + c * P, P)
-    if loss == SQUARED:
-        squared_slopes(z, y, s, lost, n)
-    elif loss == LOGISTIC:
-        logistic_slopes(z, y, s, lost, n)
-    else:
-        softmax_slopes(z, y, s, lost, n, k)
+
+
+cdef inline inline_void block_combine(
+    const real *rows, const double *r, real *g, Py_ssize_t n, Py_ssize_t P, Py_ssize_t k,
+) noexcept nogil:
+    """g += Σ r·row of n ≤ BLOCK rows that lie in scratch."""
+    cdef Py_ssize_t i, c
     for i in range(n // 4):
         for c in range(k):
-            add_four_rows(rows + 4 * i * P, z + c * BLOCK + 4 * i, g + c * P, P)
+            add_four_rows(rows + 4 * i * P, r + c * BLOCK + 4 * i, g + c * P, P)
     for i in range(n - n % 4, n):
         for c in range(k):
-            add_row(rows + i * P, z[c * BLOCK + i], g + c * P, P)
+            add_row(rows + i * P, r[c * BLOCK + i], g + c * P, P)
+
+
+cdef inline inline_void block_gradient(
+    int loss, double shape, double smooth, const real *rows, const double *y, const double *s,
+    const real *w, double *z, real *g, double *lost, Py_ssize_t n, Py_ssize_t P, Py_ssize_t k,
+) noexcept nogil:
+    """Predict, cost and gradient of n ≤ BLOCK rows that lie in scratch: adds to lost and g."""
+    block_margins(rows, w, z, n, P, k)
+    slopes(loss, shape, smooth, z, y, s, lost, n, k)
+    block_combine(rows, z, g, n, P, k)
 
 
 cdef inline void spread(
@@ -212,11 +157,11 @@ cdef inline void *workspace(size_t size, void **base) except NULL:
 
 
 cdef inline Py_ssize_t outputs(
-    int loss, const real[:, ::1] X, const double[::1] y, const double[::1] s,
+    int loss, Py_ssize_t n, Py_ssize_t p, const double[::1] y, const double[::1] s,
     const double[:, ::1] columns, Py_ssize_t width, Py_ssize_t settings,
 ) except -1:
-    """Check every length, and class numbers, so that no index leaves its array; return k."""
-    cdef Py_ssize_t n = X.shape[0], p = X.shape[1], k = width // (p + 1), i
+    """Check every length, and targets, so that no index leaves its array; return k."""
+    cdef Py_ssize_t k = width // (p + 1), i
     cdef bint known = True
     if not (y.shape[0] == n and s.shape[0] == n):
         raise ValueError("X, y and weights must have one number of rows. Pass one y and weight a row.")
@@ -229,4 +174,9 @@ cdef inline Py_ssize_t outputs(
             known = known and 0 <= y[i] < k and y[i] == <Py_ssize_t>y[i]
         if not known:
             raise ValueError("y must hold class numbers from 0 to k − 1. Encode the classes first.")
+    if loss == POISSON or loss == GAMMA:
+        for i in range(n):
+            known = known and (y[i] > 0 or (loss == POISSON and y[i] == 0))
+        if not known:
+            raise ValueError("y must be positive for gamma, and not negative for poisson. Pass such targets.")
     return k

@@ -6,15 +6,15 @@ from libc.math cimport pow, sqrt
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from _math cimport LANES, exp_ratio_negative, hot_void, inline_void, prefetch, real
+from _math cimport LANES, hot_void, inline_void, prefetch, real
 from _rows cimport (
-    BLOCK, LOGISTIC, SOFTMAX, SQUARED, add_row, block_gradient, block_rows, collect, load_row,
-    logistic_slope, logistic_slopes, one_dot, outputs, spread, squared_slopes, workspace,
+    add_row, block_gradient, block_rows, collect, load_row, one_dot, outputs, spread, workspace,
 )
 from _rules cimport (
     ADAGRAD, ADAM, MOMENTUM, MOST_NUMBERS, NESTEROV, RMSPROP, SGD, adagrad_rule, adam_rule,
     momentum_rule, nesterov_rule, rmsprop_rule, sgd_rule,
 )
+from _slopes cimport BLOCK, SOFTMAX, code_of, slope_of, slopes
 
 cdef enum:
     ADAMW = 100  # not a rule of its own: Adam whose parameters decay
@@ -118,16 +118,8 @@ cdef inline inline_void sgd_row(
         w[j] = w[j] - rate * (r * x[j] + ridge[j] * w[j])
 
 
-cdef inline double slope_of(int loss, double z, double y) noexcept nogil:
-    cdef double up, down
-    if loss == SQUARED:
-        return z - y
-    exp_ratio_negative(-abs(z), &up, &down)
-    return logistic_slope(z, y, up, down)
-
-
 cdef hot_void visit(
-    int loss, int rule, const real *X, const double *y, const double *s, const long long *order,
+    int loss, double shape, double smooth, int rule, const real *X, const double *y, const double *s, const long long *order,
     Py_ssize_t n, Py_ssize_t p, Py_ssize_t P, Py_ssize_t k, Py_ssize_t R, const real *frame,
     real *rows, real *w, real *g, real *a, real *b, real *path, double *average, double *z,
     double *lost, const double *constants, const double *rates, long long first_step,
@@ -141,6 +133,7 @@ cdef hot_void visit(
     cdef double *sb = yb + BLOCK
     cdef bint single = batch_size == 1 and rule == SGD and loss != SOFTMAX and not lasso
     cdef real mean = <real>(1.0 / end)
+    cdef double slope
     while i < n:
         m = min(R, n - i)
         for j in range(m):
@@ -154,10 +147,11 @@ cdef hot_void visit(
                 ahead(X + order[next_row] * p, p)  # rows come in random order: ask early
             if single:
                 z[j] = one_dot(rows + j * P, w, P)
-                sgd_row(w, rows + j * P, ridge, sb[j] * slope_of(loss, z[j], yb[j]), rates[t], P)
+                slope = sb[j] * slope_of(loss, shape, smooth, z[j], yb[j])
+                sgd_row(w, rows + j * P, ridge, slope, rates[t], P)
             else:
                 block_gradient(
-                    loss, rows + j * P, yb + j, sb + j, w, z, g, lost, take, P, k)
+                    loss, shape, smooth, rows + j * P, yb + j, sb + j, w, z, g, lost, take, P, k)
             j += take
             if i + j < end:
                 continue
@@ -173,10 +167,7 @@ cdef hot_void visit(
             end = min(end + batch_size, n)
             mean = <real>(1.0 / max(end - i - j, 1))
         if single:  # the losses as met, all at once; the slopes written over z are not needed
-            if loss == SQUARED:
-                squared_slopes(z, yb, sb, lost, m)
-            else:
-                logistic_slopes(z, yb, sb, lost, m)
+            slopes(loss, shape, smooth, z, yb, sb, lost, m, 1)
         i += m
 
 
@@ -194,13 +185,13 @@ cdef inline inline_void finish_step(
 
 
 cdef double epoch(
-    int loss, const real[:, ::1] X, const double[::1] y, const double[::1] s,
+    int loss, double shape, double smooth, const real[:, ::1] X, const double[::1] y, const double[::1] s,
     const long long[::1] order, const double[:, ::1] columns, double[::1] theta,
     double[:, ::1] state, double[::1] average, str rule, const double[::1] constants, const double[::1] rates,
     long long first_step, Py_ssize_t batch_size,
 ) except? -1:
     cdef Py_ssize_t n = order.shape[0], p = X.shape[1]
-    cdef Py_ssize_t k = outputs(loss, X, y, s, columns, theta.shape[0], 4)
+    cdef Py_ssize_t k = outputs(loss, X.shape[0], p, y, s, columns, theta.shape[0], 4)
     cdef int code = require_steps(
         rule, order, X.shape[0], theta.shape[0], state, average, constants, rates,
         first_step, batch_size)
@@ -236,7 +227,7 @@ cdef double epoch(
         for i in range(R):
             rows[i * P + p] = frame[K + p]
         visit(
-            loss, code, &X[0, 0] if p else NULL, &y[0], &s[0], &order[0], n, p, P, k, R, frame,
+            loss, shape, smooth, code, &X[0, 0] if p else NULL, &y[0], &s[0], &order[0], n, p, P, k, R, frame,
             rows, w, g, a, b, path, &average[0] if average.shape[0] else NULL, z, lost,
             &constants[0] if constants.shape[0] else NULL, &rates[0], first_step, batch_size, lasso,
         )
@@ -281,40 +272,15 @@ cdef int require_steps(
     return code
 
 
-def squared_epoch(
-    const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
+def linear_epoch(
+    str loss not None, double shape, double smooth, const real[:, ::1] X not None,
+    const double[::1] y not None, const double[::1] weights not None,
     const long long[::1] order not None, const double[:, ::1] columns not None,
     double[::1] theta not None, double[:, ::1] state not None, double[::1] average not None,
     str rule not None, const double[::1] constants not None, const double[::1] rates not None,
     long long first_step, Py_ssize_t batch_size,
 ):
-    """One pass of steps on ½(z − y)² over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
+    """One pass of steps on the loss over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
     return epoch(
-        SQUARED, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
-        first_step, batch_size)
-
-
-def logistic_epoch(
-    const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
-    const long long[::1] order not None, const double[:, ::1] columns not None,
-    double[::1] theta not None, double[:, ::1] state not None, double[::1] average not None,
-    str rule not None, const double[::1] constants not None, const double[::1] rates not None,
-    long long first_step, Py_ssize_t batch_size,
-):
-    """One pass of steps on log(1 + e^z) − y·z over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
-    return epoch(
-        LOGISTIC, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
-        first_step, batch_size)
-
-
-def softmax_epoch(
-    const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
-    const long long[::1] order not None, const double[:, ::1] columns not None,
-    double[::1] theta not None, double[:, ::1] state not None, double[::1] average not None,
-    str rule not None, const double[::1] constants not None, const double[::1] rates not None,
-    long long first_step, Py_ssize_t batch_size,
-):
-    """One pass of steps on log Σ e^z − z_y over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
-    return epoch(
-        SOFTMAX, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
-        first_step, batch_size)
+        code_of(loss), shape, smooth, X, y, weights, order, columns, theta, state, average, rule,
+        constants, rates, first_step, batch_size)

@@ -5,11 +5,12 @@ The letters are those of _rows.pxd.
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from _math cimport LANES, fold, hot_double, hot_void, real
+from _math cimport LANES, fold, hot_double, hot_void, inline_void, real
 from _rows cimport (
-    BLOCK, BLOCK_BYTES, LOGISTIC, SOFTMAX, SQUARED, add_four_rows, add_row, block_gradient,
-    block_rows, collect, load_row, logistic_slopes, outputs, spread, squared_slopes, workspace,
+    BLOCK_BYTES, add_four_rows, add_row, block_combine, block_margins, block_rows, collect,
+    load_row, outputs, spread, workspace,
 )
+from _slopes cimport BLOCK, GIVEN, MARGINS, SOFTMAX, SQUARED, code_of, slopes
 
 cdef enum:
     RAW_LIMIT64 = 10000  # means, in deviations, up to which shifting the sums costs 4 digits of 16
@@ -17,15 +18,57 @@ cdef enum:
     FLUSH = 32  # blocks summed in X's precision before they are added to g in double
 
 
+cdef inline const double *beyond(const double *array, Py_ssize_t i) noexcept nogil:
+    """The array from its i-th number on; NULL stays NULL."""
+    return array + i if array != NULL else array
+
+
+cdef struct Work:
+    int loss
+    double shape
+    double smooth
+    double *z  # BLOCK numbers for each output
+    double *lost  # BLOCK
+
+
+cdef inline inline_void turn_margins(
+    const Work *work, double *margins, Py_ssize_t n, Py_ssize_t k, bint out,
+) noexcept nogil:
+    """From z to margins (n, k), or back."""
+    cdef Py_ssize_t i, c
+    for c in range(k):
+        for i in range(n):
+            if out:
+                margins[i * k + c] = work.z[c * BLOCK + i]
+            else:
+                work.z[c * BLOCK + i] = margins[i * k + c]
+
+
+cdef inline inline_void settle(
+    const Work *work, const double *y, const double *s, double *margins, Py_ssize_t n, Py_ssize_t k,
+) noexcept nogil:
+    """The margins in z are kept where that is wanted, and become slopes."""
+    if margins != NULL:
+        turn_margins(work, margins, n, k, True)
+    if work.loss != MARGINS:
+        slopes(work.loss, work.shape, work.smooth, work.z, y, s, work.lost, n, k)
+
+
 cdef hot_void dense_block(
-    int loss, const real *x, const double *y, const double *s, const real *shift,
-    const real *inverse, const real *w, real *rows, double *z, real *g, double *lost,
+    const Work *work, const real *x, const double *y, const double *s, const real *shift,
+    const real *inverse, const real *w, real *rows, double *margins, real *g,
     Py_ssize_t n, Py_ssize_t p, Py_ssize_t P, Py_ssize_t k,
 ) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         load_row(x + i * p, shift, inverse, rows + i * P, p)
-    block_gradient(loss, rows, y, s, w, z, g, lost, n, P, k)
+    if work.loss == GIVEN:
+        turn_margins(work, margins, n, k, False)
+    else:
+        block_margins(rows, w, work.z, n, P, k)
+        settle(work, y, s, margins, n, k)
+    if work.loss != MARGINS:
+        block_combine(rows, work.z, g, n, P, k)
 
 
 cdef inline double row_dot(const real *x, const real *w, Py_ssize_t p) noexcept nogil:
@@ -45,18 +88,21 @@ cdef inline double row_dot(const real *x, const real *w, Py_ssize_t p) noexcept 
 
 
 cdef hot_double raw_block(
-    int loss, const real *x, const double *y, const double *s, const real *w, double bias,
-    double *z, real *g, double *lost, Py_ssize_t n, Py_ssize_t p,
+    const Work *work, const real *x, const double *y, const double *s, const real *w, double bias,
+    double *margins, real *g, Py_ssize_t n, Py_ssize_t p,
 ) noexcept nogil:
     """Cost and gradient of n ≤ BLOCK rows of one output, without scratch; returns Σ r."""
     cdef double total = 0
+    cdef double *z = work.z
     cdef Py_ssize_t i
-    for i in range(n):
-        z[i] = bias + row_dot(x + i * p, w, p)
-    if loss == SQUARED:
-        squared_slopes(z, y, s, lost, n)
+    if work.loss == GIVEN:
+        turn_margins(work, margins, n, 1, False)
     else:
-        logistic_slopes(z, y, s, lost, n)
+        for i in range(n):
+            z[i] = bias + row_dot(x + i * p, w, p)
+        settle(work, y, s, margins, n, 1)
+    if work.loss == MARGINS:
+        return 0
     for i in range(n // 4):
         add_four_rows(x + 4 * i * p, z + 4 * i, g, p)
     for i in range(n - n % 4, n):
@@ -67,28 +113,32 @@ cdef hot_double raw_block(
 
 
 cdef double raw_sum(
-    int loss, const real[:, ::1] X, const double[::1] y, const double[::1] s,
-    const double[:, ::1] columns, const double[::1] theta, double[::1] g,
+    Work work, const real[:, ::1] X, const double *y, const double *s,
+    const double[:, ::1] columns, const double *theta, double *g, double *margins,
 ) except? -1:
     """Shift and scale folded into θ and g: z = x·w′ + b′, g = (Σ rx − shift·Σ r)·inverse."""
     cdef Py_ssize_t n = X.shape[0], p = X.shape[1], i = 0, j, m, blocks = 0
     cdef Py_ssize_t R = min(max(BLOCK_BYTES // (p * <Py_ssize_t>sizeof(real)) // 4 * 4, 4), BLOCK)
     cdef void *base
-    cdef double *z = <double *>workspace(2 * BLOCK * sizeof(double) + 2 * p * sizeof(real), &base)
-    cdef double *lost = z + BLOCK
-    cdef real *w = <real *>(lost + BLOCK)
+    work.z = <double *>workspace(2 * BLOCK * sizeof(double) + 2 * p * sizeof(real), &base)
+    work.lost = work.z + BLOCK
+    cdef real *w = <real *>(work.lost + BLOCK)
     cdef real *acc = w + p
-    cdef double one = columns[1, p], bias = theta[p] * one, slopes = 0, total = 0
+    cdef double one = columns[1, p], bias = 0, slopes = 0, total = 0
     with nogil:
-        for j in range(p):
-            w[j] = <real>(theta[j] * columns[1, j])
-            bias -= columns[0, j] * w[j]
+        if theta != NULL:
+            bias = theta[p] * one
+            for j in range(p):
+                w[j] = <real>(theta[j] * columns[1, j])
+                bias -= columns[0, j] * w[j]
         while i < n:
             m = min(R, n - i)
-            slopes += raw_block(loss, &X[i, 0], &y[i], &s[i], w, bias, z, acc, lost, m, p)
+            slopes += raw_block(
+                &work, &X[i, 0], beyond(y, i), beyond(s, i), w, bias, <double *>beyond(margins, i),
+                acc, m, p)
             i += m
             blocks += 1
-            if blocks % FLUSH == 0 or i == n:
+            if work.loss != MARGINS and (blocks % FLUSH == 0 or i == n):
                 for j in range(p):
                     if columns[1, j] != 0:  # a column left out may have overflown
                         g[j] += columns[1, j] * (acc[j] - columns[0, j] * slopes)
@@ -96,7 +146,7 @@ cdef double raw_sum(
                 slopes = 0
                 memset(acc, 0, p * sizeof(real))
         for i in range(BLOCK):
-            total += lost[i]
+            total += work.lost[i]
     free(base)
     return total
 
@@ -114,18 +164,14 @@ cdef bint moderate(const double[:, ::1] columns, double limit, double extent) no
 
 
 cdef double accumulate(
-    int loss, const real[:, ::1] X, const double[::1] y, const double[::1] s,
-    const double[:, ::1] columns, const double[::1] theta, double[::1] g,
+    Work work, const real[:, ::1] X, const double *y, const double *s, const double[:, ::1] columns,
+    const double *theta, double *g, double *margins, Py_ssize_t k,
 ) except? -1:
+    """What `work.loss` asks for over the rows of X: y, s, theta or g may then be NULL."""
     cdef Py_ssize_t n = X.shape[0], p = X.shape[1]
-    cdef Py_ssize_t k = outputs(loss, X, y, s, columns, theta.shape[0], 2)
-    if g.shape[0] != theta.shape[0]:
-        raise ValueError("theta and g must have one length. Pass g=numpy.zeros_like(theta).")
-    if n == 0:
-        return 0.0
     cdef double limit = RAW_LIMIT64 if real is double else RAW_LIMIT32
-    if loss != SOFTMAX and p > 0 and moderate(columns, limit, 1e150 if real is double else 1e18):
-        return raw_sum(loss, X, y, s, columns, theta, g)
+    if k == 1 and p > 0 and moderate(columns, limit, 1e150 if real is double else 1e18):
+        return raw_sum(work, X, y, s, columns, theta, g, margins)
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES
     cdef Py_ssize_t R = block_rows(P, sizeof(real)), i, m, blocks = 0
     cdef void *base
@@ -135,11 +181,12 @@ cdef double accumulate(
     cdef real *acc = w + k * P
     cdef real *shift = acc + k * P
     cdef real *inverse = shift + P
-    cdef double *z = <double *>(inverse + P)
-    cdef double *lost = z + k * BLOCK
     cdef double total = 0
+    work.z = <double *>(inverse + P)
+    work.lost = work.z + k * BLOCK
     with nogil:
-        spread(&theta[0], w, p, P, k)
+        if theta != NULL:
+            spread(theta, w, p, P, k)
         for i in range(p + 1):
             shift[i] = <real>columns[0, i]
             inverse[i] = <real>columns[1, i]
@@ -149,39 +196,81 @@ cdef double accumulate(
         while i < n:
             m = min(R, n - i)
             dense_block(
-                loss, &X[i, 0] if p else NULL, &y[i], &s[i], shift, inverse, w, rows, z, acc,
-                lost, m, p, P, k,
+                &work, &X[i, 0] if p else NULL, beyond(y, i), beyond(s, i), shift, inverse, w,
+                rows, <double *>beyond(margins, i * k), acc, m, p, P, k,
             )
             i += m
             blocks += 1
-            if blocks % FLUSH == 0 or i == n:
-                collect(acc, &g[0], True, p, P, k)
+            if work.loss != MARGINS and (blocks % FLUSH == 0 or i == n):
+                collect(acc, g, True, p, P, k)
                 memset(acc, 0, k * P * sizeof(real))
         for i in range(BLOCK):
-            total += lost[i]
+            total += work.lost[i]
     free(base)
     return total
 
 
-def squared_gradient(
-    const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
-    const double[:, ::1] columns not None, const double[::1] theta not None, double[::1] g not None,
+cdef double *kept(const double[:, ::1] margins, Py_ssize_t n, Py_ssize_t k) except? NULL:
+    """Where margins (n, k) are to be written, NULL for nowhere."""
+    if margins.shape[0] == 0:
+        return NULL
+    if margins.shape[0] != n or margins.shape[1] != k:
+        raise ValueError("margins must be (n, k), or have no rows. Pass numpy.empty((n, k)).")
+    return <double *>&margins[0, 0]
+
+
+def linear_gradient(
+    str loss not None, double shape, double smooth, const real[:, ::1] X not None,
+    const double[::1] y not None, const double[::1] weights not None,
+    const double[:, ::1] columns not None, const double[::1] theta not None,
+    double[::1] g not None, double[:, ::1] margins not None,
 ):
-    """Weighted sum of ½(z − y)² over the rows of X; adds its gradient in theta to g. Changes g."""
-    return accumulate(SQUARED, X, y, weights, columns, theta, g)
+    """Weighted sum of the loss over the rows of X; adds its gradient in theta to g, and writes the margins, where those have rows. Changes g and margins."""
+    cdef Py_ssize_t n = X.shape[0]
+    cdef Work work
+    work.loss, work.shape, work.smooth = code_of(loss), shape, smooth
+    cdef Py_ssize_t k = outputs(work.loss, n, X.shape[1], y, weights, columns, theta.shape[0], 2)
+    if g.shape[0] != theta.shape[0]:
+        raise ValueError("theta and g must have one length. Pass g=numpy.zeros_like(theta).")
+    cdef double *to = kept(margins, n, k)
+    if n == 0:
+        return 0.0
+    return accumulate(work, X, &y[0], &weights[0], columns, &theta[0], &g[0], to, k)
 
 
-def logistic_gradient(
-    const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
-    const double[:, ::1] columns not None, const double[::1] theta not None, double[::1] g not None,
+def linear_margins(
+    const real[:, ::1] X not None, const double[:, ::1] columns not None,
+    const double[::1] theta not None, double[:, ::1] margins not None,
 ):
-    """Weighted sum of log(1 + e^z) − y·z over the rows of X, y in [0, 1]; adds its gradient in theta to g. Changes g."""
-    return accumulate(LOGISTIC, X, y, weights, columns, theta, g)
+    """Write the margins of the rows of X under theta. Changes margins."""
+    cdef Py_ssize_t n = X.shape[0], k = theta.shape[0] // (X.shape[1] + 1)
+    cdef Work work
+    work.loss = MARGINS
+    require_layout(columns, X.shape[1], theta.shape[0])
+    if margins.shape[0] != n or margins.shape[1] != k:
+        raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
+    if n > 0:
+        accumulate(work, X, NULL, NULL, columns, &theta[0], NULL, &margins[0, 0], k)
 
 
-def softmax_gradient(
-    const real[:, ::1] X not None, const double[::1] y not None, const double[::1] weights not None,
-    const double[:, ::1] columns not None, const double[::1] theta not None, double[::1] g not None,
+def linear_combine(
+    const real[:, ::1] X not None, const double[:, ::1] slopes not None,
+    const double[:, ::1] columns not None, double[::1] g not None,
 ):
-    """Weighted sum of log Σ e^z − z_y over the rows of X, y a class number; adds its gradient in theta to g. Changes g."""
-    return accumulate(SOFTMAX, X, y, weights, columns, theta, g)
+    """Add the sum of the rows of X, as the descent sees them, times their slopes (n, k) to g. Changes g."""
+    cdef Py_ssize_t n = X.shape[0], k = g.shape[0] // (X.shape[1] + 1)
+    cdef Work work
+    work.loss = GIVEN
+    require_layout(columns, X.shape[1], g.shape[0])
+    if slopes.shape[0] != n or slopes.shape[1] != k:
+        raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
+    if n > 0:
+        accumulate(work, X, NULL, NULL, columns, NULL, &g[0], <double *>&slopes[0, 0], k)
+
+
+cdef int require_layout(const double[:, ::1] columns, Py_ssize_t p, Py_ssize_t width) except -1:
+    if columns.shape[0] < 2 or columns.shape[1] != p + 1:
+        raise ValueError("columns must describe each column of X and the intercept. Pass p + 1 columns.")
+    if width == 0 or width % (p + 1):
+        raise ValueError("theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers.")
+    return 0

@@ -103,6 +103,6 @@ def test_every_status_is_a_sentence_and_knows_success():
         assert status.value.endswith(".")
     succeeded = {status.name for status in gd.Status if status.success}
     assert succeeded == {
-        "GRADIENT", "COST", "PARAMETERS", "TARGET", "VALIDATION", "CLOSED_FORM",
+        "GRADIENT", "CERTIFIED", "COST", "PARAMETERS", "TARGET", "VALIDATION", "CLOSED_FORM",
     }  # fmt: skip
     assert len({status.value for status in gd.Status}) == len(gd.Status)

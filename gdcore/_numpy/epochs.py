@@ -9,54 +9,29 @@ import operator
 
 import numpy as np
 
-from gdcore._numpy._losses import logistic, softmax, squared
-from gdcore._numpy._require import require_doubles, require_whole, require_writeable
+from gdcore._numpy._losses import loss_named
+from gdcore._numpy._require import numbers, require_doubles, require_whole, require_writeable
 from gdcore._numpy.gradients import add_gradient, require_rows
 from gdcore._numpy.updates import update
 
-__all__ = ["logistic_epoch", "softmax_epoch", "squared_epoch"]
+__all__ = ["linear_epoch"]
 
 RULES = {"sgd": (0, 0), "momentum": (1, 1), "nesterov": (1, 1), "adagrad": (1, 1),
          "rmsprop": (1, 2), "adam": (2, 3), "adamw": (2, 4)}  # rows of state, constants  # fmt: skip
 
 
-def squared_epoch(
-    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
-    first_step, batch_size,
+def linear_epoch(
+    loss, shape, smooth, X, y, weights, order, columns, theta, state, average, rule, constants,
+    rates, first_step, batch_size,
 ):  # fmt: skip
-    """One pass of steps on ½(z − y)² over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
-    work = (X, y, weights, order, columns, theta, state, average)
-    return _epoch(squared, *work, rule, constants, rates, first_step, batch_size)
-
-
-def logistic_epoch(
-    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
-    first_step, batch_size,
-):  # fmt: skip
-    """One pass of steps on log(1 + e^z) − y·z over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
-    work = (X, y, weights, order, columns, theta, state, average)
-    return _epoch(logistic, *work, rule, constants, rates, first_step, batch_size)
-
-
-def softmax_epoch(
-    X, y, weights, order, columns, theta, state, average, rule, constants, rates,
-    first_step, batch_size,
-):  # fmt: skip
-    """One pass of steps on log Σ e^z − z_y over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
-    work = (X, y, weights, order, columns, theta, state, average)
-    return _epoch(softmax, *work, rule, constants, rates, first_step, batch_size)
-
-
-def _epoch(
-    loss, X, y, weights, order, columns, theta, state, average, rule, constants, rates,
-    first_step, batch,
-):  # fmt: skip
+    """One pass of steps on the loss over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
+    knobs, function = numbers(shape, smooth), loss_named(loss)
     require_rows(loss, X, y, weights, columns, theta, 4)
     require_doubles(average, constants, rates)
     require_doubles(state, ndim=2)
     require_writeable(theta, state, average)
     require_whole(order=order)
-    first_step, batch = operator.index(first_step), operator.index(batch)
+    first_step, batch = operator.index(first_step), operator.index(batch_size)
     _require_steps(rule, order, len(X), len(theta), state, average, constants, rates, batch)
     if first_step < 1:
         raise ValueError("first_step must count from 1, as the corrections need it. Pass 1 first.")
@@ -74,9 +49,8 @@ def _epoch(
     for t, rate in enumerate(rates.tolist()):
         rows = order[t * batch : (t + 1) * batch]
         g[:] = 0
-        total += add_gradient(
-            loss, X[rows], y[rows], weights[rows], columns, w.astype(np.float64), g
-        )
+        part = X[rows], y[rows], weights[rows]
+        total += add_gradient(function, knobs, part, columns, w.astype(np.float64), g)
         with np.errstate(all="ignore"):
             step[:] = g / len(rows) + ridge * w
             update(name, w, step, moments, _numbers(rule, rate, constants.tolist(), first_step + t))

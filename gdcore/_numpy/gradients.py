@@ -1,6 +1,6 @@
 """Cost and gradient of the linear family in NumPy. Compiled twins: src/gradients.pyx.
 
-Letters: n rows, p columns, k outputs, z margins, r slopes dℓ/dz. θ is (k, p) coefficients, then k
+Losses are those of _losses.py, by name. Letters: n rows, p columns, k outputs, z margins, r slopes dℓ/dz. θ is (k, p) coefficients, then k
 intercepts. `columns` says how the descent sees each column, the intercept last: row 0 a shift,
 row 1 an inverse scale, row 2 the weight of ½θ² and row 3 of |θ| in the penalty.
 
@@ -11,60 +11,113 @@ the gradient's norm: long sums run in another order; 1e-11 where a mean is thous
 
 import numpy as np
 
-from gdcore._numpy._losses import logistic, softmax, squared
-from gdcore._numpy._require import require_arrays, require_doubles, require_writeable
+from gdcore._numpy._losses import loss_named
+from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
 
-__all__ = ["logistic_gradient", "softmax_gradient", "squared_gradient"]
+__all__ = ["linear_combine", "linear_gradient", "linear_margins"]
 
 BLOCK_BYTES = 1 << 18
 
 
-def squared_gradient(X, y, weights, columns, theta, g):
-    """Weighted sum of ½(z − y)² over the rows of X; adds its gradient in theta to g. Changes g."""
-    return _accumulate(squared, X, y, weights, columns, theta, g)
-
-
-def logistic_gradient(X, y, weights, columns, theta, g):
-    """Weighted sum of log(1 + e^z) − y·z over the rows of X, y in [0, 1]; adds its gradient in theta to g. Changes g."""
-    return _accumulate(logistic, X, y, weights, columns, theta, g)
-
-
-def softmax_gradient(X, y, weights, columns, theta, g):
-    """Weighted sum of log Σ e^z − z_y over the rows of X, y a class number; adds its gradient in theta to g. Changes g."""
-    return _accumulate(softmax, X, y, weights, columns, theta, g)
-
-
-def _accumulate(loss, X, y, weights, columns, theta, g):
+def linear_gradient(loss, shape, smooth, X, y, weights, columns, theta, g, margins):
+    """Weighted sum of the loss over the rows of X; adds its gradient in theta to g, and writes the margins, where those have rows. Changes g and margins."""
+    knobs = numbers(shape, smooth)
+    function = loss_named(loss)
     require_rows(loss, X, y, weights, columns, theta, 2)
-    require_arrays(theta, g)
-    require_writeable(g)
+    require_doubles(g)
+    require_doubles(margins, ndim=2)
+    require_writeable(g, margins)
     if len(g) != len(theta):
         raise ValueError("theta and g must have one length. Pass g=numpy.zeros_like(theta).")
-    return add_gradient(loss, X, y, weights, columns, theta, g)
+    k = len(theta) // (X.shape[1] + 1)
+    if len(margins) and margins.shape != (len(X), k):
+        raise ValueError("margins must be (n, k), or have no rows. Pass numpy.empty((n, k)).")
+    return add_gradient(function, knobs, (X, y, weights), columns, theta, g, margins)
+
+
+def linear_margins(X, columns, theta, margins):
+    """Write the margins of the rows of X under theta. Changes margins."""
+    require_arrays(X, ndim=2)
+    require_doubles(columns, margins, ndim=2)
+    require_doubles(theta)
+    require_writeable(margins)
+    k = _outputs(columns, X.shape[1], len(theta))
+    if margins.shape != (len(X), k):
+        raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
+    W, b = _coefficients(X, columns, theta)
+    with np.errstate(all="ignore"):
+        for rows in row_blocks(*X.shape, X.itemsize):
+            margins[rows] = (seen(X, columns, rows) @ W).astype(np.float64) + b
+
+
+def linear_combine(X, slopes, columns, g):
+    """Add the sum of the rows of X, as the descent sees them, times their slopes (n, k) to g. Changes g."""
+    require_arrays(X, ndim=2)
+    require_doubles(slopes, columns, ndim=2)
+    require_doubles(g)
+    require_writeable(g)
+    k = _outputs(columns, X.shape[1], len(g))
+    if slopes.shape != (len(X), k):
+        raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
+    with np.errstate(all="ignore"):
+        for rows in row_blocks(*X.shape, X.itemsize):
+            _combine(seen(X, columns, rows), slopes[rows], columns, g)
+
+
+def seen(X, columns, rows):
+    """Rows as the descent sees them."""
+    p = X.shape[1]
+    shift, inverse = (row[:p].astype(X.dtype) for row in columns[:2])
+    x = X[rows] - shift
+    x *= inverse
+    return x
+
+
+def _coefficients(X, columns, theta):
+    """(W (p, k) in X's precision, b (k,))."""
+    p = X.shape[1]
+    k = len(theta) // (p + 1)
+    W = theta[: k * p].reshape(k, p).T.astype(X.dtype)
+    return W, theta[k * p :] * columns[1, p]
+
+
+def _combine(x, r, columns, g):
+    k, p = r.shape[1], x.shape[1]
+    g[: k * p] += (r.astype(x.dtype).T @ x).ravel()
+    g[k * p :] += columns[1, p] * r.sum(axis=0)
 
 
 @np.errstate(all="ignore")
-def add_gradient(loss, X, y, weights, columns, theta, g):
-    n, p = X.shape
-    k = len(theta) // (p + 1)
-    shift, inverse = (row[:p].astype(X.dtype) for row in columns[:2])
-    one = columns[1, p]
-    W, b = theta[: k * p].reshape(k, p).T.astype(X.dtype), theta[k * p :] * one
+def add_gradient(loss, knobs, data, columns, theta, g, margins=()):
+    X, y, weights = data
+    W, b = _coefficients(X, columns, theta)
     total = 0.0
-    for rows in _row_blocks(n, p, X.itemsize):
-        x = X[rows] - shift
-        x *= inverse
+    for rows in row_blocks(*X.shape, X.itemsize):
+        x = seen(X, columns, rows)
         z = (x @ W).astype(np.float64)
         z += b
-        lost, r = loss(z, y[rows])
+        if len(margins):
+            margins[rows] = z
+        lost, r = loss(z, y[rows], *knobs)
         r *= weights[rows, None]
         total += float(weights[rows] @ lost)
-        g[: k * p] += (r.astype(X.dtype).T @ x).ravel()
-        g[k * p :] += one * r.sum(axis=0)
+        _combine(x, r, columns, g)
     return total
 
 
-def _row_blocks(n, p, itemsize):
+def _outputs(columns, p, width):
+    if len(columns) < 2 or columns.shape[1] != p + 1:
+        raise ValueError(
+            "columns must describe each column of X and the intercept. Pass p + 1 columns."
+        )
+    if width == 0 or width % (p + 1):
+        raise ValueError(
+            "theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers."
+        )
+    return width // (p + 1)
+
+
+def row_blocks(n, p, itemsize):
     rows = max(8, BLOCK_BYTES // (itemsize * (p + 1)))
     return (slice(start, start + rows) for start in range(0, n, rows))
 
@@ -83,9 +136,17 @@ def require_rows(loss, X, y, weights, columns, theta, settings):
         raise ValueError(
             "columns must describe each column of X and the intercept. Pass p + 1 columns."
         )
-    if k < 1 or k * (p + 1) != len(theta) or (k > 1 and loss is not softmax):
+    if k < 1 or k * (p + 1) != len(theta) or (k > 1 and loss != "softmax"):
         raise ValueError(
             "theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers."
         )
-    if loss is softmax and not ((y >= 0) & (y < k) & (y == np.floor(y))).all():
+    require_targets(loss, y, k)
+
+
+def require_targets(loss, y, k):
+    if loss == "softmax" and not ((y >= 0) & (y < k) & (y == np.floor(y))).all():
         raise ValueError("y must hold class numbers from 0 to k − 1. Encode the classes first.")
+    if (loss == "poisson" and not (y >= 0).all()) or (loss == "gamma" and not (y > 0).all()):
+        raise ValueError(
+            "y must be positive for gamma, and not negative for poisson. Pass such targets."
+        )

@@ -95,7 +95,7 @@ def wolfe_step(evaluate, x, g, value, S, Y, rho, pairs, caution, x_new, g_new):
         if slope < 0:
             first = 1.0 if pairs else min(1.0, 1 / norm(g))
             line = _Line(evaluate, x, d, x_new, g_new)
-            f = _strong_wolfe(line, _Point(0.0, value, slope), first)
+            f = strong_wolfe(line, Point(0.0, value, slope), first)
             trials += line.trials
         if not math.isnan(f) or pairs == 0:
             break
@@ -107,7 +107,7 @@ def wolfe_step(evaluate, x, g, value, S, Y, rho, pairs, caution, x_new, g_new):
     return f, far, pairs + bool(rho[row]), trials
 
 
-class _Point:
+class Point:
     """A point on a line: t, the value, the slope along the line, and the gradient."""
 
     __slots__ = ("f", "g", "slope", "t")
@@ -128,7 +128,7 @@ class _Line:
         self.trials += 1
         ray(self.x, self.d, t, self.x_new)
         f = float(self.evaluate(self.x_new, self.g_new))
-        return _Point(t, f, dot(self.d, self.g_new), self.g_new.copy())
+        return Point(t, f, dot(self.d, self.g_new), self.g_new.copy())
 
     def back(self, point):
         """Go to a point that was left."""
@@ -137,7 +137,7 @@ class _Line:
         return point.f
 
 
-def _strong_wolfe(line, start, t):
+def strong_wolfe(line, start, t):
     """f at the point found, NaN where no trial was below the start."""
     noise = ROUNDING * abs(start.f)
     low, high = start, None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore import optim
-from gdcore.convergence import CostChange, GradientNorm, Rule
+from gdcore.convergence import Rule
 from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
 from gdcore.descent import descend
@@ -20,6 +20,8 @@ from gdcore.models.estimator import (
     require_flags,
     require_optimizer,
 )
+from gdcore.models.solvers import choose, head_start, stop_rule, unit_of
+from gdcore.newton import Newton
 from gdcore.progress import reporting
 
 
@@ -27,6 +29,7 @@ from gdcore.progress import reporting
 class LinearEstimator(Estimator):
     """Parameters and fitting that linear and logistic regression share; see either of them."""
 
+    tol: object = 1e-8
     alpha: object = "auto"
     l1_ratio: float = 0.0
     fit_intercept: bool = True
@@ -40,20 +43,19 @@ class LinearEstimator(Estimator):
         require_flags(self, "fit_intercept")
         require_number("max_epochs", self.max_epochs, low=0, whole=True)
         self._check_common()
-        self._optimizer(full=True)
+        self._optimizer()
 
-    def _optimizer(self, full):
-        """The optimizer behind a name or "auto": FISTA for full batches, SGD for small ones."""
+    def _optimizer(self):
+        """The optimizer behind an instance or a name; None for "auto", which looks at the data."""
         if isinstance(self.optimizer, optim.Optimizer):
             return self.optimizer
         require_optimizer(self.optimizer)
         closed = ["closed-form"] if self._closed_form else []
-        require_choice(
-            "optimizer", self.optimizer, ["auto", *closed, *map(str.lower, optim.__all__)]
-        )
+        names = ["auto", "newton", *closed, *map(str.lower, optim.__all__)]
+        require_choice("optimizer", self.optimizer, names)
         if self.optimizer in ("auto", "closed-form"):
-            return optim.FISTA() if full else optim.SGD()
-        return optim.by_name(self.optimizer)()
+            return None
+        return Newton() if self.optimizer == "newton" else optim.by_name(self.optimizer)()
 
     def _suited(self, optimizer, full):
         """The optimizer, refused where it cannot do what is asked."""
@@ -65,15 +67,6 @@ class LinearEstimator(Estimator):
             "Pass l1_ratio=0, or optimizer='fista'.",
         )
         return optimizer
-
-    def _stop(self, full, unit):
-        """tol as a rule; the gradient has the unit of the targets, the cost its square."""
-        if isinstance(self.tol, Rule):
-            return self.tol
-        if self.tol == 0:
-            return None
-        gradient = GradientNorm(self.tol * unit)
-        return gradient if full else gradient | CostChange(0.01 * self.tol * unit * unit)
 
     def _fit(self, X, y, weights, loss, outputs):
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
@@ -96,15 +89,24 @@ class LinearEstimator(Estimator):
 
     def _descend(self, model, train, penalty, validate, rng):
         full = self.batch_size in ("auto", "full") or self.batch_size >= len(train)
-        unit = _unit(model.loss, train)
+        unit = unit_of(model.loss, train)
+        chosen, why = self._optimizer(), "as asked"
+        if chosen is None:
+            chosen, why = choose(model, penalty, full)
+        optimizer = self._suited(chosen, full)
+        theta = self._start(model, train)
+        cost = Cost(model, train, penalty, self.n_threads, unit)
+        if why != "as asked" and optimizer.searches and not self.warm_start:
+            theta = head_start(cost, theta, optimizer)
+        given = isinstance(self.tol, Rule)
         with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
-            return descend(
-                Cost(model, train, penalty, self.n_threads, unit),
-                self._start(model, train),
-                self._suited(self._optimizer(full), full),
+            result = descend(
+                cost,
+                theta,
+                optimizer,
                 learning_rate=self._rate(),
                 batch_size=None if full else int(self.batch_size),
-                stop=self._stop(full, unit),
+                stop=self.tol if given else stop_rule(self.tol, cost, optimizer, full),
                 max_epochs=self.max_epochs,
                 max_time=self.max_time,
                 callbacks=[*as_list(self.callbacks), *reporters],
@@ -112,6 +114,8 @@ class LinearEstimator(Estimator):
                 patience=self._patience,
                 random_state=rng,
             )
+        result.choice = why
+        return result
 
     def _start(self, model, train):
         """θ to start from: the last fit's with warm_start, else the best constant prediction."""
@@ -135,12 +139,3 @@ class LinearEstimator(Estimator):
 
 def _alpha_message(alpha):
     return f"alpha must be a number or 'auto', got {alpha!r}. Pass 'auto' for 1/n."
-
-
-def _unit(loss, train):
-    """The targets' standard deviation for squared loss: the unit of the gradient; else 1."""
-    if loss.curvature != 1:
-        return 1.0
-    center = np.average(train.y, weights=train.weights)
-    unit = float(np.sqrt(np.average((train.y - center) ** 2, weights=train.weights)))
-    return unit if unit > 1e-12 * abs(center) and unit > 0 else (abs(center) or 1.0)

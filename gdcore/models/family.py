@@ -3,7 +3,10 @@
 import numpy as np
 
 from gdcore import kernels
+from gdcore.lines import NOWHERE
+from gdcore.losses import Loss
 
+CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
 SHIFT, INVERSE, RIDGE, LASSO = range(4)
 
 
@@ -12,7 +15,7 @@ class LinearFamily:
 
     Parameters
     ----------
-    loss : Squared, Logistic or Softmax
+    loss : of gd.losses, or an object of your own with value(z, y) and slope(z, y)
     features : int
         p.
     outputs : int
@@ -29,9 +32,12 @@ class LinearFamily:
             columns = np.zeros((4, features + 1))
             columns[INVERSE] = 1
         self.columns = columns
-        self._gradient = getattr(kernels, loss.gradient)
-        self._epoch = getattr(kernels, loss.epoch)
-        self._trace = None
+        self._known = isinstance(loss, Loss)  # to the kernels; else its slopes are asked for
+        self._lengths = None
+
+    def like(self):
+        """The same model of other rows."""
+        return LinearFamily(self.loss, self.features, self.outputs, self.columns)
 
     def init(self, rng=None):
         """θ = 0; the cost is convex, so any start will do."""
@@ -62,9 +68,34 @@ class LinearFamily:
         start = intercept + (coef * (inverse != 0)) @ shift
         return np.concatenate([(coef * scale).ravel(), start * self.columns[INVERSE, p]])
 
-    def add_cost_and_gradient(self, theta, shard, g):
-        """Add the shard's summed gradient to g and return its summed loss."""
-        return self._gradient(shard.X, shard.y, shard.weights, self.columns, theta, g)
+    def add_cost_and_gradient(self, theta, shard, g, margins=NOWHERE):
+        """Add the shard's summed gradient to g and return its summed loss; write its margins."""
+        if not self._known:
+            return self._add_own(theta, shard, g, margins)
+        loss = self.loss
+        return kernels.linear_gradient(
+            loss.name, loss.shape, loss.smooth, shard.X, shard.y, shard.weights, self.columns,
+            theta, g, margins,
+        )  # fmt: skip
+
+    def _add_own(self, theta, shard, g, margins):
+        """The same with the user's loss, by blocks that stay in the cache between the two reads."""
+        total, rows = 0.0, max(1, CHUNK // (self.features + 1))
+        for a in range(0, len(shard), rows):
+            part = shard.part(slice(a, a + rows))
+            z = margins[a : a + rows] if len(margins) else np.empty((len(part), self.outputs))
+            self.write_margins(theta, part, z)
+            total += float(part.weights @ self.loss.value(z, part.y))
+            self.combine(part, np.asarray(self.loss.slope(z, part.y)) * part.weights[:, None], g)
+        return total
+
+    def write_margins(self, theta, shard, margins):
+        """Write z (n, k) of the shard's rows."""
+        kernels.linear_margins(shard.X, self.columns, theta, margins)
+
+    def combine(self, shard, slopes, g):
+        """Add Σ r·x̃ over the shard's rows to g, for slopes r (n, k)."""
+        kernels.linear_combine(shard.X, slopes, self.columns, g)
 
     def epoch(
         self, theta, rows, penalty, *, order, moments, average, rule, constants, rates,
@@ -74,22 +105,34 @@ class LinearFamily:
         columns = self.columns.copy()
         p = self.features
         columns[RIDGE, :p], columns[LASSO, :p] = penalty.ridge[:p], penalty.lasso[:p]
-        return self._epoch(
-            rows.X, rows.y, rows.weights, order, columns, theta, moments, average, rule,
-            constants, rates, first_step, batch_size,
+        return kernels.linear_epoch(
+            self.loss.name, self.loss.shape, self.loss.smooth, rows.X, rows.y, rows.weights, order,
+            columns, theta, moments, average, rule, constants, rates, first_step, batch_size,
         )  # fmt: skip
 
-    def add_second_moments(self, v, shard, out):
-        """Add Σ s·x̃(x̃·v) to out, x̃ the standardised row with its 1 for the intercept."""
-        kernels.squared_gradient(shard.X, np.zeros(len(shard)), shard.weights, self.columns, v, out)
+    @property
+    def compiled(self):
+        """Whether a whole epoch of steps is one call of a kernel."""
+        return self._known
 
-    def trace(self, rows):
-        """Mean squared length of a standardised row: the trace of the second moments."""
-        if self._trace is None:
-            p, step = self.features, max(1, (1 << 16) // self.features)
-            total = 0.0
-            for a in range(0, len(rows), step):
-                x = (rows.X[a : a + step] - self.columns[SHIFT, :p]) * self.columns[INVERSE, :p]
-                total += float(rows.weights[a : a + step] @ np.einsum("ij,ij->i", x, x))
-            self._trace = total / len(rows) + float(self.columns[INVERSE, p] ** 2)
-        return self._trace
+    def add_product(self, v, shard, bends, out):
+        """Add Σ h·x̃(x̃·v) to out: the product of v and the rows' moments, weighted by h."""
+        kernels.linear_gradient(
+            "squared", 0.0, 0.0, shard.X, np.zeros(len(shard)), bends, self.columns, v, out, NOWHERE
+        )
+
+    def add_moments(self, shard, bends, H):
+        """Add Σ h·x̃x̃ᵀ, the intercept's 1 last, to H (p + 1, p + 1)."""
+        kernels.linear_hessian(shard.X, np.ascontiguousarray(bends), self.columns, H)
+
+    def lengths(self, rows):
+        """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
+        if self._lengths is None:
+            square = np.empty(len(rows))
+            kernels.row_lengths(rows.X, self.columns, square)
+            one = float(self.columns[INVERSE, self.features] ** 2)
+            self._lengths = (
+                float(np.average(square, weights=rows.weights)) + one,
+                square.max() + one,
+            )
+        return self._lengths

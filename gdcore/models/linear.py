@@ -69,7 +69,7 @@ class LinearRegression(LinearEstimator):
     >>> model.coef_.round(4), round(float(model.intercept_), 4)
     (array([2.]), 1.0)
     >>> model.result_.status.name
-    'GRADIENT'
+    'CERTIFIED'
     """
 
     _closed_form = True

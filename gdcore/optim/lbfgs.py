@@ -84,6 +84,23 @@ class LBFGS(Optimizer):
         slope = kernels.two_loop(g, state["S"], state["Y"], state["rho"], newest, count, d)
         return d, slope
 
+    def aim(self, cost, theta, g, state):
+        """(direction, its product with g, the first step to try) for a search along margins."""
+        d, slope = self.direction(g, state)
+        return d, slope, 1.0 if state["pairs"].item() else min(1.0, 1 / kernels.norm(g))
+
+    def learn(self, theta, g, room, moved, state):
+        """What a step from θ to the point in `room` teaches; returns its length. Changes state."""
+        x, slopes = room
+        state["t"][0] = state["t"].item() + 1
+        return self.remember(x, theta, state, slopes=(slopes, g))
+
+    def forget(self, state):
+        """Drop the pairs, which lead nowhere; False where there are none. Changes state."""
+        had = state["pairs"].item() > 0
+        state["pairs"][0] = 0
+        return had
+
     def step(self, theta, g, state, lr, cost=None):
         """One step without a search."""
         x, last, t = state["x"], state["g"], state["t"].item()

@@ -14,9 +14,10 @@ from tests.kernels.samples import (
     packed,
     packing,
 )
-from tests.kernels.twins import RULES
+from tests.kernels.twins import LOSSES, RULES
 
 ROWS, COLUMNS, CLASSES = 37, 5, 3
+KNOBS = {"huber": (0.8, 0.0), "quantile": (0.3, 0.2), "hinge": (0.0, 0.5)}  # shape and smooth
 
 
 @dataclass(frozen=True)
@@ -106,17 +107,25 @@ def examples(loss, dtype=np.float64, n=ROWS, p=COLUMNS, k=None, seed=0):
     columns[1, p] = 1  # with an intercept
     columns[[0, 2, 3], p] = 0
     targets = {
-        "squared": rng.normal(size=n),
-        "logistic": rng.integers(0, 2, n).astype(np.float64),
-        "softmax": rng.integers(0, k, n).astype(np.float64),
+        "squared": lambda: rng.normal(size=n),
+        "softmax": lambda: rng.integers(0, k, n).astype(np.float64),
+        "huber": lambda: rng.normal(size=n),
+        "quantile": lambda: rng.normal(size=n),
+        "poisson": lambda: rng.integers(0, 4, n).astype(np.float64),
+        "gamma": lambda: rng.uniform(0.1, 3, n),
     }
+    two = targets.get(loss, lambda: rng.integers(0, 2, n).astype(np.float64))
     return {
+        "loss": loss,
+        "shape": KNOBS.get(loss, (0.0, 0.0))[0],
+        "smooth": KNOBS.get(loss, (0.0, 0.0))[1],
         "X": rng.normal(size=(n, p)).astype(dtype),
-        "y": targets[loss],
+        "y": two(),
         "weights": rng.uniform(0.1, 2, n),
         "columns": columns,
         "theta": rng.normal(size=k * (p + 1)),
         "g": rng.normal(size=k * (p + 1)),
+        "margins": np.zeros((n, k)),
     }
 
 
@@ -144,6 +153,7 @@ def steps(loss, dtype=np.float64, rule="adam", batch_size=8, *, lasso=True, **sh
     """The arguments of an epoch over `examples`, as if `first_step` − 1 steps were done."""
     work = examples(loss, dtype, **shape)
     rng, n, size = np.random.default_rng(1), len(work["y"]), len(work.pop("g"))
+    del work["margins"]
     work["columns"][3] *= lasso
     return work | {
         "order": rng.permutation(n),
@@ -158,7 +168,36 @@ def steps(loss, dtype=np.float64, rule="adam", batch_size=8, *, lasso=True, **sh
 
 
 def gradient(loss):
-    return Case(lambda dtype: examples(loss, dtype), ("g",), ("X",), near=(1e-5, 1e-13))
+    near = (1e-5, 1e-13)
+    return Case(lambda dtype: examples(loss, dtype), ("g", "margins"), ("X",), near=near)
+
+
+def margins(dtype):
+    work = examples("softmax", dtype)
+    return {name: work[name] for name in ("X", "columns", "theta", "margins")}
+
+
+def moments(dtype):
+    work = examples("squared", dtype)
+    H = np.random.default_rng(2).normal(size=(COLUMNS + 1, COLUMNS + 1))
+    return {"X": work["X"], "bends": work["weights"], "columns": work["columns"], "H": H}
+
+
+def spread(dtype):
+    work = examples("squared", dtype)
+    room = {name: np.ones(COLUMNS) for name in ("mean", "square", "low", "high")}
+    return {"X": work["X"], "weights": work["weights"]} | room
+
+
+def rows(dtype):
+    work = examples("squared", dtype)
+    return {"X": work["X"], "columns": work["columns"], "lengths": np.ones(ROWS)}
+
+
+def combining(dtype):
+    work = examples("softmax", dtype)
+    slopes = np.random.default_rng(2).normal(size=work["margins"].shape)
+    return {"X": work["X"], "slopes": slopes, "columns": work["columns"], "g": work["g"]}
 
 
 def epoch(loss):
@@ -328,6 +367,8 @@ CASES = {
     "residual_norm_backward": Case(
         residual_backward, ("dD", "dgain", "dshift", "dbias"), near=(1e-5, 1e-13)
     ),
+    "column_moments": Case(spread, ("mean", "square", "low", "high"), ("X",), near=(1e-6, 1e-13)),
+    "row_lengths": Case(rows, ("lengths",), ("X",), near=(1e-5, 1e-13)),
     "cached_attention": Case(
         one_place, ("keys", "values", "out"), ("texts", "places"), near=(1e-5, 1e-13)
     ),
@@ -349,8 +390,13 @@ CASES = {
     "clip_value": Case(vectors("a", limit=0.5), ("a",), ("a",)),
     "curvature_pair": Case(new_pair, ("S", "Y", "rho"), near=(1e-15, 1e-15)),
     "dot": Case(vectors("a b"), near=(1e-15, 1e-15)),
-    "logistic_epoch": epoch("logistic"),
-    "logistic_gradient": gradient("logistic"),
+    "linear_combine": Case(combining, ("g",), ("X",), near=(1e-5, 1e-13)),
+    "linear_epoch": epoch("logistic"),
+    "linear_gradient": gradient("logistic"),
+    "linear_hessian": Case(moments, ("H",), ("X",), near=(1e-5, 1e-13)),
+    "linear_margins": Case(margins, ("margins",), ("X",), near=(1e-5, 1e-13)),
+    **{f"linear_epoch:{loss}": epoch(loss) for loss in LOSSES},
+    **{f"linear_gradient:{loss}": gradient(loss) for loss in LOSSES},
     "logsumexp": Case(tables((ROWS,)), ("out",), near=(2.4e-7, 4.5e-16)),
     "largest": Case(vectors("a"), free=("a",)),
     "norm": Case(vectors("a"), free=("a",), near=(1e-15, 1e-15)),
@@ -358,10 +404,6 @@ CASES = {
     "sigmoid": Case(vectors("z out"), ("out",), near=(4.8e-7, 9e-16)),
     "simd_level": Case(lambda dtype: {}),
     "softmax": Case(tables((ROWS, COLUMNS)), ("out",), near=(4.8e-7, 9e-16)),
-    "softmax_epoch": epoch("softmax"),
-    "softmax_gradient": gradient("softmax"),
-    "squared_epoch": epoch("squared"),
-    "squared_gradient": gradient("squared"),
     "two_loop": Case(pairs, ("d",), near=(1e-13, 1e-13)),
     "wolfe_step": Case(wolfe, ("S", "Y", "rho", "x_new", "g_new"), near=(1e-13, 1e-13)),
     **{f"update:{rule}": rule_case(rule) for rule in RULES},

@@ -15,14 +15,15 @@ from tests.kernels.twins import outcome, same_bits
 
 NEAR = {np.float32: 1e-3, np.float64: 1e-10}
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-LOSSES = pytest.mark.parametrize("loss", ["squared", "logistic", "softmax"])
+LOSSES = pytest.mark.parametrize("loss", ["squared", "logistic", "softmax", "huber", "hinge"])
 RULES = pytest.mark.parametrize("rule", sorted(CONSTANTS))
 CHANGED = ("theta", "state", "average")
 
 
 def run(kernels, loss, work):
     """(loss as met, the arrays afterwards); the arguments stay as they were."""
-    met, after = outcome(getattr(kernels, f"{loss}_epoch"), work)
+    plain = {"shape": 0.0, "smooth": 0.0}
+    met, after = outcome(kernels.linear_epoch, plain | work | {"loss": loss})
     if isinstance(met, Exception):
         raise met
     return met, after
@@ -54,9 +55,9 @@ def step_by_step(kernels, loss, work):
     for t, rate in enumerate(work["rates"].tolist()):
         rows, g = work["order"][t * size : (t + 1) * size], np.zeros_like(theta)
         shard = {name: work[name][rows] for name in ("X", "y", "weights")}
-        met += getattr(kernels, f"{loss}_gradient")(
-            **shard, columns=work["columns"], theta=theta, g=g
-        )
+        known = {name: work[name] for name in ("loss", "shape", "smooth", "columns")}
+        nowhere = np.empty((0, 0))
+        met += kernels.linear_gradient(**shard, **known, theta=theta, g=g, margins=nowhere)
         g /= len(rows)
         penalty.add_gradient(theta, g)
         rule.step(theta, g, state, rate)
@@ -234,10 +235,9 @@ def test_a_rate_of_zero_changes_nothing_and_meets_the_cost(kernels, loss):
     work["rates"][:] = 0
     met, after = run(kernels, loss, work)
     assert same_bits(after["theta"], work["theta"])
-    names = ("X", "y", "weights", "columns", "theta")
-    value = getattr(kernels, f"{loss}_gradient")(
-        **{name: work[name] for name in names}, g=np.zeros_like(work["theta"])
-    )
+    names = ("loss", "shape", "smooth", "X", "y", "weights", "columns", "theta")
+    room = {"g": np.zeros_like(work["theta"]), "margins": np.empty((0, 0))}
+    value = kernels.linear_gradient(**{name: work[name] for name in names}, **room)
     assert met == pytest.approx(value, rel=1e-12)
 
 
@@ -279,7 +279,7 @@ def test_bad_arguments_are_named_and_nothing_changes(kernels, case):
     work |= {"order": np.array([3, 1, 2]), "rates": np.full(3, 0.1)} | spoilt
     arrays = {name: work[name].copy() for name in CHANGED}
     with pytest.raises(ValueError, match=message):
-        kernels.squared_epoch(**work)
+        kernels.linear_epoch(**work)
     assert all(same_bits(work[name], arrays[name]) for name in CHANGED)
 
 
@@ -287,7 +287,7 @@ def test_bad_arguments_are_named_and_nothing_changes(kernels, case):
 def test_class_numbers_out_of_range_are_refused(kernels, spoilt):
     work = steps("softmax")
     work["y"][7] = spoilt
-    error, after = outcome(kernels.softmax_epoch, work)
+    error, after = outcome(kernels.linear_epoch, work)
     assert isinstance(error, ValueError)
     assert "class numbers from 0 to k − 1" in str(error)
     assert all(same_bits(after[name], work[name]) for name in CHANGED)

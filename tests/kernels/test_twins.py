@@ -145,7 +145,9 @@ SPOILT = {
     "no axis": lambda array: np.array(1.0),
     "gaps": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
     "backwards": lambda array: array[::-1],
-    "columns first": lambda array: np.asfortranarray(array) if array.ndim == 2 else None,
+    "columns first": lambda array: (
+        np.asfortranarray(array) if array.ndim == 2 and min(array.shape) > 1 else None
+    ),
     "read-only": lambda array: array,
 }
 

@@ -24,16 +24,20 @@ except ImportError:
 
 HOME = {kernel: family for family in FAMILIES for kernel in PLAIN[family].__all__}
 KERNELS = sorted(HOME)
+LOSSES = list(importlib.import_module("gdcore._numpy._losses").LOSSES)
 
 
 RULES = PLAIN["updates"].RULES  # name: (loop, vectors of state, numbers)
 
 
 def namespace(modules):
-    """All kernels of one twin as attributes; `update` also as "update:rule", one for each rule."""
+    """All kernels of one twin as attributes; also "update:rule" and "linear_gradient:loss"."""
     found = SimpleNamespace(**{name: getattr(modules[HOME[name]], name, None) for name in KERNELS})
     for rule in RULES:
         setattr(found, f"update:{rule}", one_rule(found.update, rule))
+    for loss in LOSSES:
+        for kernel in ("linear_gradient", "linear_epoch"):
+            setattr(found, f"{kernel}:{loss}", getattr(found, kernel))
     return found
 
 

@@ -87,8 +87,8 @@ def test_lbfgs_keeps_no_pair_of_negative_curvature():
 
 def test_lbfgs_trains_a_model_where_the_loop_searches():
     data = gd.datasets.load_breast_cancer()
-    model = gd.LogisticRegression(optimizer="lbfgs", tol=1e-6).fit(data.X, data.y)
-    fista = gd.LogisticRegression(optimizer="fista", tol=1e-6).fit(data.X, data.y)
+    model = gd.LogisticRegression(optimizer="lbfgs", tol=1e-12).fit(data.X, data.y)
+    fista = gd.LogisticRegression(optimizer="fista", tol=1e-12).fit(data.X, data.y)
     assert model.result_.success
     np.testing.assert_allclose(model.coef_, fista.coef_, rtol=1e-2, atol=1e-4)
     assert model.result_.nfev < fista.result_.nfev

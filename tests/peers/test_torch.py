@@ -19,8 +19,9 @@ def test_cost_and_gradient_agree_with_autograd(dtype, classes):
     theta, g = rng.normal(size=k * 18), np.zeros(k * 18)
     columns = np.zeros((2, 18))
     columns[1] = 1
-    name = "logistic_gradient" if k == 1 else "softmax_gradient"
-    value = getattr(kernels, name)(X, y.astype(float), np.ones(300), columns, theta, g)
+    data, nowhere = (X, y.astype(float), np.ones(300)), np.empty((0, 0))
+    name = "logistic" if k == 1 else "softmax"
+    value = kernels.linear_gradient(name, 0.0, 0.0, *data, columns, theta, g, nowhere)
     W = torch.from_numpy(theta[: k * 17].reshape(k, 17)).requires_grad_()
     b = torch.from_numpy(theta[k * 17 :].copy()).requires_grad_()
     z = torch.from_numpy(X).double() @ W.T + b

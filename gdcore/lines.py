@@ -1,0 +1,101 @@
+"""Margins that are kept, so that looking along a line costs O(n) a trial instead of a read of X."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore._numpy.quasi import Point, strong_wolfe
+
+NOWHERE = np.empty((0, 0))  # for margins that nobody wants
+
+
+class Margins:
+    """z (n, k) at the θ measured last, in the parts of the shards, and room for the next."""
+
+    def __init__(self, n, k, shards):
+        cuts = np.cumsum([0, *map(len, shards)]).tolist()
+        self._rooms = [[whole[a:b] for a, b in pairwise(cuts)] for whole in np.empty((2, n, k))]
+        self.theta = None
+
+    def turn(self, theta):
+        """The parts to be written for θ; those of the θ before stay where they are."""
+        self._rooms.reverse()
+        self.theta = theta.copy()
+        return self._rooms[0]
+
+    def of(self, theta):
+        """The parts, if they are those of this θ, else None."""
+        known = self.theta is not None and np.array_equal(self.theta, theta)
+        return self._rooms[0] if known else None
+
+
+class MarginLine:
+    """J along x + t·d: the first trial reads X, the others only margins, which are linear in t."""
+
+    def __init__(self, cost, x, d, room):
+        self.cost, self.x, self.d, (self.x_new, self.g_new) = cost, x, d, room
+        self.before, self.change, self.trials, self.reads = None, None, 0, 0
+        self.measured = self.t = math.nan
+
+    def at(self, t):
+        """The point at t: f and its slope."""
+        self.trials, self.t = self.trials + 1, t
+        if self.change is None:
+            f = self._read(t)
+            if math.isfinite(f):
+                now = self.cost.margins.of(self.x_new)
+                self.change = [(z - z0) / t for z, z0 in zip(now, self.before, strict=True)]
+            return Point(t, f, kernels.dot(self.d, self.g_new))
+        pairs = zip(self.before, self.change, strict=True)
+        mean, slope = self.cost.along([(z, dz, t) for z, dz in pairs])
+        kernels.ray(self.x, self.d, t, self.x_new)
+        penalty, bend = self.cost.penalty, np.zeros_like(self.d)
+        penalty.add_gradient(self.x_new, bend)
+        return Point(t, mean + penalty.value(self.x_new), slope + kernels.dot(self.d, bend))
+
+    def back(self, point):
+        """Return to a point that was left."""
+        self.t = point.t
+        return point.f
+
+    def settle(self, f):
+        """f, with the gradient of the point that was chosen in g_new; read anew if need be."""
+        return f if self.measured == self.t else self._read(self.t)
+
+    def _read(self, t):
+        if self.before is None:
+            self.before = [z.copy() for z in self.cost.margins.of(self.x)]
+        self.reads, self.measured = self.reads + 1, t
+        kernels.ray(self.x, self.d, t, self.x_new)
+        return self.cost.value_and_gradient(self.x_new, self.g_new)
+
+    def moved(self):
+        """The largest |Δz| of the step to the chosen point."""
+        return abs(self.t) * max(float(np.abs(dz).max(initial=0)) for dz in self.change)
+
+
+def line_step(cost, optimizer, start, state, room):
+    """(f, distance, reads): one step of a quasi-Newton rule by strong Wolfe conditions.
+
+    `start` is (θ, g, f) and `room` (x, g), into which the step is written; f is NaN where no trial
+    was lower, also along the gradient. Changes state, x and g.
+    """
+    (theta, slopes, value), reads = start, 0
+    while True:
+        if cost.margins.of(theta) is None:
+            cost.value_and_gradient(theta, np.empty_like(slopes))
+            reads += 1
+        d, slope, first = optimizer.aim(cost, theta, slopes, state)
+        f = math.nan
+        if slope < 0:
+            line = MarginLine(cost, theta, d, room)
+            f = strong_wolfe(line, Point(0.0, value, slope), first)
+            if not math.isnan(f):
+                f = line.settle(f)
+            reads += line.reads
+        if not math.isnan(f):
+            return f, optimizer.learn(theta, slopes, room, line.moved(), state), reads
+        if not optimizer.forget(state):
+            return math.nan, 0.0, reads

@@ -1,0 +1,72 @@
+"""What losses share: from margins to values and slopes by the NumPy formulas of the kernels."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from gdcore._numpy._losses import loss_named
+
+
+class Loss:
+    """What the losses share; shapes: z (n, k), y (n,), k = 1 but for softmax.
+
+    `curvature` is an upper bound of d²ℓ/dz², infinite where there is none. `concordance` is the M
+    of |ℓ‴| ≤ M·ℓ″, from which certificates follow (Bach, 2010); None where there is none.
+    """
+
+    name = ""
+    shape = smooth = 0.0
+    curvature = math.inf
+    concordance = None
+
+    def value(self, z, y):
+        """ℓ of each row, shape (n,)."""
+        return loss_named(self.name)(z, y, self.shape, self.smooth)[0]
+
+    def slope(self, z, y):
+        """dℓ/dz, of z's shape."""
+        return loss_named(self.name)(z, y, self.shape, self.smooth)[1]
+
+    def bend(self, z, y):
+        """d²ℓ/dz², of z's shape; zero at corners."""
+        raise NotImplementedError
+
+    def conjugate(self, r, y):
+        """sup over z of rz − ℓ(z, y), without rounded corners, for slopes r that ℓ can have."""
+        raise NotImplementedError
+
+    def mean(self, z):
+        """E[y | z]: the prediction itself."""
+        return z[:, 0]
+
+    def typical_curvature(self, y, weights):
+        """A curvature to take a first step length from, where there is no bound."""
+        return self.curvature
+
+    def check(self, y):
+        """Refuse targets that have no finite loss."""
+
+
+class Corners:
+    """Losses with a corner, which `rounded` smooths over a width: at most ½·width below."""
+
+    def rounded(self, width):
+        """The loss with its corner rounded."""
+        return replace(self, smooth=float(width))
+
+    @property
+    def curvature(self):
+        """1/width; infinite at a corner."""
+        return 1 / self.smooth if self.smooth else math.inf
+
+    def bend(self, z, y):
+        """1/width where the corner is rounded."""
+        if not self.smooth:
+            return np.zeros_like(z)
+        return np.where(self._inside(self.slope(z, y)), 1 / self.smooth, 0.0)
+
+
+def entropy(u):
+    """u log u, zero at zero."""
+    return u * np.log(np.where(u > 0, u, 1))

@@ -1,0 +1,224 @@
+"""Losses of regression: margins are predictions, or their logarithms."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore.errors import require, require_number
+from gdcore.losses.base import Corners, Loss, entropy
+
+__all__ = ["Gamma", "Huber", "Poisson", "Quantile", "Squared"]
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """Half the squared error, ℓ = ½(z − y)² (Legendre, 1805).
+
+    Slope z − y, curvature 1.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> gd.losses.Squared().value(np.array([[3.0]]), np.array([1.0]))
+    array([2.])
+    """
+
+    name = "squared"
+    curvature = 1.0
+    concordance = 0.0
+
+    def bend(self, z, y):
+        """1."""
+        return np.ones_like(z)
+
+    def conjugate(self, r, y):
+        """½r² + ry."""
+        return r[:, 0] * (0.5 * r[:, 0] + y)
+
+    def constant(self, y, weights, k):
+        """The constant margin of lowest loss: the mean."""
+        return np.array([np.average(y, weights=weights)])
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """Squared error for small residuals u = z − y, linear beyond ±delta (Huber, 1964).
+
+    ℓ = ½u² for |u| ≤ δ, else δ(|u| − ½δ); δ has the unit of y. Slope u held within ±δ, curvature
+    1 inside and 0 outside.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> gd.losses.Huber(delta=1.0).value(np.array([[0.5], [3.0]]), np.zeros(2))
+    array([0.125, 2.5  ])
+    """
+
+    delta: float = 1.35
+
+    name = "huber"
+    curvature = 1.0
+
+    def __post_init__(self):
+        require_number("delta", self.delta, low=0, above=True)
+
+    @property
+    def shape(self):
+        """δ, for the kernels."""
+        return float(self.delta)
+
+    def bend(self, z, y):
+        """1 for |u| ≤ δ."""
+        return (np.abs(z - y[:, None]) <= self.delta).astype(float)
+
+    def conjugate(self, r, y):
+        """½r² + ry for |r| ≤ δ."""
+        return r[:, 0] * (0.5 * r[:, 0] + y)
+
+    def constant(self, y, weights, k):
+        """The median, near the margin of lowest loss."""
+        return np.array([_weighted_quantile(y, weights, 0.5)])
+
+
+@dataclass(frozen=True)
+class Quantile(Corners, Loss):
+    """The pinball loss, whose best constant is the q-quantile (Koenker & Bassett, 1978).
+
+    ℓ = q(y − z) for z < y and (1 − q)(z − y) above; slopes −q and 1 − q. `smooth` rounds the
+    corner over that width.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> gd.losses.Quantile(q=0.9).value(np.array([[0.0], [2.0]]), np.ones(2)).round(3)
+    array([0.9, 0.1])
+    """
+
+    q: float = 0.5
+    smooth: float = 0.0
+
+    name = "quantile"
+
+    def __post_init__(self):
+        require_number("q", self.q, low=0, high=1)
+        require(0 < self.q < 1, f"q must be above 0 and below 1, got {self.q}. Try 0.5.")
+        require_number("smooth", self.smooth, low=0)
+
+    @property
+    def shape(self):
+        """q, for the kernels."""
+        return float(self.q)
+
+    def _inside(self, r):
+        return (r > -self.q) & (r < 1 - self.q)
+
+    def conjugate(self, r, y):
+        """ry for r in [−q, 1 − q]."""
+        return r[:, 0] * y
+
+    def constant(self, y, weights, k):
+        """The q-quantile."""
+        return np.array([_weighted_quantile(y, weights, self.q)])
+
+    def typical_curvature(self, y, weights):
+        """1/σ: slopes of ±1 are to move margins by about a deviation of the targets."""
+        center = np.average(y, weights=weights)
+        spread = math.sqrt(np.average((y - center) ** 2, weights=weights))
+        return 1 / self.smooth if self.smooth else 1 / (spread or 1.0)
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """Half the Poisson deviance with log link, ℓ = eᶻ − yz − (y − y log y), for counts y ≥ 0.
+
+    Slope eᶻ − y, curvature eᶻ (Nelder & Wedderburn, 1972).
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> gd.losses.Poisson().value(np.log([[3.0]]), np.array([3.0])).round(3)
+    array([0.])
+    """
+
+    name = "poisson"
+    concordance = 1.0
+
+    def bend(self, z, y):
+        """eᶻ."""
+        return np.exp(np.clip(z, -708, 708))
+
+    def conjugate(self, r, y):
+        """(r + y) log(r + y) − (r + y) + y − y log y."""
+        mean = np.maximum(r[:, 0] + y, 0)
+        return entropy(mean) - entropy(y) - r[:, 0]
+
+    def mean(self, z):
+        """eᶻ."""
+        return np.exp(z[:, 0])
+
+    def constant(self, y, weights, k):
+        """The log of the mean."""
+        return np.array([math.log(max(np.average(y, weights=weights), 1e-300))])
+
+    def typical_curvature(self, y, weights):
+        """The mean: the curvature at the best constant."""
+        return float(np.average(y, weights=weights)) or 1.0
+
+    def check(self, y):
+        """Counts are not negative."""
+        require(
+            bool((y >= 0).all()),
+            "y has a negative number, which loss='poisson' cannot have. Pass counts or rates ≥ 0.",
+        )
+        require(bool(y.any()), "y is zero everywhere. loss='poisson' needs one positive count.")
+
+
+@dataclass(frozen=True)
+class Gamma(Loss):
+    """Half the gamma deviance with log link, ℓ = z + ye⁻ᶻ − (1 + log y), for amounts y > 0.
+
+    Slope 1 − ye⁻ᶻ, curvature ye⁻ᶻ (Nelder & Wedderburn, 1972).
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> gd.losses.Gamma().slope(np.log([[2.0]]), np.array([2.0])).round(3)
+    array([[0.]])
+    """
+
+    name = "gamma"
+    concordance = 1.0
+
+    def bend(self, z, y):
+        """ye⁻ᶻ."""
+        return y[:, None] * np.exp(np.clip(-z, -708, 708))
+
+    def conjugate(self, r, y):
+        """(1 − r) log(1 − r) + r(1 + log y)."""
+        return entropy(np.maximum(1 - r[:, 0], 0)) + r[:, 0] * (1 + np.log(y))
+
+    def mean(self, z):
+        """eᶻ."""
+        return np.exp(z[:, 0])
+
+    def constant(self, y, weights, k):
+        """The log of the mean."""
+        return np.array([math.log(np.average(y, weights=weights))])
+
+    def typical_curvature(self, y, weights):
+        """1: the curvature at the best constant, on average."""
+        return 1.0
+
+    def check(self, y):
+        """Amounts are positive."""
+        require(
+            bool((y > 0).all()),
+            "y has a number that is not positive, unlike loss='gamma' takes. Pass amounts > 0.",
+        )
+
+
+def _weighted_quantile(y, weights, q):
+    order = np.argsort(y, kind="stable")
+    mass = np.cumsum(weights[order])
+    return float(y[order[np.searchsorted(mass, q * mass[-1])]])

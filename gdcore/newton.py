@@ -1,0 +1,136 @@
+"""Newton's method on sums over examples: by eigenvalues where there are few columns, else by CG."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore.optim.base import Optimizer, require_rate
+from gdcore.second_order import curvature, hessian
+
+FEW = 400  # numbers in θ up to which the matrix of second derivatives is formed
+FORGIVEN = 0.25  # of ‖g‖: a Hessian that did not bring the gradient below that is formed anew
+MOST_PRODUCTS = 250  # of a step by conjugate gradients
+
+
+@dataclass(frozen=True)
+class Newton(Optimizer):
+    """Step along −H⁻¹·g, H the matrix of second derivatives; for full batches of a linear model.
+
+    Up to 400 numbers in θ, H is formed, and used again as long as it serves; beyond, H·d = −g is
+    solved by conjugate gradients, which need products only, as far as the gradient is small
+    (Nocedal & Wright, 2006, §7.1). Step lengths by strong Wolfe conditions on kept margins.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> X, y = np.random.default_rng(0).normal(size=(100, 3)), np.arange(100) % 2
+    >>> gd.LogisticRegression(optimizer="newton").fit(X, y).result_.nit < 6
+    True
+    """
+
+    lr: float = 1.0
+
+    searches = True
+    proximal = False
+    scale = "itself"
+    full_batch = True
+
+    def __post_init__(self):
+        require_rate(self)
+
+    def init(self, theta, shapes=None):
+        """No Hessian yet: its eigenvectors and eigenvalues, and how old it is."""
+        few = len(theta) if len(theta) <= FEW else 0
+        state = {"V": np.zeros((few, few)), "values": np.zeros(few), "drift": np.full(1, math.inf)}
+        return state | {"first": np.zeros(1), "t": np.zeros(1, np.int64)}
+
+    def step(self, theta, g, state, lr, cost=None):
+        """Not without the cost's second derivatives."""
+        raise TypeError("Newton needs second derivatives, which only descend on a Cost gives it.")
+
+    def aim(self, cost, theta, g, state):
+        """(direction, its product with g, 1) for a search along margins."""
+        size = kernels.norm(g)
+        if not state["t"].item():
+            state["first"][0] = size
+        if len(theta) > FEW:
+            tolerance = _forcing(size, state["first"].item())
+            d = conjugate_gradients(*curvature(cost, theta), g, tolerance)
+        else:
+            if not math.isfinite(state["drift"].item()):
+                state["values"][:], state["V"][:] = np.linalg.eigh(hessian(cost, theta))
+                state["drift"][0] = 0
+            d = -self._solve(g, state)
+        return d, kernels.dot(d, g), 1.0
+
+    def _solve(self, g, state):
+        """H⁻¹g on the eigenvectors whose values are above rounding."""
+        values, V = state["values"], state["V"]
+        kept = values > len(values) * np.finfo(float).eps * values[-1]
+        return (V[:, kept] / values[kept]) @ (V[:, kept].T @ g)
+
+    def learn(self, theta, g, room, moved, state):
+        """Note how far margins have moved since H was formed. Changes state."""
+        x, slopes = room
+        state["t"][0] = state["t"].item() + 1
+        slow = kernels.norm(slopes) > FORGIVEN * kernels.norm(g)
+        state["drift"][0] = math.inf if slow else state["drift"].item() + moved
+        return kernels.norm(x - theta)
+
+    def forget(self, state):
+        """Ask for a new Hessian; False where this one is new. Changes state."""
+        old = len(state["values"]) > 0 and state["drift"].item() > 0
+        state["drift"][0] = math.inf
+        return old
+
+    def bound(self, cost, g, state):
+        """An upper bound of J − J* from the Newton decrement, infinite where it proves nothing.
+
+        Where |ℓ‴| ≤ M·ℓ″, H at distance ‖u‖ is at least e^(−R‖u‖)·H with R = M·max‖x̃‖, and since
+        the margins moved by m at least e^(−M·m) of what it was. So the minimum is nearer than
+        ρ = 2ν·e^(½ + Mm)/√μ if Rρ ≤ ½, and J − J* ≤ ½ν²·e^(Mm + Rρ), with ν² = gᵀH⁻¹g and μ the
+        least eigenvalue (after Bach, 2010).
+        """
+        M, drift = getattr(cost.model.loss, "concordance", None), state["drift"].item()
+        if M is None or not len(state["values"]) or not math.isfinite(drift):
+            return math.inf
+        values, V = state["values"], state["V"]
+        alive = values > len(values) * np.finfo(float).eps * values[-1]
+        along = V.T @ g
+        if not alive.any() or np.abs(along[~alive]).max(initial=0) > 1e-9 * np.abs(g).max():
+            return math.inf
+        nu = math.sqrt(float((along[alive] ** 2 / values[alive]).sum()))
+        if M == 0:
+            return 0.5 * nu * nu
+        rho = 2 * nu * math.exp(0.5 + M * drift) / math.sqrt(values[alive][0])
+        reach = M * math.sqrt(cost.model.lengths(cost.rows)[1]) * rho
+        return 0.5 * nu * nu * math.exp(M * drift + reach) if reach <= 0.5 else math.inf
+
+
+def _forcing(size, first):
+    """How small the rest of H·d = −g must be, relative to ‖g‖: smaller as the gradient falls."""
+    return min(0.3, math.sqrt(size / first)) if first > 0 else 0.3
+
+
+def conjugate_gradients(product, scale, g, tolerance):
+    """d with ‖H·d + g‖ ≤ tolerance·‖g‖, preconditioned by `scale`; a descent direction."""
+    d, rest = np.zeros_like(g), -g
+    small = tolerance * kernels.norm(g)
+    z = rest / scale
+    p, rz = z.copy(), kernels.dot(rest, z)
+    for _ in range(min(MOST_PRODUCTS, 2 * len(g))):
+        Hp = product(p)
+        bend = kernels.dot(p, Hp)
+        if not bend > 0:
+            break
+        step = rz / bend
+        d += step * p
+        rest -= step * Hp
+        if kernels.norm(rest) <= small:
+            break
+        z = rest / scale
+        rz, before = kernels.dot(rest, z), rz
+        p = z + (rz / before) * p
+    return d if d.any() else -g

@@ -1,0 +1,88 @@
+"""Second derivatives of a cost: the matrix, its products with vectors, its diagonal."""
+
+import numpy as np
+
+
+def bends(cost, theta):
+    """s·d²ℓ/dz² of each shard's rows (n, k), at the margins of θ."""
+    parts = cost.margins.of(theta)
+    if parts is None:
+        cost.value_and_gradient(theta, np.empty_like(theta))
+        parts = cost.margins.of(theta)
+    loss = cost.model.loss
+    return [
+        np.asarray(loss.bend(z, shard.y)) * shard.weights[:, None]
+        for z, shard in zip(parts, cost.shards, strict=True)
+    ]
+
+
+def hessian(cost, theta):
+    """H (size, size) in θ's layout."""
+    model, n = cost.model, len(cost)
+    k, p = model.outputs, model.features
+    H = np.zeros((k, p + 1, k, p + 1))
+    for a, b, block in _blocks(cost, theta, k, p):
+        H[a, :, b, :] += block / n
+        if a != b:
+            H[b, :, a, :] += block.T / n
+    order = np.concatenate([np.arange(k * (p + 1)).reshape(k, p + 1)[:, :p].ravel(),
+                            np.arange(k) * (p + 1) + p])  # fmt: skip
+    H = H.reshape(k * (p + 1), -1)[np.ix_(order, order)]
+    H[np.diag_indices_from(H)] += cost.penalty.ridge
+    return H
+
+
+def _blocks(cost, theta, k, p):
+    """(output, output, Σ h·x̃x̃ᵀ over all rows): summed over shards in their order."""
+    parts = bends(cost, theta)
+    if k > 1:
+        shares = [cost.model.loss.mean(z) for z in cost.margins.of(theta)]
+    for a in range(k):
+        for b in range(a, k):
+            if a == b:
+                weights = [h[:, a] for h in parts]
+            else:
+                pairs = zip(shares, cost.shards, strict=True)
+                weights = [-s[:, a] * s[:, b] * shard.weights for s, shard in pairs]
+            rooms = np.zeros((len(parts), p + 1, p + 1))
+            work = list(zip(cost.shards, weights, rooms, strict=True))
+            cost.threads.map(lambda part: cost.model.add_moments(*part), work)
+            yield a, b, rooms.sum(axis=0)
+
+
+def curvature(cost, theta):
+    """(v → H·v at θ, roughly H's diagonal, in coordinates that are scaled alike)."""
+    parts, ridge, n = bends(cost, theta), cost.penalty.ridge, len(cost)
+    scale = sum(float(h.sum()) for h in parts) / (n * cost.model.outputs) + ridge
+    scale[scale <= 0] = 1
+    if cost.model.outputs > 1:
+        return _softmax_product(cost, theta), scale
+    rooms = np.empty((len(cost.shards), cost.size))
+
+    def times(v):
+        rooms[:] = 0
+        work = [
+            (shard, np.ascontiguousarray(h[:, 0]), out)
+            for shard, h, out in zip(cost.shards, parts, rooms, strict=True)
+        ]
+        cost.threads.map(lambda part: cost.model.add_product(v, *part), work)
+        return rooms.sum(axis=0) / n + ridge * v
+
+    return times, scale
+
+
+def _softmax_product(cost, theta):
+    shares = [cost.model.loss.mean(z) for z in cost.margins.of(theta)]
+
+    def times(v):
+        def slopes(part):
+            shard, share = part
+            z = np.empty_like(share)
+            cost.model.write_margins(v, shard, z)
+            z *= share
+            return z - share * z.sum(axis=1, keepdims=True)
+
+        work = list(zip(cost.shards, shares, strict=True))
+        return cost.combine(cost.threads.map(slopes, work)) + cost.penalty.ridge * v
+
+    return times
