@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from gdcore.models.gpt import GPT
     from gdcore.onnx import to_onnx
     from gdcore.parameters import Parameters
+    from gdcore.sparse import CSR
     from gdcore.weights import from_torch, load_weights, save_weights
 
 _HOMES = {
+    "CSR": "sparse",
     "ConvergenceWarning": "errors",
     "Cost": "cost",
     "GPT": "models.gpt",
@@ -67,6 +69,7 @@ _MODULES = (
 )
 
 __all__ = [
+    "CSR",
     "GPT",
     "ConvergenceWarning",
     "Cost",

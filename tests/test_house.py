@@ -29,6 +29,7 @@ FLOORS = [
         "layers",
         "disk",
         "tokenizers",
+        "sparse",
     },
     {"data", "convergence", "rates", "progress", "snapshot", "tensors", "lines"},
     {
@@ -85,6 +86,7 @@ NATIVE = {
         "products",
         "quasi",
         "sampling",
+        "sparse",
         "updates",
         "vectors",
     )

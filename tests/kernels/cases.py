@@ -13,6 +13,10 @@ from tests.kernels.samples import (
     one_place,
     packed,
     packing,
+    sparse_gathering,
+    sparse_moments,
+    sparse_rows,
+    sparse_twice,
 )
 from tests.kernels.twins import LOSSES, RULES
 
@@ -359,6 +363,10 @@ def scattering(dtype):
 
 
 CASES = {
+    "check_csr": Case(sparse_rows, free=("indices",)),
+    "csr_moments": Case(sparse_moments, ("mean", "deviation"), ("data",), near=(1e-13, 1e-13)),
+    "merge_csr": Case(sparse_twice, ("data", "indices", "indptr"), ("data",)),
+    "take_csr_rows": Case(sparse_gathering, ("new_data", "new_indices", "new_indptr")),
     "add_rows": Case(scattering, ("table",), ("rows",)),
     "dropout": Case(vectors("x out", rate=0.3, key=2**63 + 12345, first=2**33 + 7), ("out",)),
     "layer_norm": Case(norm_forward, ("Y", "statistics"), near=(1e-5, 1e-13)),

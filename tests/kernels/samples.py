@@ -66,3 +66,52 @@ def one_place(dtype, r=3, t=9, d=6, heads=2):
     given = {"qkv": qkv, "bias": bias, "turns": turns, "heads": heads, "out": out}
     given |= {"texts": np.array([3, 0, 1]), "places": np.array([8, 0, 4])}
     return given | {"keys": kept[0], "values": kept[1]}
+
+
+def sparse(dtype, n=37, p=5, twice=False, seed=0):
+    """data, indices and indptr of random rows; int32 columns with float32 numbers. Rows name a
+    column at most once, in any order, where `twice` does not say that they may."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        rng.integers(0, p, rng.integers(0, 3 * p))
+        if twice
+        else rng.permutation(p)[: rng.integers(0, p)]
+        for _ in range(n)
+    ]
+    indices = np.concatenate([*rows, [0]]).astype(np.int32 if dtype == np.float32 else np.int64)
+    indptr = np.cumsum([0, *map(len, rows), 1])
+    return {
+        "data": rng.normal(size=len(indices)).astype(dtype),
+        "indices": indices,
+        "indptr": indptr,
+    }
+
+
+def sparse_rows(dtype):
+    """What check_csr takes."""
+    given = sparse(dtype)
+    return {"indices": given["indices"], "indptr": given["indptr"], "columns": 5}
+
+
+def sparse_twice(dtype):
+    """Rows that name columns more than once."""
+    return sparse(dtype, twice=True)
+
+
+def sparse_gathering(dtype):
+    """Some rows, and room for them."""
+    given = sparse(dtype)
+    rows = np.random.default_rng(1).integers(0, 38, 20)
+    entries = int(np.diff(given["indptr"])[rows].sum())
+    return given | {
+        "rows": rows,
+        "new_data": np.zeros(entries, dtype),
+        "new_indices": np.full(entries, -1, given["indices"].dtype),
+        "new_indptr": np.zeros(21, np.int64),
+    }
+
+
+def sparse_moments(dtype):
+    """Rows with weights, and room for the moments."""
+    weights = np.random.default_rng(1).uniform(0.1, 2, 38)
+    return sparse(dtype) | {"weights": weights, "mean": np.zeros(5), "deviation": np.zeros(5)}
