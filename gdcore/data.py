@@ -7,17 +7,19 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore.errors import DataConversionWarning, also_sklearns, require
+from gdcore.sparse import CSR, as_csr
 
 SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
 MOST_SHARDS = 64
+ENTRIES = 16  # a column and shard
 EXTREME = 1e-250  # sums of squares below and above which they lose digits
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Examples X (n, p), targets y (n,) and weights (n,), checked and C-contiguous."""
+    """Examples X (n, p), targets y (n,) and weights (n,), checked; X C-contiguous, or a CSR."""
 
-    X: np.ndarray
+    X: object
     y: np.ndarray
     weights: np.ndarray
 
@@ -31,8 +33,17 @@ class Rows:
     def shards(self):
         """Contiguous parts, cut by the data alone, so that sums do not depend on the threads."""
         count = max(1, min(MOST_SHARDS, self.X.nbytes // SHARD_BYTES))
+        if isinstance(
+            self.X, CSR
+        ):  # a shard's sums are as long as X is wide: entries outweigh them
+            count = max(1, min(count, len(self.X.data) // (ENTRIES * self.X.shape[1])))
         cuts = np.linspace(0, len(self), count + 1).astype(np.intp)
         return [self.part(slice(a, b)) for a, b in pairwise(cuts)]
+
+
+def as_rows(X, name="X"):
+    """X as a CSR where it is sparse, else as `as_features` gives it."""
+    return as_csr(X, name) if isinstance(X, CSR) or hasattr(X, "tocsr") else as_features(X, name)
 
 
 def as_features(X, name="X"):
@@ -46,7 +57,7 @@ def as_features(X, name="X"):
         For sparse or complex arrays, objects that are no numbers, wrong shapes, no rows or columns,
         NaN and infinity.
     """
-    if hasattr(X, "tocsr"):
+    if hasattr(X, "tocsr") or isinstance(X, CSR):
         raise TypeError(
             f"{name} is a sparse matrix, but dense data is required. Pass {name}.toarray()."
         )
@@ -184,9 +195,12 @@ def as_weights(sample_weight, n):
 def column_moments(X, weights):
     """Weighted mean and standard deviation of each column, in float64, without cancellation.
 
-    Squares of 1e-200 or 1e200 leave the range: such columns are counted in units of their own.
+    Zeros that a CSR does not hold count as well. Squares of 1e-200 or 1e200 leave the range: such
+    columns are counted in units of their own.
     """
     p = X.shape[1]
+    if isinstance(X, CSR):
+        return X.moments(weights)
     mean, square, low, high = np.empty((4, p))
     total = kernels.column_moments(X, weights, mean, square, low, high)
     most = np.maximum(high - mean, mean - low)

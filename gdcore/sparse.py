@@ -63,6 +63,9 @@ class CSR:
         n, p = self.shape
         return f"CSR({n} rows, {p} columns, {len(self.data)} entries, {self.dtype})"
 
+    def __getitem__(self, rows):
+        return self.part(rows)
+
     @property
     def dtype(self):
         """Precision of the numbers."""

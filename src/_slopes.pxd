@@ -201,3 +201,48 @@ cdef inline inline_void softmax_slopes(
     for c in range(k):
         for i in range(n):
             z[c * BLOCK + i] = s[i] * (z[c * BLOCK + i] / total[i] - (1.0 if y[i] == c else 0.0))
+
+
+cdef inline const double *beyond(const double *array, Py_ssize_t i) noexcept nogil:
+    """The array from its i-th number on; NULL stays NULL."""
+    return array + i if array != NULL else array
+
+
+cdef struct Work:
+    int loss
+    double shape
+    double smooth
+    double *z  # BLOCK numbers for each output
+    double *lost  # BLOCK
+
+
+cdef inline inline_void turn_margins(
+    const Work *work, double *margins, Py_ssize_t n, Py_ssize_t k, bint out,
+) noexcept nogil:
+    """From z to margins (n, k), or back."""
+    cdef Py_ssize_t i, c
+    for c in range(k):
+        for i in range(n):
+            if out:
+                margins[i * k + c] = work.z[c * BLOCK + i]
+            else:
+                work.z[c * BLOCK + i] = margins[i * k + c]
+
+
+cdef inline inline_void settle(
+    const Work *work, const double *y, const double *s, double *margins, Py_ssize_t n, Py_ssize_t k,
+) noexcept nogil:
+    """The margins in z are kept where that is wanted, and become slopes."""
+    if margins != NULL:
+        turn_margins(work, margins, n, k, True)
+    if work.loss != MARGINS:
+        slopes(work.loss, work.shape, work.smooth, work.z, y, s, work.lost, n, k)
+
+
+cdef inline double *kept(const double[:, ::1] margins, Py_ssize_t n, Py_ssize_t k) except? NULL:
+    """Where margins (n, k) are to be written, NULL for nowhere."""
+    if margins.shape[0] == 0:
+        return NULL
+    if margins.shape[0] != n or margins.shape[1] != k:
+        raise ValueError("margins must be (n, k), or have no rows. Pass numpy.empty((n, k)).")
+    return <double *>&margins[0, 0]

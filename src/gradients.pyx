@@ -10,48 +10,14 @@ from _rows cimport (
     BLOCK_BYTES, add_four_rows, add_row, block_combine, block_margins, block_rows, collect,
     load_row, outputs, spread, workspace,
 )
-from _slopes cimport BLOCK, GIVEN, MARGINS, SOFTMAX, SQUARED, code_of, slopes
+from _slopes cimport (
+    BLOCK, GIVEN, MARGINS, SOFTMAX, Work, beyond, code_of, kept, settle, turn_margins,
+)
 
 cdef enum:
     RAW_LIMIT64 = 10000  # means, in deviations, up to which shifting the sums costs 4 digits of 16
     RAW_LIMIT32 = 4  # and half a digit of seven
     FLUSH = 32  # blocks summed in X's precision before they are added to g in double
-
-
-cdef inline const double *beyond(const double *array, Py_ssize_t i) noexcept nogil:
-    """The array from its i-th number on; NULL stays NULL."""
-    return array + i if array != NULL else array
-
-
-cdef struct Work:
-    int loss
-    double shape
-    double smooth
-    double *z  # BLOCK numbers for each output
-    double *lost  # BLOCK
-
-
-cdef inline inline_void turn_margins(
-    const Work *work, double *margins, Py_ssize_t n, Py_ssize_t k, bint out,
-) noexcept nogil:
-    """From z to margins (n, k), or back."""
-    cdef Py_ssize_t i, c
-    for c in range(k):
-        for i in range(n):
-            if out:
-                margins[i * k + c] = work.z[c * BLOCK + i]
-            else:
-                work.z[c * BLOCK + i] = margins[i * k + c]
-
-
-cdef inline inline_void settle(
-    const Work *work, const double *y, const double *s, double *margins, Py_ssize_t n, Py_ssize_t k,
-) noexcept nogil:
-    """The margins in z are kept where that is wanted, and become slopes."""
-    if margins != NULL:
-        turn_margins(work, margins, n, k, True)
-    if work.loss != MARGINS:
-        slopes(work.loss, work.shape, work.smooth, work.z, y, s, work.lost, n, k)
 
 
 cdef hot_void dense_block(
@@ -208,15 +174,6 @@ cdef double accumulate(
             total += work.lost[i]
     free(base)
     return total
-
-
-cdef double *kept(const double[:, ::1] margins, Py_ssize_t n, Py_ssize_t k) except? NULL:
-    """Where margins (n, k) are to be written, NULL for nowhere."""
-    if margins.shape[0] == 0:
-        return NULL
-    if margins.shape[0] != n or margins.shape[1] != k:
-        raise ValueError("margins must be (n, k), or have no rows. Pass numpy.empty((n, k)).")
-    return <double *>&margins[0, 0]
 
 
 def linear_gradient(

@@ -30,6 +30,7 @@ FLOORS = [
         "disk",
         "tokenizers",
         "sparse",
+        "sparse_gradients",
     },
     {"data", "convergence", "rates", "progress", "snapshot", "tensors", "lines"},
     {
@@ -87,6 +88,7 @@ NATIVE = {
         "quasi",
         "sampling",
         "sparse",
+        "sparse_gradients",
         "updates",
         "vectors",
     )

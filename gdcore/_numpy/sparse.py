@@ -34,7 +34,7 @@ def check_csr(indices, indptr, columns):
     outside = (indices < 0) | (indices >= columns)
     if outside.any():
         return 4, int(outside.argmax())
-    rows = _row_of_each(indptr)
+    rows = row_of_each(indptr)
     if ((indices[1:] > indices[:-1]) | (rows[1:] != rows[:-1])).all():
         return 0, 0
     order = np.lexsort((indices, rows))
@@ -74,11 +74,11 @@ def take_csr_rows(data, indices, indptr, rows, new_data, new_indices, new_indptr
 
 def merge_csr(data, indices, indptr):
     """Sort each row by column and add up what one column holds, in its order; the entries that are left, at the front, and zeros behind them. Changes data, indices and indptr."""
-    _require_rows(data, indices, indptr)
+    require_csr(data, indices, indptr)
     require_writeable(data, indices, indptr)
     if len(data) == 0:
         return 0
-    rows = _row_of_each(indptr)
+    rows = row_of_each(indptr)
     order = np.lexsort((indices, rows))
     rows, columns, values = rows[order], indices[order], data[order]
     first = np.ones(len(rows), bool)
@@ -104,7 +104,7 @@ def csr_moments(data, indices, indptr, weights, mean, deviation):
 
 def _moments(data, indices, indptr, weights, mean, deviation):
     n, p = len(weights), len(mean)
-    rows, tiny = _row_of_each(indptr), np.finfo(data.dtype).eps
+    rows, tiny = row_of_each(indptr), np.finfo(data.dtype).eps
     columns, x, w = indices, data.astype(np.float64), weights[rows]
 
     def sums(values):
@@ -138,7 +138,7 @@ def _require_moments(data, indices, indptr, weights, mean, deviation):
     require_whole(indptr=indptr)
     require_doubles(weights, mean, deviation)
     require_writeable(mean, deviation)
-    _require_rows(data, indices, indptr)
+    require_csr(data, indices, indptr)
     if len(weights) != len(indptr) - 1 or len(deviation) != len(mean):
         raise ValueError(
             "There must be one weight a row, and mean and deviation of one length. Pass such."
@@ -147,7 +147,7 @@ def _require_moments(data, indices, indptr, weights, mean, deviation):
         raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
 
 
-def _require_rows(data, indices, indptr):
+def require_csr(data, indices, indptr):
     require_arrays(data)
     _require_columns(indices)
     require_whole(indptr=indptr)
@@ -177,7 +177,7 @@ def _rows_hold(indptr, entries):
     return bool((indptr[1:] >= indptr[:-1]).all())
 
 
-def _row_of_each(indptr):
+def row_of_each(indptr):
     """The row of each entry."""
     return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
 

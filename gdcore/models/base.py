@@ -23,6 +23,7 @@ from gdcore.models.estimator import (
 from gdcore.models.solvers import choose, head_start, stop_rule, unit_of
 from gdcore.newton import Newton
 from gdcore.progress import reporting
+from gdcore.sparse import CSR
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -34,6 +35,8 @@ class LinearEstimator(Estimator):
     l1_ratio: float = 0.0
     fit_intercept: bool = True
     optimizer: object = "auto"
+
+    _takes_sparse = True
 
     def _check_parameters(self):
         if self.alpha != "auto":
@@ -78,6 +81,10 @@ class LinearEstimator(Estimator):
         auto = self._rate() is None
         model, penalty = coordinates(train, loss, outputs, alpha, self, precondition=auto)
         if self.optimizer == "closed-form":
+            require(
+                not isinstance(X, CSR),
+                "optimizer='closed-form' needs dense rows. Pass X.toarray(), or optimizer='auto'.",
+            )
             from gdcore.models.least_squares import solve
 
             result = solve(model, train, penalty, self.n_threads)

@@ -8,7 +8,7 @@ import numpy as np
 
 from gdcore import optim
 from gdcore.convergence import Rule
-from gdcore.data import Rows, as_features, as_weights
+from gdcore.data import Rows, as_features, as_rows, as_weights
 from gdcore.errors import (
     ConvergenceWarning,
     also_sklearns,
@@ -67,6 +67,7 @@ class Estimator(Parametrised):
     random_state: object = None
 
     _fitted = "coef_"  # what there is after fit, and not before
+    _takes_sparse = False
 
     def _check_common(self):
         require_number("validation_fraction", self.validation_fraction, low=0, above=True)
@@ -137,7 +138,7 @@ class Estimator(Parametrised):
                 "The feature names should match those that were passed during fit. "
                 "Pass the same columns in the same order.",
             )
-        array = as_features(X)
+        array = self._as_rows(X)
         require(
             array.shape[1] == self.n_features_in_,
             f"X has {array.shape[1]} features, but {type(self).__name__} is expecting "
@@ -148,8 +149,11 @@ class Estimator(Parametrised):
     def _begin(self, X, sample_weight, fitted=False):
         """Check everything but y; nothing of the estimator changes if this fails."""
         self._check_parameters()
-        array = self._features(X) if fitted else as_features(X)
+        array = self._features(X) if fitted else self._as_rows(X)
         return array, as_weights(sample_weight, len(array)), feature_names(X)
+
+    def _as_rows(self, X):
+        return as_rows(X) if self._takes_sparse else as_features(X)
 
     def _remember(self, p, names):
         self.n_features_in_ = p
@@ -171,7 +175,7 @@ def feature_names(X):
     return names if all(isinstance(name, str) for name in names) else None
 
 
-def sklearn_tags(kind):
+def sklearn_tags(kind, sparse=False):
     """scikit-learn's own Tags; imported here because only scikit-learn asks."""
     from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
@@ -180,7 +184,7 @@ def sklearn_tags(kind):
         target_tags=TargetTags(required=True),
         classifier_tags=ClassifierTags() if kind == "classifier" else None,
         regressor_tags=RegressorTags() if kind == "regressor" else None,
-        input_tags=InputTags(sparse=False),
+        input_tags=InputTags(sparse=sparse),
     )
 
 

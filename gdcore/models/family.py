@@ -5,6 +5,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore.lines import NOWHERE
 from gdcore.losses import Loss
+from gdcore.sparse import CSR
 
 CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
 SHIFT, INVERSE, RIDGE, LASSO = range(4)
@@ -51,7 +52,7 @@ class LinearFamily:
         """Margins z, shape (n, k), in float64."""
         p, k = self.features, self.outputs
         coef, intercept = self.original(theta)
-        return X @ coef.reshape(k, p).T + intercept
+        return margins(X, coef.reshape(k, p), intercept)
 
     def original(self, theta):
         """Coefficients (k, p) and intercepts (k,) for the columns as they came."""
@@ -72,10 +73,13 @@ class LinearFamily:
         """Add the shard's summed gradient to g and return its summed loss; write its margins."""
         if not self._known:
             return self._add_own(theta, shard, g, margins)
-        loss = self.loss
-        return kernels.linear_gradient(
-            loss.name, loss.shape, loss.smooth, shard.X, shard.y, shard.weights, self.columns,
-            theta, g, margins,
+        loss, kernel = (
+            self.loss,
+            kernels.csr_gradient if _sparse(shard.X) else kernels.linear_gradient,
+        )
+        return kernel(
+            loss.name, loss.shape, loss.smooth, *_stored(shard.X), shard.y, shard.weights,
+            self.columns, theta, g, margins,
         )  # fmt: skip
 
     def _add_own(self, theta, shard, g, margins):
@@ -91,11 +95,13 @@ class LinearFamily:
 
     def write_margins(self, theta, shard, margins):
         """Write z (n, k) of the shard's rows."""
-        kernels.linear_margins(shard.X, self.columns, theta, margins)
+        kernel = kernels.csr_margins if _sparse(shard.X) else kernels.linear_margins
+        kernel(*_stored(shard.X), self.columns, theta, margins)
 
     def combine(self, shard, slopes, g):
         """Add Σ r·x̃ over the shard's rows to g, for slopes r (n, k)."""
-        kernels.linear_combine(shard.X, slopes, self.columns, g)
+        kernel = kernels.csr_combine if _sparse(shard.X) else kernels.linear_combine
+        kernel(*_stored(shard.X), slopes, self.columns, g)
 
     def epoch(
         self, theta, rows, penalty, *, order, moments, average, rule, constants, rates,
@@ -117,22 +123,45 @@ class LinearFamily:
 
     def add_product(self, v, shard, bends, out):
         """Add Σ h·x̃(x̃·v) to out: the product of v and the rows' moments, weighted by h."""
-        kernels.linear_gradient(
-            "squared", 0.0, 0.0, shard.X, np.zeros(len(shard)), bends, self.columns, v, out, NOWHERE
-        )
+        kernel = kernels.csr_gradient if _sparse(shard.X) else kernels.linear_gradient
+        zeros = np.zeros(len(shard))
+        kernel("squared", 0.0, 0.0, *_stored(shard.X), zeros, bends, self.columns, v, out, NOWHERE)
 
     def add_moments(self, shard, bends, H):
         """Add Σ h·x̃x̃ᵀ, the intercept's 1 last, to H (p + 1, p + 1)."""
-        kernels.linear_hessian(shard.X, np.ascontiguousarray(bends), self.columns, H)
+        X = shard.X.dense() if _sparse(shard.X) else shard.X  # few columns: the shard is small
+        kernels.linear_hessian(X, np.ascontiguousarray(bends), self.columns, H)
 
     def lengths(self, rows):
         """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
         if self._lengths is None:
             square = np.empty(len(rows))
-            kernels.row_lengths(rows.X, self.columns, square)
+            kernel = kernels.csr_lengths if _sparse(rows.X) else kernels.row_lengths
+            kernel(*_stored(rows.X), self.columns, square)
             one = float(self.columns[INVERSE, self.features] ** 2)
             self._lengths = (
                 float(np.average(square, weights=rows.weights)) + one,
                 square.max() + one,
             )
         return self._lengths
+
+
+def margins(X, coef, intercept):
+    """X·coefᵀ + intercept (n, k), in float64 for sparse rows."""
+    if not _sparse(X):
+        return X @ coef.T + intercept
+    k, p = coef.shape
+    columns, z = np.zeros((2, p + 1)), np.empty((len(X), k))
+    columns[1] = 1
+    theta = np.concatenate([coef.ravel(), np.broadcast_to(intercept, k)]).astype(np.float64)
+    kernels.csr_margins(*_stored(X), columns, theta, z)
+    return z
+
+
+def _sparse(X):
+    return isinstance(X, CSR)
+
+
+def _stored(X):
+    """The arrays by which a kernel takes X."""
+    return (X.data, X.indices, X.indptr) if isinstance(X, CSR) else (X,)

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from gdcore.data import as_real_targets, as_weights
 from gdcore.losses import Squared
 from gdcore.models.base import LinearEstimator
 from gdcore.models.estimator import sklearn_tags
+from gdcore.models.family import margins
 from gdcore.models.labels import r_squared
 
 
@@ -85,7 +88,8 @@ class LinearRegression(LinearEstimator):
     def predict(self, X):
         """ŷ = X·coef_ + intercept_, shape (n,)."""
         X_ = self._features(X)
-        return X_ @ self.coef_ + self.intercept_
+        z = margins(X_, np.atleast_2d(self.coef_), self.intercept_)
+        return z[:, 0].astype(self.coef_.dtype, copy=False)
 
     def score(self, X, y, sample_weight=None):
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)²; 1 is perfect, 0 as good as the mean."""
@@ -97,4 +101,4 @@ class LinearRegression(LinearEstimator):
         self.coef_, self.intercept_ = coef[0], intercept[0]
 
     def __sklearn_tags__(self):
-        return sklearn_tags("regressor")
+        return sklearn_tags("regressor", sparse=True)

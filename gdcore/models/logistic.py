@@ -15,6 +15,7 @@ from gdcore.models.classifier import (
     require_classes,
 )
 from gdcore.models.estimator import sklearn_tags
+from gdcore.models.family import margins
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -72,7 +73,7 @@ class LogisticRegression(Classifier, LinearEstimator):
     def decision_function(self, X):
         """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
         X_ = self._features(X)
-        z = X_ @ self.coef_.T + self.intercept_
+        z = margins(X_, self.coef_, self.intercept_).astype(self.coef_.dtype, copy=False)
         return z[:, 0] if len(self.classes_) == 2 else z
 
     def predict_proba(self, X):
@@ -88,7 +89,7 @@ class LogisticRegression(Classifier, LinearEstimator):
         self.coef_, self.intercept_ = coef, intercept
 
     def __sklearn_tags__(self):
-        return sklearn_tags("classifier")
+        return sklearn_tags("classifier", sparse=True)
 
 
 __all__ = ["LogisticRegression"]

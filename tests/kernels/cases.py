@@ -13,6 +13,7 @@ from tests.kernels.samples import (
     one_place,
     packed,
     packing,
+    sparse,
     sparse_gathering,
     sparse_moments,
     sparse_rows,
@@ -185,6 +186,28 @@ def moments(dtype):
     work = examples("squared", dtype)
     H = np.random.default_rng(2).normal(size=(COLUMNS + 1, COLUMNS + 1))
     return {"X": work["X"], "bends": work["weights"], "columns": work["columns"], "H": H}
+
+
+def sparse_examples(loss, dtype):
+    work = examples(loss, dtype, n=ROWS + 1)
+    del work["X"]
+    return work | sparse(dtype, ROWS, COLUMNS)
+
+
+def csr_case(loss):
+    near = (1e-12, 1e-12)
+    return Case(lambda d: sparse_examples(loss, d), ("g", "margins"), ("data",), near=near)
+
+
+def of_sparse(*names, **more):
+    """Those of the arguments of a gradient over rows in CSR form, three outputs, and others."""
+
+    def arguments(dtype):
+        work = sparse_examples("softmax", dtype)
+        kept = ("data", "indices", "indptr", "columns", *names)
+        return {name: work[name] for name in kept} | {n: make() for n, make in more.items()}
+
+    return arguments
 
 
 def spread(dtype):
@@ -375,6 +398,20 @@ CASES = {
     "residual_norm_backward": Case(
         residual_backward, ("dD", "dgain", "dshift", "dbias"), near=(1e-5, 1e-13)
     ),
+    "csr_combine": Case(
+        of_sparse("g", slopes=lambda: np.random.default_rng(2).normal(size=(ROWS + 1, CLASSES))),
+        ("g",),
+        ("data",),
+        near=(1e-12, 1e-12),
+    ),
+    "csr_gradient": csr_case("logistic"),
+    "csr_lengths": Case(
+        of_sparse(lengths=lambda: np.ones(ROWS + 1)), ("lengths",), ("data",), near=(1e-12, 1e-12)
+    ),
+    "csr_margins": Case(
+        of_sparse("theta", "margins"), ("margins",), ("data",), near=(1e-12, 1e-12)
+    ),
+    **{f"csr_gradient:{loss}": csr_case(loss) for loss in LOSSES},
     "column_moments": Case(spread, ("mean", "square", "low", "high"), ("X",), near=(1e-6, 1e-13)),
     "row_lengths": Case(rows, ("lengths",), ("X",), near=(1e-5, 1e-13)),
     "cached_attention": Case(
