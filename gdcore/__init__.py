@@ -12,6 +12,7 @@ from gdcore.kernels import backend
 
 if TYPE_CHECKING:
     from gdcore import (
+        chunks,
         convergence,
         cost,
         datasets,
@@ -57,6 +58,7 @@ _HOMES = {
     "to_onnx": "onnx",
 }
 _MODULES = (
+    "chunks",
     "convergence",
     "cost",
     "datasets",
@@ -82,6 +84,7 @@ __all__ = [
     "Status",
     "__version__",
     "backend",
+    "chunks",
     "convergence",
     "cost",
     "datasets",

@@ -145,6 +145,18 @@ def as_csr(X, name="X"):
     return _made(*_checked(rows.data, rows.indices, rows.indptr, rows.shape, name))
 
 
+def stack(parts):
+    """CSRs of one width, one below the other."""
+    starts = np.cumsum([0, *(len(part.data) for part in parts)])
+    indptr = [part.indptr[1:] + start for part, start in zip(parts, starts, strict=False)]
+    return _made(
+        np.concatenate([part.data for part in parts]),
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate([np.zeros(1, np.int64), *indptr]),
+        (sum(map(len, parts)), parts[0].shape[1]),
+    )
+
+
 def _made(*fields):
     """A CSR of fields that are known to hold together."""
     made = object.__new__(CSR)

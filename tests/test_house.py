@@ -32,7 +32,9 @@ FLOORS = [
         "sparse",
         "sparse_gradients",
     },
-    {"data", "convergence", "rates", "progress", "snapshot", "tensors", "lines"},
+    {"data", "convergence", "rates", "progress", "snapshot", "tensors", "lines", "arrow"},
+    {"passes"},
+    {"chunks"},
     {
         "cost",
         "models.family",

@@ -1,0 +1,155 @@
+"""Passes over chunks of rows: each chunk checked, and the rows of several mixed."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gdcore.data import as_features, as_numbers, as_targets, require_finite
+from gdcore.errors import require
+from gdcore.sparse import CSR, as_csr, stack
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """Chunks (X, y, weights) that hold together, from a source that need not."""
+
+    source: object
+    name: str
+    seen: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def feature_names(self):
+        """Names of the columns of X, where the source knows them."""
+        return getattr(self.source, "feature_names", None)
+
+    @property
+    def n_features(self):
+        """Columns of X; None before the first chunk where the source does not know."""
+        return getattr(self.source, "n_features", self.seen.get("p"))
+
+    @property
+    def n_rows(self):
+        """Rows of all chunks; None before a whole pass where the source does not know."""
+        known = getattr(self.source, "n_rows", None)
+        return self.seen.get("rows") if known is None else known
+
+    @property
+    def pieces(self):
+        """Parts that can be visited in any order, or None."""
+        return self.source.pieces if hasattr(self.source, "visit") else None
+
+    def __iter__(self):
+        return self._checked(iter(self.source))
+
+    def visit(self, order):
+        """Those pieces in this order."""
+        return self._checked(self.source.visit(order))
+
+    def _checked(self, given):
+        count, number = 0, -1
+        for number, chunk in enumerate(given):
+            rows = self._chunk(chunk, number)
+            del chunk  # or the source could not let go of it while the next one is made
+            count += len(rows[0])
+            yield rows
+            del rows
+        before = self.seen.setdefault("rows", count)
+        require(number >= 0, f"{self.name} gave no chunk. Pass at least one (X, y) each time.")
+        require(
+            count == before,
+            f"{self.name} gave {count} rows, and {before} in another pass. Pass an object that "
+            "gives the same rows each time.",
+        )
+
+    def _chunk(self, chunk, number):
+        if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
+            raise TypeError(
+                f"{self.name} gave {type(chunk).__name__} for chunk {number}, not (X, y) or "
+                "(X, y, weights). Pass gd.chunks.arrays(X, y), or a list of (X, y)."
+            )
+        X, y, weights = (*chunk, None)[:3]
+        of = f"of chunk {number}"
+        sparse = isinstance(X, CSR) or hasattr(X, "tocsr")
+        X = as_csr(X, f"X {of}") if sparse else as_features(X, f"X {of}")
+        n, p = X.shape
+        width, kind = self.seen.setdefault("p", p), self.seen.setdefault("sparse", sparse)
+        require(p == width, f"X {of} has {p} features, and others have {width}. Pass one width.")
+        words = ("dense", "sparse")
+        require(
+            sparse == kind,
+            f"X {of} is {words[sparse]}, and others are {words[kind]}. Pass one kind.",
+        )
+        y = as_targets(y, n, f"y {of}")
+        if y.dtype.kind == "f":
+            require_finite(y, f"y {of}")
+        return X, y, np.ones(n) if weights is None else _weights(weights, n, f"weights {of}")
+
+
+def _weights(weights, n, name):
+    """Finite float64 (n,), none negative; a chunk may have none that is positive."""
+    weights = np.asarray(as_numbers(weights, name), np.float64)
+    require(weights.shape == (n,), f"{name} have shape {weights.shape}. Pass {n}, one a row.")
+    require_finite(weights, name)
+    require(
+        weights.min() >= 0,
+        f"{name} are negative at row {int(weights.argmin())}. Pass weights of at least 0.",
+    )
+    return weights
+
+
+@dataclass(eq=False)
+class Shuffled:
+    """Checked chunks, mixed; `passes` counts those that were begun."""
+
+    source: Checked
+    buffer: int
+    seed: int
+    passes: int = 0
+
+    @property
+    def feature_names(self):
+        """Names of the columns of X, where the source knows them."""
+        return self.source.feature_names
+
+    @property
+    def n_features(self):
+        """Columns of X, where they are known yet."""
+        return self.source.n_features
+
+    @property
+    def n_rows(self):
+        """Rows of all chunks, where they are known yet."""
+        return self.source.n_rows
+
+    def __iter__(self):
+        self.passes += 1
+        return self.epoch(self.passes - 1)
+
+    def epoch(self, number):
+        """Pass `number`, from 0; the same each time it is asked for."""
+        rng = np.random.default_rng([self.seed, number])
+        pieces = self.source.pieces
+        ordered = pieces is None
+        given = iter(self.source) if ordered else self.source.visit(rng.permutation(len(pieces)))
+        waiting = []
+        for chunk in given:
+            waiting.append(chunk)
+            del chunk
+            if len(waiting) == self.buffer:
+                yield from _mixed(waiting, rng)
+        yield from _mixed(waiting, rng)
+
+
+def _mixed(waiting, rng):
+    """The rows of some chunks, mixed, in chunks of the first one's size; empties the list."""
+    if not waiting:
+        return
+    size = len(waiting[0][0])
+    X, y, weights = zip(*waiting, strict=True)
+    waiting.clear()
+    X = stack(X) if isinstance(X[0], CSR) else np.concatenate(X)
+    y, weights = np.concatenate(y), np.concatenate(weights)
+    order = rng.permutation(len(y))
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        yield X.part(rows) if isinstance(X, CSR) else X[rows], y[rows], weights[rows]
