@@ -9,7 +9,8 @@ import numpy as np
 from gdcore.errors import require
 
 NUMBERS = 1 << 19  # in a chunk, where `rows` is left to us: 4 MB
-BLOCK = 1 << 20  # bytes of a file at a time
+BLOCK = 1 << 20  # bytes of a CSV file at a time
+PAGES = 1 << 16  # of a Parquet file, for each column
 CURE = "Encode it as numbers, or hash it with gd.hash_features."
 
 
@@ -188,7 +189,7 @@ class _open:
         try:
             if kind == "parquet":
                 self.file = _pyarrow("parquet").ParquetFile(
-                    self.source, buffer_size=BLOCK, pre_buffer=False
+                    self.source, buffer_size=PAGES, pre_buffer=False
                 )
                 self.schema, self.pieces = self.file.schema_arrow, self.file.num_row_groups
                 self.n_rows = self.file.metadata.num_rows

@@ -147,9 +147,26 @@ def _mixed(waiting, rng):
     size = len(waiting[0][0])
     X, y, weights = zip(*waiting, strict=True)
     waiting.clear()
-    X = stack(X) if isinstance(X[0], CSR) else np.concatenate(X)
     y, weights = np.concatenate(y), np.concatenate(weights)
+    X = _Below(X) if isinstance(X[0], np.ndarray) else stack(X)
     order = rng.permutation(len(y))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        yield X.part(rows) if isinstance(X, CSR) else X[rows], y[rows], weights[rows]
+        yield X.part(rows), y[rows], weights[rows]
+
+
+class _Below:
+    """Arrays one below the other, of which rows are taken: no second copy of all of them."""
+
+    def __init__(self, parts):
+        self.parts, self.starts = parts, np.cumsum([0, *map(len, parts)])
+        self.dtype = np.result_type(*parts)
+
+    def part(self, rows):
+        """A copy of these rows."""
+        out = np.empty((len(rows), self.parts[0].shape[1]), self.dtype)
+        home = np.searchsorted(self.starts, rows, side="right") - 1
+        for k, part in enumerate(self.parts):
+            there = np.flatnonzero(home == k)
+            out[there] = part[rows[there] - self.starts[k]]
+        return out

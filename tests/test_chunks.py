@@ -61,6 +61,31 @@ def test_a_map_that_was_written_to_keeps_what_was_written(tmp_path):
         assert (mapped[50] == 7).all()
 
 
+def mapped_memory():
+    """Bytes of files in this process's memory."""
+    with open("/proc/self/status") as file:
+        found = [line for line in file if line.startswith("RssFile")]
+    return 1024 * int(found[0].split()[1])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+def test_what_is_read_of_a_map_does_not_stay_resident(tmp_path):
+    path, n = tmp_path / "X.npy", 3_000_000  # 240 MB of zeros, which take no room on the disk
+    np.save(path, np.zeros((1, 10)))
+    with open(path, "r+b") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"shape": (n, 10), "fortran_order": False, "descr": "<f8"}
+        )
+        file.truncate(file.tell() + n * 80)
+    for X in (path, np.load(path, mmap_mode="r")):
+        before, most, count = mapped_memory(), 0, 0
+        for part, _ in chunks.arrays(X, np.zeros(n)):
+            count += int(part.sum()) + len(part)
+            most = max(most, mapped_memory() - before)
+        assert count == n
+        assert most < 40e6
+
+
 def test_sparse_arrays():
     scipy = pytest.importorskip("scipy.sparse")
     X, y = table()

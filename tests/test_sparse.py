@@ -177,7 +177,7 @@ ANYTHING = st.one_of(
 NUMBERS = st.lists(st.integers(-2, 6), max_size=8)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.one_of(NUMBERS, st.lists(ANYTHING, max_size=4), ANYTHING),
     st.one_of(NUMBERS, st.lists(ANYTHING, max_size=4), st.lists(NUMBERS, max_size=3), ANYTHING),
@@ -198,7 +198,7 @@ def test_no_fields_whatever_lead_to_more_than_a_refusal(data, indices, indptr, s
     np.testing.assert_allclose(rows.moments(np.ones(len(rows)))[0], dense.mean(0), rtol=1e-12)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_sound_rows_are_never_refused(n, p, seed):
     rng = np.random.default_rng(seed)

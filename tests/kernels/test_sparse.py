@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdcore.data import column_moments
@@ -74,6 +74,7 @@ def test_columns_that_the_table_puts_into_one_place(kernels):
     assert kernels.check_csr(indices, np.array([0, 1000]), 2**62) == (5, 0)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-2, 6), max_size=12),
     st.lists(st.integers(-2, 14), max_size=6),
@@ -88,6 +89,7 @@ def test_any_structure_gets_the_same_answer(indices, indptr, columns):
     assert isinstance(answers[0], (tuple, ValueError))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-2, 14), max_size=6),
     st.lists(st.integers(-2, 6), max_size=5),
