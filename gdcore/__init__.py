@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gdcore.descent import descend
     from gdcore.errors import ConvergenceWarning, NotFittedError
     from gdcore.files import load, save
+    from gdcore.hashing import hash_features
     from gdcore.minimizer import minimize
     from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier, MLPRegressor
     from gdcore.models.gpt import GPT
@@ -50,6 +51,7 @@ _HOMES = {
     "Status": "convergence",
     "descend": "descent",
     "from_torch": "weights",
+    "hash_features": "hashing",
     "load": "files",
     "load_weights": "weights",
     "minimize": "minimizer",
@@ -90,6 +92,7 @@ __all__ = [
     "datasets",
     "descend",
     "from_torch",
+    "hash_features",
     "kernels",
     "layers",
     "load",

@@ -13,6 +13,7 @@ from gdcore._numpy.chains import *
 from gdcore._numpy.decoding import *
 from gdcore._numpy.epochs import *
 from gdcore._numpy.gradients import *
+from gdcore._numpy.hashing import *
 from gdcore._numpy.heads import *
 from gdcore._numpy.hessians import *
 from gdcore._numpy.layers import *
@@ -40,6 +41,7 @@ if _wanted != "numpy":
         from gdcore._native.decoding import *
         from gdcore._native.epochs import *
         from gdcore._native.gradients import *
+        from gdcore._native.hashing import *
         from gdcore._native.heads import *
         from gdcore._native.hessians import *
         from gdcore._native.layers import *

@@ -115,3 +115,11 @@ def sparse_moments(dtype):
     """Rows with weights, and room for the moments."""
     weights = np.random.default_rng(1).uniform(0.1, 2, 38)
     return sparse(dtype) | {"weights": weights, "mean": np.zeros(5), "deviation": np.zeros(5)}
+
+
+def naming(dtype):
+    """Rows of names, and room for their entries."""
+    rows = [{"color": "red", "age": 31, "none": 0}, ["a", "b", "a"], [("ä", 2.5), (b"b", "x")], ()]
+    arrays = {"data": np.zeros(8, dtype), "indices": np.zeros(8, np.int32)}
+    numbers = {"first": 0, "columns": 2**18, "seed": 3, "sign": True}
+    return {"rows": rows} | numbers | arrays | {"indptr": np.full(5, -1)}
