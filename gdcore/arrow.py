@@ -11,6 +11,7 @@ from gdcore.errors import require
 NUMBERS = 1 << 19  # in a chunk, where `rows` is left to us: 4 MB
 BLOCK = 1 << 20  # bytes of a CSV file at a time
 PAGES = 1 << 16  # of a Parquet file, for each column
+FILES = 16  # open at once
 CURE = "Encode it as numbers, or hash it with gd.hash_features."
 
 
@@ -70,16 +71,20 @@ class FileChunks:
             self.counted["rows"] = count
 
     def _batches(self, order):
-        for k in order:
-            path, _ = self.pieces[k]
-            try:
-                for batch in self.read(self.pieces[k], self.columns, self.rows):
-                    if batch.num_rows:
-                        yield batch
-            except (_pyarrow().ArrowException, OSError) as error:
-                if getattr(error, "errno", None) is not None:  # of the system, which names the file
-                    raise
-                raise _named(error, path) from error
+        files = {}  # that are open: what stands at a file's end need not be read for each piece
+        try:
+            for k in order:
+                try:
+                    for batch in self.read(self.pieces[k], self.columns, self.rows, files):
+                        if batch.num_rows:
+                            yield batch
+                except (_pyarrow().ArrowException, OSError) as error:
+                    if getattr(error, "errno", None) is not None:  # the system's, with the name
+                        raise
+                    raise _named(error, self.pieces[k][0]) from error
+        finally:
+            for file in files.values():
+                file.source.close()
 
     def _cut(self, batches):
         """Chunks of equally many rows, the last one apart, whatever the files' batches are."""
@@ -218,10 +223,13 @@ class _open:
             yield self.file.get_batch(piece).select(names)
 
 
-def _read_piece(piece, columns, rows):
+def _read_piece(piece, columns, rows, files):
     path, number = piece
-    with _open(path, _kind(path)) as file:
-        yield from file.batches(number, columns.names(), rows)
+    if path not in files:
+        if len(files) == FILES:
+            files.pop(next(iter(files))).source.close()
+        files[path] = _open(path, _kind(path))
+    yield from files[path].batches(number, columns.names(), rows)
 
 
 def _opened(csv, path, parse, convert):
@@ -233,7 +241,7 @@ def _opened(csv, path, parse, convert):
         raise _named(error, path) from error
 
 
-def _read_csv(piece, columns, rows):
+def _read_csv(piece, columns, rows, files):
     pyarrow, csv = _pyarrow(), _pyarrow("csv")
     path, parse = piece
     types = dict.fromkeys(columns.names(), pyarrow.float64())
