@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from gdcore.files import load, save
     from gdcore.hashing import hash_features
     from gdcore.minimizer import minimize
-    from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier, MLPRegressor
+    from gdcore.models import (
+        LinearClassifier,
+        LinearRegression,
+        LogisticRegression,
+        MLPClassifier,
+        MLPRegressor,
+    )
     from gdcore.models.gpt import GPT
     from gdcore.onnx import to_onnx
     from gdcore.parameters import Parameters
@@ -42,6 +48,7 @@ _HOMES = {
     "ConvergenceWarning": "errors",
     "Cost": "cost",
     "GPT": "models.gpt",
+    "LinearClassifier": "models",
     "LinearRegression": "models",
     "LogisticRegression": "models",
     "MLPClassifier": "models",
@@ -77,6 +84,7 @@ __all__ = [
     "GPT",
     "ConvergenceWarning",
     "Cost",
+    "LinearClassifier",
     "LinearRegression",
     "LogisticRegression",
     "MLPClassifier",

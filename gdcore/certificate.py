@@ -10,8 +10,10 @@ import math
 
 import numpy as np
 
+LEFT = 0.1  # of what rounded corners leave out: descending further would not help
 STEPS = 50  # of Newton's method on intercepts alone
-BALANCED = 1e-13  # Σ s·r/n in units of the loss's curvature that is zero but for rounding
+BALANCED = 1e-14  # Σ s·r/n that is zero but for rounding, in the unit of slopes
+SOFTENED = 0.01  # of the loss's width: how far a corner is rounded where its slopes are asked for
 
 
 class Proof:
@@ -26,7 +28,17 @@ class Proof:
         """About J(θ) − J* from what is known of θ: a proof is worth its price below that."""
         if not self.dual:
             return math.inf
-        return min(self._newton(g), _estimate(self.run.cost, theta, g, value))
+        found = min(self._newton(g), _estimate(self.run.cost, theta, g, value))
+        if found <= abs(value) and getattr(self.run.cost.model.loss, "smooth", 0):
+            found += rounding(self.run.cost, theta)
+        return found
+
+    def saturated(self, theta, g, value):
+        """Whether what a rounded corner leaves out outweighs what the descent has yet to go."""
+        cost = self.run.cost
+        rest = _estimate(cost, theta, g, value)
+        rest += cost.unit * float(np.abs(g[cost.model.outputs * cost.model.features :]).sum())
+        return rest <= abs(value) and rest <= LEFT * rounding(self.run.cost, theta)
 
     def bound(self, theta, g, value, wanted=0.0):
         """An upper bound of J(θ) − J*; the cheaper one where that is no more than wanted."""
@@ -55,24 +67,55 @@ def _estimate(cost, theta, g, value):
 
 
 def duality_gap(cost, theta, value):
-    """An upper bound of J(θ) − J*, infinite where there is none; `value` is J(θ)."""
+    """An upper bound of J(θ) − J*, infinite where there is none; `value` is J(θ).
+
+    A loss with a corner takes its slopes from a rounded one: those are slopes that it can have.
+    """
     model, penalty = cost.model, cost.penalty
     width = model.outputs * model.features
     ridge, lasso = penalty.ridge[:width], penalty.lasso[:width]
     if not hasattr(model.loss, "conjugate"):
         return math.inf
+    soft, exact = _soft(cost), _exact(model.loss)
     with np.errstate(all="ignore"):
-        margins = _margins(cost, theta)
+        here = _margins(cost, theta)
+        margins, balanced = here, True
         if model.columns[1, -1] != 0:
-            margins = _centred(cost, margins)
-        slopes = [model.loss.slope(z, s.y) for z, s in zip(margins, cost.shards, strict=True)]
+            margins, balanced = _centred(cost, soft, here)
+        slopes = [soft.slope(z, s.y) for z, s in zip(margins, cost.shards, strict=True)]
+        if not balanced and not _balance(cost, slopes):
+            return math.inf
         loss = cost.combine(slopes)[:width]
         scale = _feasible(loss, ridge, lasso)
         gap = _penalty_gap(theta[:width], scale * loss, ridge, lasso)
-        gap += _loss_gap(cost, margins, slopes, scale)
-        centred = _mean_loss(cost, margins) + penalty.value(theta)
-    gap += max(0.0, value - centred)
+        if scale < 1 or soft is not exact or not balanced:
+            gap += _loss_gap(cost, margins, slopes, scale)
+        omega = penalty.value(theta)
+        if soft is not exact:
+            value = _mean_loss(cost, here) + omega
+        gap += max(0.0, value - _mean_loss(cost, margins) - omega)
     return float(gap) if gap >= 0 else math.inf
+
+
+def rounding(cost, theta):
+    """By how much J at θ is above the cost whose corners are rounded."""
+    soft, exact = _soft(cost), _exact(cost.model.loss)
+    if soft is exact:
+        return 0.0
+    pairs = zip(_margins(cost, theta), cost.shards, strict=True)
+    rest = sum(float(s.weights @ (exact.value(z, s.y) - soft.value(z, s.y))) for z, s in pairs)
+    return rest / len(cost)
+
+
+def _soft(cost):
+    loss = cost.model.loss
+    if not hasattr(loss, "rounded") or loss.smooth:
+        return loss
+    return loss.rounded(SOFTENED / cost.bend)
+
+
+def _exact(loss):
+    return loss.rounded(0) if getattr(loss, "smooth", 0) else loss
 
 
 def _margins(cost, theta):
@@ -85,9 +128,12 @@ def _margins(cost, theta):
     return parts
 
 
-def _centred(cost, margins):
-    """Margins moved by the intercepts that make Σ s·r zero, by Newton's method with halving."""
-    loss, shards, n = cost.model.loss, cost.shards, len(cost)
+def _centred(cost, loss, margins):
+    """(margins moved by the intercepts that make Σ s·r zero, whether that came about).
+
+    By Newton's method with halving.
+    """
+    shards, n = cost.shards, len(cost)
 
     def slope(shift):
         sums = [
@@ -98,9 +144,9 @@ def _centred(cost, margins):
     shift = np.zeros(cost.model.outputs)
     r = slope(shift)
     for _ in range(STEPS):
-        if np.abs(r).sum() <= BALANCED * cost.bend:
+        if np.abs(r).sum() <= BALANCED:
             break
-        step = _intercept_step(cost, margins, shift, r)
+        step = _intercept_step(cost, loss, margins, shift, r)
         t, there = 1.0, slope(shift + step)
         while not np.abs(there).sum() < np.abs(r).sum() and t > 1e-3:
             t /= 2
@@ -108,11 +154,25 @@ def _centred(cost, margins):
         if not np.abs(there).sum() < 0.9 * np.abs(r).sum():
             break
         shift, r = shift + t * step, there
-    return [z + shift for z in margins]
+    return [z + shift for z in margins], bool(np.abs(r).sum() <= 1e4 * BALANCED * cost.unit)
 
 
-def _intercept_step(cost, margins, shift, r):
-    loss, k, n = cost.model.loss, cost.model.outputs, len(cost)
+def _balance(cost, slopes):
+    """Scale those of one sign down until Σ s·r is zero: a loss that can have a slope can have a
+    smaller one, too. False for several outputs, which Newton's method is enough for."""
+    if cost.model.outputs > 1:
+        return False
+    pairs = list(zip(slopes, cost.shards, strict=True))
+    up = sum(float(s.weights @ np.maximum(r[:, 0], 0)) for r, s in pairs)
+    down = sum(float(s.weights @ np.maximum(-r[:, 0], 0)) for r, s in pairs)
+    share = min(up, down) / max(up, down) if max(up, down) > 0 else 1.0
+    for r in slopes:
+        np.multiply(r, share, out=r, where=(r > 0) if up > down else (r < 0))
+    return True
+
+
+def _intercept_step(cost, loss, margins, shift, r):
+    k, n = cost.model.outputs, len(cost)
     H = np.zeros((k, k))
     for z, shard in zip(margins, cost.shards, strict=True):
         at = z + shift
@@ -142,11 +202,7 @@ def _penalty_gap(w, g, ridge, lasso):
 
 def _loss_gap(cost, margins, slopes, scale):
     """The mean of ℓ(z) + ℓ*(c·r) − c·r·z; zero where r are the exact slopes and c = 1."""
-    loss = cost.model.loss
-    exact = loss.rounded(0) if hasattr(loss, "rounded") else loss
-    if scale == 1.0 and not loss.smooth:
-        return 0.0
-    total = 0.0
+    exact, total = _exact(cost.model.loss), 0.0
     for z, r, shard in zip(margins, slopes, cost.shards, strict=True):
         gap = exact.value(z, shard.y) + exact.conjugate(scale * r, shard.y)
         total += float(shard.weights @ (gap - scale * (r * z).sum(axis=1)))
@@ -154,7 +210,6 @@ def _loss_gap(cost, margins, slopes, scale):
 
 
 def _mean_loss(cost, margins):
-    loss = cost.model.loss
-    exact = loss.rounded(0) if hasattr(loss, "rounded") else loss
+    exact = _exact(cost.model.loss)
     pairs = zip(margins, cost.shards, strict=True)
     return sum(float(s.weights @ exact.value(z, s.y)) for z, s in pairs) / len(cost)

@@ -299,6 +299,27 @@ class _Proving(Rule):
         return None
 
 
+@dataclass
+class Saturated(Rule):
+    """Stop when rounding a loss's corner further would help more than descending further."""
+
+    proof: object = None
+
+    def fresh(self):
+        """A copy that knows the descent."""
+        return Saturated()
+
+    def watch(self, proof):
+        """Who knows what was left out."""
+        self.proof = proof
+
+    def check(self, moment):
+        """Fires where the rest of the way is a tenth of what was rounded off."""
+        if self.proof.saturated(moment.theta, moment.gradient, moment.cost):
+            return Status.COST, "the corner's rounding outweighs the rest of the way"
+        return None
+
+
 @dataclass(frozen=True)
 class TargetCost(Rule):
     """Stop when J ≤ target."""

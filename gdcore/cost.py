@@ -62,6 +62,11 @@ class Cost:
     def __len__(self):
         return len(self.rows)
 
+    def like(self, loss):
+        """The same cost with another loss."""
+        other = self.model.like(loss)
+        return Cost(other, self.rows, self.penalty, self.threads.n_threads, self.unit)
+
     def keep_margins(self):
         """From now on z (n, k) of the θ measured last stays in `margins`."""
         self.margins = Margins(len(self), self.model.outputs, self.shards)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+LEAST = 1e-6  # of a loss's curvature: what an intercept has at least, where ℓ″ may vanish
+
 
 def bends(cost, theta):
     """s·d²ℓ/dz² of each shard's rows (n, k), at the margins of θ."""
@@ -29,6 +31,9 @@ def hessian(cost, theta):
                             np.arange(k) * (p + 1) + p])  # fmt: skip
     H = H.reshape(k * (p + 1), -1)[np.ix_(order, order)]
     H[np.diag_indices_from(H)] += cost.penalty.ridge
+    if getattr(model.loss, "concordance", None) is None and model.columns[1, p] != 0:
+        own = np.arange(k * p, len(H))  # where all rows that weigh lie off the curved part
+        H[own, own] = np.maximum(H[own, own], LEAST * cost.bend)
     return H
 
 

@@ -70,7 +70,7 @@ FLOORS = [
         "models.gpt_files",
         "models.gpt_arguments",
     },
-    {"models.linear", "models.logistic", "models.mlp", "models.gpt"},
+    {"models.linear", "models.logistic", "models.margin", "models.mlp", "models.gpt"},
     {"models"},
     {"stored", "info", "minimizer"},
     {"files"},

@@ -10,7 +10,14 @@ from gdcore.datasets import load_breast_cancer
 
 checks = pytest.importorskip("sklearn.utils.estimator_checks")
 KINDS = pytest.mark.parametrize(
-    "kind", [gd.LinearRegression, gd.LogisticRegression, gd.MLPClassifier, gd.MLPRegressor]
+    "kind",
+    [
+        gd.LinearClassifier,
+        gd.LinearRegression,
+        gd.LogisticRegression,
+        gd.MLPClassifier,
+        gd.MLPRegressor,
+    ],
 )
 
 

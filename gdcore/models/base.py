@@ -10,6 +10,7 @@ from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
+from gdcore.losses import Squared
 from gdcore.models.coordinates import coordinates
 from gdcore.models.estimator import (
     Estimator,
@@ -20,7 +21,7 @@ from gdcore.models.estimator import (
     require_flags,
     require_optimizer,
 )
-from gdcore.models.solvers import choose, head_start, stop_rule, unit_of
+from gdcore.models.solvers import choose, head_start, rounded_descent, stop_rule, unit_of
 from gdcore.newton import Newton
 from gdcore.progress import reporting
 from gdcore.sparse import CSR
@@ -85,6 +86,10 @@ class LinearEstimator(Estimator):
                 not isinstance(X, CSR),
                 "optimizer='closed-form' needs dense rows. Pass X.toarray(), or optimizer='auto'.",
             )
+            require(
+                isinstance(loss, Squared),
+                "optimizer='closed-form' is for loss='squared' alone. Pass optimizer='auto'.",
+            )
             from gdcore.models.least_squares import solve
 
             result = solve(model, train, penalty, self.n_threads)
@@ -106,21 +111,20 @@ class LinearEstimator(Estimator):
         if why != "as asked" and optimizer.searches and not self.warm_start:
             theta = head_start(cost, theta, optimizer)
         given = isinstance(self.tol, Rule)
+        corner = hasattr(model.loss, "rounded") and why != "as asked" and full
         with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
-            result = descend(
-                cost,
-                theta,
-                optimizer,
-                learning_rate=self._rate(),
-                batch_size=None if full else int(self.batch_size),
-                stop=self.tol if given else stop_rule(self.tol, cost, optimizer, full),
-                max_epochs=self.max_epochs,
-                max_time=self.max_time,
-                callbacks=[*as_list(self.callbacks), *reporters],
-                validate=validate,
-                patience=self._patience,
-                random_state=rng,
-            )
+            settings = {
+                "learning_rate": self._rate(), "max_epochs": self.max_epochs,
+                "max_time": self.max_time, "callbacks": [*as_list(self.callbacks), *reporters],
+                "validate": validate, "patience": self._patience,
+            }  # fmt: skip
+            if corner and not given and self.tol > 0:
+                result = rounded_descent(cost, theta, optimizer, tol=self.tol, **settings)
+            else:
+                size = None if full else int(self.batch_size)
+                stop = self.tol if given else stop_rule(self.tol, cost, optimizer, full)
+                more = {"batch_size": size, "stop": stop, "random_state": rng}
+                result = descend(cost, theta, optimizer, **more, **settings)
         result.choice = why
         return result
 
@@ -132,7 +136,7 @@ class LinearEstimator(Estimator):
             if coef.shape == (k, p):
                 return model.from_original(coef, np.reshape(self.intercept_, (k,)).astype(float))
         theta = model.init()
-        if self.fit_intercept:
+        if self.fit_intercept and hasattr(model.loss, "constant"):
             theta[k * p :] = model.loss.constant(train.y, train.weights, k)
         return theta
 

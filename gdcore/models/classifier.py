@@ -8,13 +8,17 @@ from gdcore.losses import Logistic, Softmax
 from gdcore.models.labels import as_label_matrix
 
 
-class Classifier:
-    """Methods over `classes_`, `predict` and `predict_proba`, and the parameter class_weight."""
+class Probabilities:
+    """What follows from `predict_proba`."""
 
     def predict_log_proba(self, X):
         """log P(class | x), shape (n, k)."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+
+class Classifier:
+    """Methods over `classes_` and `predict`, and the parameter class_weight."""
 
     def score(self, X, y, sample_weight=None):
         """Accuracy: the weighted share of rows whose class, or every label, is predicted right."""

@@ -32,7 +32,7 @@ def coordinates(rows, loss, outputs, alpha, settings, precondition):
         if settings.standardize:
             scale = units = deviation
         else:
-            scale = np.hypot(deviation, np.sqrt(ridge / loss.curvature)) * (deviation > 0)
+            scale = np.hypot(deviation, np.sqrt(ridge / _curvature(loss))) * (deviation > 0)
         usable = (scale > np.finfo(rows.X.dtype).tiny) & (scale < np.finfo(rows.X.dtype).max)
         np.divide(1, scale, out=columns[INVERSE, :p], where=usable)
     else:
@@ -45,3 +45,9 @@ def coordinates(rows, loss, outputs, alpha, settings, precondition):
         lasso=np.concatenate([np.tile(lasso * weights, outputs), zeros]),
     )
     return model, penalty
+
+
+def _curvature(loss):
+    """A bound of ℓ″, one where there is none."""
+    bound = getattr(loss, "curvature", 1.0)
+    return bound if 0 < bound < np.inf else 1.0

@@ -36,9 +36,9 @@ class LinearFamily:
         self._known = isinstance(loss, Loss)  # to the kernels; else its slopes are asked for
         self._lengths = None
 
-    def like(self):
-        """The same model of other rows."""
-        return LinearFamily(self.loss, self.features, self.outputs, self.columns)
+    def like(self, loss=None):
+        """The same model of other rows, or with another loss."""
+        return LinearFamily(loss or self.loss, self.features, self.outputs, self.columns)
 
     def init(self, rng=None):
         """θ = 0; the cost is convex, so any start will do."""

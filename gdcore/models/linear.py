@@ -1,11 +1,11 @@
-"""Linear regression by gradient descent, or by its closed form."""
+"""Linear regression by gradient descent, or by its closed form; robust, quantile, counts."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from gdcore.data import as_real_targets, as_weights
-from gdcore.losses import Squared
+from gdcore.losses import REGRESSION, as_loss
 from gdcore.models.base import LinearEstimator
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.family import margins
@@ -14,13 +14,17 @@ from gdcore.models.labels import r_squared
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LinearRegression(LinearEstimator):
-    """Least squares with an optional elastic net, by gradient descent.
+    """Least squares, or another loss, with an optional elastic net, by gradient descent.
 
-    J(w, b) = Σ sᵢ·½(xᵢ·w + b − yᵢ)² / Σ sᵢ + alpha·(½(1 − l1_ratio)‖w‖² + l1_ratio‖w‖₁), the
-    intercept unpenalised (Legendre, 1805; Zou & Hastie, 2005).
+    J(w, b) = Σ sᵢ·ℓ(xᵢ·w + b, yᵢ) / Σ sᵢ + alpha·(½(1 − l1_ratio)‖w‖² + l1_ratio‖w‖₁), the
+    intercept unpenalised; ℓ = ½(z − y)² by default (Legendre, 1805; Zou & Hastie, 2005).
 
     Parameters
     ----------
+    loss : str or object
+        "squared", "huber", "quantile", "poisson" or "gamma" (both of them with log link), an
+        instance of gd.losses, as gd.losses.Quantile(0.9), or an object of your own with
+        value(z, y) (n,) and slope(z, y) (n, 1), convex in the margins z (n, 1).
     alpha : float ≥ 0 or "auto"
         Weight of the penalty; "auto" is 1/Σsᵢ.
     l1_ratio : float in [0, 1]
@@ -30,8 +34,9 @@ class LinearRegression(LinearEstimator):
         Descend on columns of mean 0 and deviation 1, and penalise their coefficients; X is not
         copied and coef_ is for the columns as they came.
     optimizer : str or Optimizer
-        "auto" (FISTA for full batches, SGD for small ones), "closed-form" (singular values), a
-        class of gd.optim in lower case, or an instance, which brings its own rate.
+        "auto" (Newton's method for few columns, L-BFGS for many, FISTA with an L1 term, SGD for
+        small batches; `result_.choice` tells), "newton", "closed-form" (singular values, squared
+        loss), a class of gd.optim in lower case, or an instance, which brings its own rate.
     learning_rate : float, schedule t → factor, or "auto"
         "auto" needs no tuning: 1/L for full batches, adaptive for small ones.
     batch_size : int, "full" or "auto"
@@ -39,8 +44,10 @@ class LinearRegression(LinearEstimator):
     max_epochs, max_time : int and float
         Budgets: passes over the data, seconds.
     tol : float or Rule
-        Stop when ‖∇J‖ < tol·σ_y, with small batches also when |ΔJ| < 0.01·tol·σ_y² from one
-        epoch to the next; 0 switches stopping off. A rule of gd.convergence is used as it is.
+        Stop when J − J* ≤ tol·J is proven, by duality or Newton's decrement; where nothing can be
+        proven (alpha=0 and many columns), when ‖∇J‖ < tol·σ_y; with small batches also when
+        |ΔJ| < tol·σ_y² from one epoch to the next. 0 switches stopping off. A rule of
+        gd.convergence is used as it is.
     early_stopping : bool or int
         Hold out `validation_fraction` of the rows, stop after 5 (or that many) epochs without a
         lower loss there, and keep the best.
@@ -57,7 +64,8 @@ class LinearRegression(LinearEstimator):
     Attributes
     ----------
     coef_ : array (p,), intercept_ : float, n_iter_ : int (epochs), trace_ : Trace,
-    result_ : Result (status and message say why it stopped), n_features_in_, feature_names_in_
+    result_ : Result (status and message say why it stopped, bound how far J is from J* at most),
+    n_features_in_, feature_names_in_
 
     Raises
     ------
@@ -75,21 +83,27 @@ class LinearRegression(LinearEstimator):
     'CERTIFIED'
     """
 
+    loss: object = "squared"
+
     _closed_form = True
 
     def fit(self, X, y, sample_weight=None):
         """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator."""
         X_, weights, names = self._begin(X, sample_weight)
         targets = as_real_targets(y, len(X_))
-        self._fit(X_, targets, weights, Squared(), outputs=1)
+        loss = as_loss(self.loss, REGRESSION)
+        if hasattr(loss, "check"):
+            loss.check(targets[weights > 0])
+        self._fit(X_, targets, weights, loss, outputs=1)
         self._remember(X_.shape[1], names)
         return self
 
     def predict(self, X):
-        """ŷ = X·coef_ + intercept_, shape (n,)."""
+        """ŷ = X·coef_ + intercept_, shape (n,); e to that for the losses with log link."""
         X_ = self._features(X)
         z = margins(X_, np.atleast_2d(self.coef_), self.intercept_)
-        return z[:, 0].astype(self.coef_.dtype, copy=False)
+        mean = getattr(as_loss(self.loss, REGRESSION), "mean", None)
+        return (z[:, 0] if mean is None else mean(z)).astype(self.coef_.dtype, copy=False)
 
     def score(self, X, y, sample_weight=None):
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)²; 1 is perfect, 0 as good as the mean."""

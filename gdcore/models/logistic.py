@@ -9,6 +9,7 @@ from gdcore.losses import Logistic, Softmax
 from gdcore.models.base import LinearEstimator
 from gdcore.models.classifier import (
     Classifier,
+    Probabilities,
     encode,
     most_probable,
     probabilities,
@@ -19,7 +20,7 @@ from gdcore.models.family import margins
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticRegression(Classifier, LinearEstimator):
+class LogisticRegression(Probabilities, Classifier, LinearEstimator):
     """Classification of two or more classes by a linear model of their log-odds.
 
     Two classes: ℓ = log(1 + eᶻ) − yz with z = x·w + b. More: ℓ = log Σ eᶻ − z_y with one z a class,

@@ -9,6 +9,7 @@ from gdcore.errors import require
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.classifier import (
     Classifier,
+    Probabilities,
     encode,
     most_probable,
     probabilities,
@@ -21,7 +22,7 @@ from gdcore.models.neural import NeuralEstimator
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MLPClassifier(Classifier, NeuralEstimator):
+class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
     """Classification by a multi-layer perceptron, or by layers of your own.
 
     J(θ) = Σ sᵢℓᵢ / Σ sᵢ + ½·alpha·‖W‖², W the weights and not the biases. One label a row: softmax

@@ -3,12 +3,19 @@
 import numpy as np
 
 from gdcore import optim
-from gdcore.convergence import CostChange, GradientNorm, RelativeGap
+from gdcore.certificate import duality_gap, rounding
+from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Saturated, Status
 from gdcore.cost import Cost
 from gdcore.descent import descend
 from gdcore.losses import Loss, Squared
 from gdcore.newton import FEW, Newton
+from gdcore.trace import COLUMNS
 
+FIRST = 0.5  # of the loss's width: the corner's rounding at first
+STAGES = 15  # of less and less rounding
+STEEP = (
+    1e-7  # slopes of such losses are about 1: no stage is solved further where nothing is proven
+)
 SAMPLE = 8192  # rows at least of a sample to start from
 SPARED = 8  # times as many rows as a sample needs, from where on it is worth its time
 ROUNDING = {
@@ -26,6 +33,8 @@ def choose(model, penalty, full):
         return optim.FISTA(), "FISTA: an L1 penalty"
     if not isinstance(loss, Loss):
         return optim.LBFGS(), "L-BFGS: a loss of your own"
+    if hasattr(loss, "rounded") and not held(model, penalty):
+        return optim.LBFGS(), "L-BFGS: a loss with a corner and no penalty"
     if size <= FEW:
         return Newton(), f"Newton: a smooth cost of {size} numbers"
     return optim.LBFGS(), f"L-BFGS: a smooth cost of {size} numbers"
@@ -38,18 +47,19 @@ def stop_rule(tol, cost, optimizer, full):
         return None
     model, penalty, unit = cost.model, cost.penalty, cost.unit
     provable = hasattr(model.loss, "conjugate")
-    width = model.outputs * model.features
-    held = bool((penalty.ridge[:width] + penalty.lasso[:width] > 0)[_used(model)].all())
     exact = isinstance(optimizer, Newton) and getattr(model.loss, "concordance", None) is not None
-    if provable and (held or (exact and model.size <= FEW)):
+    if provable and (held(model, penalty) or (exact and model.size <= FEW)):
         rule = RelativeGap(tol) | GradientNorm(ROUNDING[cost.rows.X.dtype.itemsize] * unit)
     else:
         rule = GradientNorm(tol * unit)
     return rule if full else rule | CostChange(tol * unit * unit)
 
 
-def _used(model):
-    return np.tile(model.columns[1, :-1] != 0, model.outputs)
+def held(model, penalty):
+    """Whether a penalty holds every coefficient that says anything."""
+    width = model.outputs * model.features
+    used = np.tile(model.columns[1, :-1] != 0, model.outputs)
+    return bool((penalty.ridge[:width] + penalty.lasso[:width] > 0)[used].all())
 
 
 def unit_of(loss, rows):
@@ -79,3 +89,45 @@ def head_start(cost, theta, optimizer):
     part = Cost(model.like(), sample, cost.penalty, cost.threads.n_threads, unit)
     rule = RelativeGap(1e-4) | GradientNorm(1e-4 * unit)
     return descend(part, theta, optimizer, stop=rule, max_epochs=50).x
+
+
+def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
+    """Descend with the loss's corner rounded less and less, until the minimum of the loss itself is
+    proven to be near: the `Result` of the last stage, for the loss as it is.
+
+    A cost that is smooth over a width falls as fast as any smooth one; each stage begins where the
+    one before ended (Nesterov, 2005).
+    """
+    loss, wide, rows, nit, nfev = cost.model.loss, FIRST / cost.bend, [], 0, 0
+    steep = ROUNDING[8] if held(cost.model, cost.penalty) else STEEP
+    for _ in range(STAGES):
+        part = cost.like(loss.rounded(wide))
+        rule = RelativeGap(tol) | Saturated() | GradientNorm(steep)
+        left = max(1, max_epochs - nit)
+        result = descend(part, theta, optimizer, stop=rule, max_epochs=left, **settings)
+        theta, nit, nfev = result.x, nit + result.nit, nfev + result.nfev
+        rows.append(_continued(rows, result.trace.table()))
+        left_out = rounding(part, theta)
+        near = result.status is Status.GRADIENT and left_out <= tol * result.fun
+        if near or result.status not in (Status.COST, Status.GRADIENT) or nit >= max_epochs:
+            break
+        aim = 0.3 * tol * result.fun / left_out if left_out > 0 else 0.0
+        wide *= min(0.25, max(aim, 0.01))
+    g = np.empty_like(theta)
+    with cost:
+        value = cost.value_and_gradient(theta, g)
+        bound = duality_gap(part, theta, value)
+    result.trace.restore(np.concatenate(rows))
+    result.fun, result.jac, result.bound = value, cost.steepest(theta, g), bound
+    result.nit, result.nfev = nit, nfev + 1
+    return result
+
+
+def _continued(before, table):
+    """Rows of a trace whose counts go on from the ones before."""
+    table = table.copy()
+    if before:
+        for name in ("step", "epoch", "seconds", "examples"):
+            column = COLUMNS.index(name)
+            table[:, column] += before[-1][-1, column]
+    return table

@@ -1,0 +1,106 @@
+"""Classification by the margins of a linear model: support vector machines and their like."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore.data import as_targets
+from gdcore.losses import MARGIN, as_loss
+from gdcore.models.base import LinearEstimator
+from gdcore.models.classifier import Classifier, encode, most_probable, require_classes
+from gdcore.models.estimator import sklearn_tags
+from gdcore.models.family import margins
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LinearClassifier(Classifier, LinearEstimator):
+    """A linear support vector machine, or another loss of margins; no probabilities.
+
+    J = Σ sᵢ·ℓ(xᵢ·w + b, yᵢ) / Σ sᵢ + alpha·(½(1 − l1_ratio)‖w‖² + l1_ratio‖w‖₁), y = 1 for the
+    second class and 0 for the first, the intercept unpenalised; ℓ = max(0, 1 − tz), t = 2y − 1, by
+    default (Cortes & Vapnik, 1995). More than two classes: one of them against the rest, each in
+    its turn (Rifkin & Klautau, 2004).
+
+    Parameters
+    ----------
+    loss : str or object
+        "hinge", "squared_hinge", or an object of your own with value(z, y) (n,) and slope(z, y)
+        (n, 1), convex in the margins z (n, 1).
+    class_weight : None, "balanced" or dict
+        Factors on the rows of each class; "balanced" is n / (k · the class's own weight).
+
+    The other parameters are those of `LinearRegression` (no closed form here). The hinge's corner
+    is rounded less and less until the minimum of the hinge itself is proven to be near.
+
+    Attributes
+    ----------
+    classes_ : array (k,), coef_ : array (1 or k, p), intercept_ : array (1 or k,), n_iter_ : int,
+    results_ : list of a `Result` for each row of coef_, result_ and trace_ : those of the row whose
+    minimum is least proven, n_features_in_, feature_names_in_
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a parameter outside its range, one class only, and data that are not finite numbers.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array(["no", "no", "yes", "yes"])
+    >>> gd.LinearClassifier().fit(X, y).predict([[0.2], [2.9]])
+    array(['no', 'yes'], dtype='<U3')
+    """
+
+    loss: object = "hinge"
+    class_weight: object = None
+
+    _closed_form = False
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator."""
+        X_, weights, names = self._begin(X, sample_weight)
+        classes, codes = encode(as_targets(y, len(X_)))
+        require_classes(self, classes, codes[weights > 0])
+        weights = weights * self._class_weights(classes, codes, weights)[codes]
+        loss, known = as_loss(self.loss, MARGIN), self._known(len(classes), X_.shape[1])
+        results, rows = [], []
+        for c in range(1, 2) if len(classes) == 2 else range(len(classes)):
+            if known is not None:  # warm_start: each row goes on from its own
+                row = c if len(classes) > 2 else 0
+                self.coef_, self.intercept_ = known[0][row : row + 1], known[1][row : row + 1]
+            elif hasattr(self, "coef_"):
+                del self.coef_
+            self._fit(X_, (codes == c).astype(np.float64), weights, loss, outputs=1)
+            results.append(self.result_)
+            rows.append((self.coef_, self.intercept_, self.n_iter_))
+        coef, intercept, steps = zip(*rows, strict=True)
+        self._shape_coefficients(np.concatenate(coef), np.concatenate(intercept))
+        self.classes_, self.n_iter_, self.results_ = classes, max(steps), results
+        worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
+        self.result_, self.trace_ = worst, worst.trace
+        self._remember(X_.shape[1], names)
+        return self
+
+    def _known(self, k, p):
+        """What warm_start goes on from, where it fits."""
+        shape = (1 if k == 2 else k, p)
+        if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == shape:
+            return self.coef_, self.intercept_
+        return None
+
+    def decision_function(self, X):
+        """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
+        X_ = self._features(X)
+        z = margins(X_, self.coef_, self.intercept_).astype(self.coef_.dtype, copy=False)
+        return z[:, 0] if len(self.classes_) == 2 else z
+
+    def predict(self, X):
+        """The class with the largest margin, shape (n,)."""
+        z = self.decision_function(X)
+        return most_probable(self.classes_, z)
+
+    def _shape_coefficients(self, coef, intercept):
+        self.coef_, self.intercept_ = coef, intercept
+
+    def __sklearn_tags__(self):
+        return sklearn_tags("classifier", sparse=True)
