@@ -19,6 +19,7 @@ from gdcore._numpy.hessians import *
 from gdcore._numpy.layers import *
 from gdcore._numpy.moments import *
 from gdcore._numpy.normalization import *
+from gdcore._numpy.online import *
 from gdcore._numpy.products import *
 from gdcore._numpy.quasi import *
 from gdcore._numpy.sampling import *
@@ -47,6 +48,7 @@ if _wanted != "numpy":
         from gdcore._native.layers import *
         from gdcore._native.moments import *
         from gdcore._native.normalization import *
+        from gdcore._native.online import *
         from gdcore._native.products import *
         from gdcore._native.quasi import *
         from gdcore._native.sampling import *

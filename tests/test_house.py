@@ -97,6 +97,7 @@ NATIVE = {
         "layers",
         "moments",
         "normalization",
+        "online",
         "products",
         "quasi",
         "sampling",

@@ -379,6 +379,22 @@ def residual_backward(dtype):
     return given | named | {"R": R, "dbias": dbias[0].copy()}
 
 
+def stream(loss, k=1):
+    """Rows to learn from one by one, and a state that has seen a few; all of it penalised."""
+
+    def arguments(dtype):
+        rng = np.random.default_rng(0)
+        targets = {"squared": rng.normal(size=ROWS), "softmax": rng.integers(0, k, ROWS) * 1.0}
+        given = {"loss": loss, "X": rng.normal(size=(ROWS, COLUMNS)).astype(dtype)}
+        state = np.abs(rng.normal(size=(2 * k + 2, COLUMNS + 1)))
+        state[2 * k, -1], state[2 * k + 1, -1] = 1, 0
+        given |= {"y": targets[loss], "weights": rng.uniform(0.1, 2, ROWS), "state": state}
+        clock = np.array([9.0, 30.0, 8.0, 0.1, 7.0])
+        return given | {"clock": clock, "numbers": (0.5, 0.5, 1e-3, 1e-3, 1.0, 1.0)}
+
+    return arguments
+
+
 def scattering(dtype):
     """Rows to be added to a table, some of them twice."""
     rng = np.random.default_rng(0)
@@ -394,6 +410,9 @@ CASES = {
     "murmur3": Case(lambda dtype: {"data": b"gradient", "seed": 7}, free=("data", "seed")),
     "take_csr_rows": Case(sparse_gathering, ("new_data", "new_indices", "new_indptr")),
     "add_rows": Case(scattering, ("table",), ("rows",)),
+    "online_pass": Case(
+        stream("softmax", CLASSES), ("state", "clock"), ("X",), near=(1e-13, 1e-13)
+    ),
     "dropout": Case(vectors("x out", rate=0.3, key=2**63 + 12345, first=2**33 + 7), ("out",)),
     "layer_norm": Case(norm_forward, ("Y", "statistics"), near=(1e-5, 1e-13)),
     "layer_norm_backward": Case(norm_backward, ("dX", "dgain", "dbias"), near=(1e-5, 1e-13)),

@@ -1,0 +1,218 @@
+"""Learning from one example after the other, whatever the columns' units. Compiled twin:
+src/online.pyx, which differs by the rounding of sums and of eˣ.
+
+The steps are those of NAG (Ross, Mineiro & Langford, 2013) with importance-aware updates
+(Karampatziakis & Langford, 2011), and three things more. Columns are seen from their running mean, the
+intercept making up for it, so that a column's zero is as free as its unit. Margins have a unit too: how
+far predictions of a squared error are off. And when a column goes beyond its scale, its weight is cut
+down the more, the fewer examples stand behind it.
+
+Letters: k outputs, p columns, u a row in scales, G the sums of squared slopes by u, z margins, h an
+example's weight.
+"""
+
+import math
+
+import numpy as np
+
+from gdcore._numpy._require import numbers as as_floats
+from gdcore._numpy._require import require_writeable
+from gdcore._numpy._scalars import moved, slope, value
+
+__all__ = ["online_pass"]
+
+LOSSES = ("squared", "logistic", "softmax", "huber", "quantile", "poisson", "gamma", "hinge",
+          "squared_hinge")  # fmt: skip
+LEAST = 1e-150  # a column whose numbers are all smaller is a column of zeros
+MOST = 1e150  # so that squares are numbers
+MOST_PARTS = 64  # of a softmax step
+
+
+def online_pass(loss, X, y, weights, state, clock, numbers):
+    """Learn from the rows of X (n, p), or from one row (p,), one after the other, by normalised adaptive steps; returns the summed loss of each before it was learnt. numbers: rate, knob (where Huber's loss turns linear, or a quantile), l1, l2, 1 for penalties on scaled columns, 1 for an intercept. Changes state and clock."""
+    if not isinstance(loss, str) or loss not in LOSSES:
+        raise ValueError(
+            f"loss must be one of {', '.join(LOSSES)}, got {loss!r}. Pass one of them."
+        )
+    if not isinstance(numbers, tuple) or len(numbers) != 6:
+        raise ValueError("numbers must be a tuple of six. Pass what the signature names.")
+    numbers = as_floats(*numbers)
+    for array in (X, y, weights, state, clock):
+        _require_array(array, "fd" if array is X else "d")
+    require_writeable(state, clock)
+    k = _require_shapes(loss, X, y, weights, state, clock)
+    _require_numbers(loss, X, y, weights, k, numbers)
+    job = _Job()
+    job.loss, job.clock, job.scale, job.mean = loss, clock, state[2 * k], state[2 * k + 1]
+    job.w, job.G = state[:k], state[k : 2 * k]
+    job.rate, job.knob, job.l1, job.l2, job.scaled, job.constant = numbers
+    lost = 0.0
+    rows = X.reshape(len(y), -1)
+    with np.errstate(all="ignore"):
+        for i in range(len(y)):
+            if weights[i] > 0:
+                row = np.append(rows[i].astype(np.float64), job.constant)
+                lost += _learn(job, row, float(y[i]), float(weights[i]))
+    return lost
+
+
+class _Job:
+    """What stays the same from row to row: the loss, its numbers, and views of the state."""
+
+
+def _learn(job, x, y, h):
+    """One example of weight h > 0, with the constant at its end; returns its loss."""
+    z = np.clip(np.nan_to_num((job.w * x).sum(axis=1), nan=0.0), -MOST, MOST)
+    own = int(y) if job.loss == "softmax" else 0
+    if job.loss == "softmax":
+        lost = math.log(np.exp(z - z.max()).sum()) + float(z.max() - z[own])
+    else:
+        lost = value(job.loss, float(z[0]), y, job.knob)
+    u, unit = _measure(job, x, z, y, h)
+    soft = job.loss == "softmax"
+    r = _softmax_slopes(z, own) if soft else np.array([slope(job.loss, float(z[0]), y, job.knob)])
+    job.G += (h * r * r)[:, None] * (u * u)
+    d = np.divide(1.0, np.sqrt(job.G), out=np.zeros_like(job.G), where=job.G > 0)
+    S = (u * u * d).sum(axis=1)
+    clock = job.clock
+    push = h * job.rate * unit * math.sqrt(clock[4] / clock[1]) if clock[1] > 0 else 0.0
+    if soft:
+        way = _softmax_ways(z, r, S, own, push)
+    else:
+        go = moved(job.loss, float(z[0]), y, push * float(S[0]), job.knob) if S[0] > 0 else 0.0
+        way = np.array([go / S[0] if S[0] > 0 else 0.0])
+    seen = job.scale > 0
+    step = np.zeros_like(job.w)
+    np.divide(way[:, None] * (u * d), job.scale, out=step, where=seen)
+    job.w += step
+    at_mean = (step * job.mean).sum(axis=1)
+    if job.l1 > 0 or job.l2 > 0:
+        at_mean += _shrink(job, d, push * job.l1, push * job.l2)
+    job.w[:, -1] -= at_mean
+    return h * lost
+
+
+def _measure(job, x, z, y, h):
+    """The clock goes on by one example; returns the row in scales and the unit of margins."""
+    clock, r, square, unit = job.clock, y - float(z[0]), 1.0, 1.0
+    before, shift = float(clock[4]), 0.0
+    clock[0] += h
+    clock[4] += h
+    if job.loss == "squared":
+        clock[2] += h * r * r
+        square = clock[2] / clock[0]
+        unit = math.sqrt(square)
+    elif job.loss in ("huber", "quantile"):
+        clock[2] += h * abs(r)
+        unit = clock[2] / clock[0]
+        square = min(unit, job.knob) ** 2 if job.loss == "huber" else 1.0
+    if job.constant != 0:
+        job.mean[:-1] += h / clock[4] * (x[:-1] - job.mean[:-1])
+        x[:-1] -= job.mean[:-1]
+        shift = min(h / before, 1e6) if before > 0 else 0.0
+    _widen(job, x, z, square, shift)
+    u = np.divide(x, job.scale, out=np.zeros_like(x), where=job.scale > 0)
+    clock[1] += h * (u * u).sum()
+    return u, unit
+
+
+def _widen(job, x, z, square, shift):
+    """Columns that go beyond their scale: what is measured in it follows, and a weight that few
+    examples stand behind is cut down, around the mean of the rows that it was learnt from."""
+    size = np.abs(x)
+    wider = (size > job.scale) & (size > LEAST)
+    if not wider.any():
+        return
+    f = job.scale[wider] / size[wider]
+    job.scale[wider] = size[wider]
+    G = job.G[:, wider]
+    if square > 0:
+        cut = np.where(f > 0, job.w[:, wider] * ((1 - f) / (1 + G / square)), 0.0)
+        job.w[:, wider] -= cut
+        job.w[:, -1] += (cut * (job.mean[wider] - shift * x[wider])).sum(axis=1)
+        z -= (cut * (x[wider] * (1 + shift))).sum(axis=1)
+    job.G[:, wider] = np.maximum(G * (f * f), job.clock[3])
+
+
+def _shrink(job, d, l1, l2):
+    """The proximal step of l1|w| + ½l2·w² at each coordinate's own rate, the intercept's left out."""
+    seen = job.scale[:-1] > 0
+    scale, w, d = job.scale[:-1][seen], job.w[:, :-1], d[:, :-1][:, seen]
+    rate = d if job.scaled else d / scale
+    v = w[:, seen] * scale
+    v = np.where(v > l1 * rate, v - l1 * rate, np.where(v < -l1 * rate, v + l1 * rate, 0.0))
+    rate = d if job.scaled else rate / scale
+    v = v / (1 + l2 * rate) / scale
+    at_mean = (job.mean[:-1][seen] * (v - w[:, seen])).sum(axis=1)
+    w[:, seen] = v
+    return at_mean
+
+
+def _softmax_slopes(z, own):
+    e = np.exp(z - z.max())
+    r = e / e.sum()
+    r[own] -= 1
+    return r
+
+
+def _softmax_ways(z, r, S, own, push):
+    """Plain gradient steps on the margins alone, more of them where they are long."""
+    parts = 1 + int(min(4 * push * S.max(), MOST_PARTS - 1))
+    way = np.zeros_like(z)
+    for i in range(parts):
+        if i:
+            r = _softmax_slopes(z, own)
+        step = -(push / parts) * r
+        way += step
+        z = z + step * S
+    return way
+
+
+def _require_array(array, kinds):
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
+    if array.dtype.char not in kinds or not array.dtype.isnative:
+        raise ValueError("X must be float32 or float64, all else float64. Convert the arrays.")
+    if not array.flags.c_contiguous:
+        raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
+
+
+def _require_shapes(loss, X, y, weights, state, clock):
+    if X.ndim not in (1, 2):
+        raise ValueError("X must be rows (n, p), or one row (p,). Reshape it.")
+    n, p = X.shape if X.ndim == 2 else (1, len(X))
+    if y.shape != (n,) or weights.shape != (n,):
+        raise ValueError(
+            "X, y and weights must have one number of rows. Pass one y and weight a row."
+        )
+    rows = len(state) if state.ndim == 2 and state.shape[1] == p + 1 else 0
+    if rows % 2 or rows < 4:
+        raise ValueError(
+            "state must be 2k + 2 rows of p + 1 numbers: weights, sums, scale, mean. Pass such."
+        )
+    if rows > 4 and loss != "softmax":
+        raise ValueError("This loss has one output. Pass a state of four rows.")
+    if clock.shape != (5,):
+        raise ValueError("clock must hold five numbers. Pass zeros to begin with.")
+    return rows // 2 - 1
+
+
+def _require_numbers(loss, X, y, weights, k, numbers):
+    if not all(0 <= each <= MOST for each in numbers) or (loss == "quantile" and numbers[1] >= 1):
+        raise ValueError(
+            "numbers must be finite, and none negative. Pass what the signature names."
+        )
+    plain = np.isfinite(X) if X.dtype == np.float32 else np.abs(X) <= MOST
+    if not plain.all():
+        raise ValueError("X holds NaN, infinity or a number beyond 1e150. Remove such rows.")
+    if not ((np.abs(y) <= MOST) & (weights >= 0) & (weights <= MOST)).all():
+        raise ValueError("y and weights must be finite, and no weight negative. Remove other rows.")
+    known = True
+    if loss in ("logistic", "hinge", "squared_hinge"):
+        known = ((y == 0) | (y == 1)).all()
+    elif loss == "softmax":
+        known = ((y >= 0) & (y < k) & (y == np.floor(y))).all()
+    elif loss in ("poisson", "gamma"):
+        known = (y >= 0).all() if loss == "poisson" else (y > 0).all()
+    if not known:
+        raise ValueError("y holds what is no target of this loss. Encode classes as 0, 1, …")
