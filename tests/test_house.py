@@ -65,6 +65,7 @@ FLOORS = [
     {"models.network_cost", "models.language", "models.decoder"},
     {
         "models.base",
+        "models.online",
         "models.neural",
         "models.generation",
         "models.gpt_files",

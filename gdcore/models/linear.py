@@ -10,10 +10,11 @@ from gdcore.models.base import LinearEstimator
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.family import margins
 from gdcore.models.labels import r_squared
+from gdcore.models.online import OnlineRegressor
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearRegression(LinearEstimator):
+class LinearRegression(OnlineRegressor, LinearEstimator):
     """Least squares, or another loss, with an optional elastic net, by gradient descent.
 
     J(w, b) = Σ sᵢ·ℓ(xᵢ·w + b, yᵢ) / Σ sᵢ + alpha·(½(1 − l1_ratio)‖w‖² + l1_ratio‖w‖₁), the
@@ -96,6 +97,7 @@ class LinearRegression(LinearEstimator):
             loss.check(targets[weights > 0])
         self._fit(X_, targets, weights, loss, outputs=1)
         self._remember(X_.shape[1], names)
+        self._fitted_anew(weights)
         return self
 
     def predict(self, X):

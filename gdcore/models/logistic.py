@@ -17,10 +17,11 @@ from gdcore.models.classifier import (
 )
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.family import margins
+from gdcore.models.online import OnlineClassifier
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticRegression(Probabilities, Classifier, LinearEstimator):
+class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEstimator):
     """Classification of two or more classes by a linear model of their log-odds.
 
     Two classes: ℓ = log(1 + eᶻ) − yz with z = x·w + b. More: ℓ = log Σ eᶻ − z_y with one z a class,
@@ -69,21 +70,25 @@ class LogisticRegression(Probabilities, Classifier, LinearEstimator):
         self._fit(X_, codes.astype(np.float64), weights, loss, outputs)
         self.classes_ = classes
         self._remember(X_.shape[1], names)
+        self._fitted_anew(weights)
         return self
 
     def decision_function(self, X):
         """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
         X_ = self._features(X)
         z = margins(X_, self.coef_, self.intercept_).astype(self.coef_.dtype, copy=False)
-        return z[:, 0] if len(self.classes_) == 2 else z
+        return z[:, 0] if len(self.classes_) < 3 else z
 
     def predict_proba(self, X):
         """P(class | x), shape (n, k), rows sum to one."""
-        return probabilities(self.decision_function(X))
+        z = self.decision_function(X)
+        return np.ones((len(z), 1)) if len(self.classes_) == 1 else probabilities(z)
 
     def predict(self, X):
         """The most probable class of each row, shape (n,)."""
         z = self.decision_function(X)
+        if len(self.classes_) == 1:  # a stream that has met no other yet
+            return np.repeat(self.classes_, len(z))
         return most_probable(self.classes_, z)
 
     def _shape_coefficients(self, coef, intercept):

@@ -1,0 +1,339 @@
+"""Learning example by example: what a stream holds, and the methods of estimators that learn so."""
+
+import itertools
+import math
+
+import numpy as np
+
+from gdcore.data import as_numbers, as_real_targets, as_targets
+from gdcore.errors import require, require_choice
+from gdcore.kernels import online_pass
+from gdcore.models.classifier import encode
+from gdcore.models.estimator import counted
+
+RATE = 1.0  # of the first steps; see docs/decisions/0011-streams.md
+PAST = 1000.0  # examples that a fitted model has seen, where it does not say
+UNSURE = 0.1  # a typical squared slope of a fitted classifier
+
+
+class Stream:
+    """Weights of one linear model that learns row by row, and the sums that its steps depend on.
+
+    The rule is the kernel `online_pass`. `state` holds k rows of weights, the intercept last, k
+    rows of sums of squared slopes, the scale and the mean of each column; `clock` what is counted.
+    """
+
+    def __init__(self, loss, p, k=1):
+        self.loss, self.p = loss, p
+        self.state, self.clock = np.zeros((2 * k + 2, p + 1)), np.zeros(5)
+        self.y, self.weight = np.zeros(1), np.ones(1)
+        self.numbers = self.key = None
+        self.classes, self.codes = np.empty(0), {}  # of a classifier
+        self.factors = self.mass = None  # by class_weight: of each class, or the weight it has had
+
+    @property
+    def weights(self):
+        """A view (k, p + 1), the intercept last."""
+        return self.state[: len(self.state) // 2 - 1]
+
+    def follow(self, coef, intercept, past, slope, error=0.0):
+        """Go on from weights that were learnt from `past` examples of a typical squared `slope`."""
+        self.weights[:, :-1], self.weights[:, -1] = coef, intercept
+        # A tenth: squares of columns are about that far below those of their scale, the largest.
+        self.clock[[0, 2, 3]] = past, past * error, 0.1 * past * slope
+
+    def learn(self, X, y, weights):
+        """The summed loss of the rows, each before it was learnt."""
+        return online_pass(self.loss, X, y, weights, self.state, self.clock, self.numbers)
+
+    def admit(self, classes):
+        """Take on the classes, sorted, all of those there are among them."""
+        old, new = self.classes.tolist(), classes.tolist()
+        if len(new) < 3:
+            if old and old[0] != new[0]:
+                self.weights[:] *= -1  # what was class 0 is class 1 now
+        elif len(new) > len(old):
+            self._spread([new.index(label) for label in old], len(new))
+        if self.mass is not None:
+            mass, self.mass = self.mass, np.zeros(max(2, len(new)))
+            self.mass[[new.index(label) for label in old]] = mass[: len(old)]
+        self.called(classes)
+
+    def called(self, classes):
+        """The classes of the outputs there are."""
+        self.classes, self.codes = classes, {each: c for c, each in enumerate(classes.tolist())}
+        self.loss = "softmax" if len(classes) > 2 else "logistic"
+
+    def _spread(self, places, k):
+        """A row of weights for each class: those of the known ones keep their differences.
+
+        One sigmoid's margin z becomes ±z/2. A new class begins as if one of the examples so far had
+        been half its own, which leaves the odds of the others as they were.
+        """
+        q, w, G = self.p + 1, self.weights, self.state[len(self.weights) : -2]
+        if len(w) == 1:
+            w, G = np.concatenate([-0.5 * w, 0.5 * w]), np.concatenate([G, G])
+            if len(places) < 2:  # the second is the first of the new ones
+                places = [*places, *[c for c in range(k) if c not in places][: 2 - len(places)]]
+        state = np.zeros((2 * k + 2, q))
+        state[:k] = w.mean(axis=0)
+        state[:k, -1] -= math.log1p(self.clock[0])
+        state[places], state[k:-2][places] = w, G
+        state[-2:] = self.state[-2:]
+        self.state = state
+
+    def balance(self, codes, weights):
+        """Weight of all rows so far / (k · that of the row's class), row by row; counts them."""
+        total = self.mass.sum() + np.cumsum(weights)
+        own = np.zeros(len(codes))
+        for code in np.unique(codes):
+            rows = codes == code
+            own[rows] = self.mass[code] + np.cumsum(weights[rows])
+        factors = total / (len(self.mass) * own)
+        np.add.at(self.mass, codes, weights)
+        return factors
+
+
+class Online:
+    """What estimators share that learn by a Stream."""
+
+    _stream = None
+
+    def _one(self, x):
+        """x as one finite row, for all that the short way does not take."""
+        x = np.ascontiguousarray(as_numbers(x, "x"))
+        if x.ndim != 1:
+            raise ValueError(f"x must be one example (p,), got shape {x.shape}. Pass x.ravel().")
+        if not np.isfinite(x).all():
+            raise ValueError("x contains NaN or infinity. Fill it first, or leave the example out.")
+        p = getattr(self, "n_features_in_", len(x))
+        require(len(x) == p, f"x has {len(x)} features in place of {p}. Pass the fitted columns.")
+        return x[None]
+
+    def _key(self):
+        return self.alpha, self.l1_ratio, self.fit_intercept, self.standardize, self.learning_rate
+
+    def _open(self, loss, p):
+        """The stream, begun anew or from what was fitted, with today's parameters."""
+        stream = self._stream
+        if stream is None:
+            k = len(np.atleast_2d(self.coef_)) if hasattr(self, "coef_") else 1
+            stream = Stream(loss, p, k)
+        alpha = 0.0 if isinstance(self.alpha, str) else float(self.alpha)
+        rate = RATE if isinstance(self.learning_rate, str) else self.learning_rate
+        require(
+            not callable(rate),
+            "learning_rate must be a number or 'auto' in a stream, not a schedule. Pass 'auto'.",
+        )
+        l1 = alpha * self.l1_ratio
+        settings = rate, 0.5, l1, alpha - l1, self.standardize, self.fit_intercept
+        stream.numbers, stream.key = tuple(map(float, settings)), self._key()
+        return stream
+
+    def _close(self, stream, names):
+        """Show what was learnt: views of the stream's weights."""
+        if self._stream is None:
+            for stale in ("result_", "trace_"):
+                self.__dict__.pop(stale, None)
+            self.n_iter_ = 1
+            if not hasattr(self, "n_features_in_"):
+                self._remember(stream.p, names)
+        self._stream = stream
+        self._bind()
+        return self
+
+    def _fitted_anew(self, weights=None):
+        """A stream ends where `fit` begins."""
+        self._stream = None
+        if weights is not None:
+            self._past = float(weights.sum())
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self._stream is not None:
+            self._bind()
+
+
+class OnlineRegressor(Online):
+    """Streams of a squared loss."""
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Learn from the rows of X (n, p) one after the other, each once; returns the estimator.
+
+        Normalised adaptive steps that no weight makes overshoot: nothing is to be tuned, and
+        columns may have any units. learning_rate, if it is a number, is a factor on the steps;
+        alpha is a penalty an example, "auto" none; with standardize it sees each column over its
+        largest distance from its mean. coef_ and intercept_ are views of what is learnt. After
+        `fit` the stream goes on from its coefficients, in steps as small as those after so many
+        examples (Ross, Mineiro & Langford, 2013; Karampatziakis & Langford, 2011).
+        """
+        fresh = not hasattr(self, "coef_")
+        X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
+        X_, y_, weights = counted(X_, as_real_targets(y, len(X_)), weights)
+        stream = self._open("squared", X_.shape[1])
+        if self._stream is None and not fresh:
+            error = float(np.mean((X_ @ self.coef_ + self.intercept_ - y_) ** 2))
+            past = getattr(self, "_past", PAST)
+            stream.follow(self.coef_, self.intercept_, past, error, error)
+        stream.learn(X_, y_, weights)
+        return self._close(stream, names)
+
+    def learn_one(self, x, y):
+        """Learn from one example x (p,) and its target y, as `partial_fit` does; returns self."""
+        stream = self._stream
+        if stream is not None and stream.key == self._key():
+            try:
+                stream.y[0] = y
+                online_pass("squared", x, stream.y, stream.weight, stream.state, stream.clock,
+                            stream.numbers)  # fmt: skip
+                return self
+            except (TypeError, ValueError):
+                pass  # nothing has changed; say why, or convert
+        return self.partial_fit(self._one(x), [y])
+
+    def _bind(self):
+        w = self._stream.weights[0]
+        self.coef_, self.intercept_ = w[:-1], w[-1:].reshape(())
+
+    def predict_one(self, x):
+        """ŷ of one example x (p,), a float."""
+        try:
+            if type(x) is np.ndarray and x.ndim == 1:
+                z = float(self.coef_.dot(x) + self.intercept_)
+                if math.isfinite(z):  # not so where x holds NaN or infinity
+                    return z
+        except (AttributeError, TypeError, ValueError):
+            pass  # say why, or convert
+        return float(self.predict(self._one(x))[0])
+
+
+class OnlineClassifier(Online):
+    """Streams of the log-loss of two classes or more, which may come up on the way."""
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from the rows of X (n, p) one after the other, each once; returns the estimator.
+
+        Normalised adaptive steps that no weight makes overshoot: nothing is to be tuned, and
+        columns may have any units. learning_rate, if it is a number, is a factor on the steps;
+        alpha is a penalty an example, "auto" none; with standardize it sees each column over its
+        largest distance from its mean. Classes may be announced, or come up as they like: the
+        odds of the known ones stay as they were. class_weight="balanced" balances what has come
+        so far. coef_ and intercept_ are views of what is learnt. After `fit` the stream goes on
+        from its coefficients, in steps as small as those after so many examples (Ross, Mineiro &
+        Langford, 2013; Karampatziakis & Langford, 2011).
+        """
+        fresh = not hasattr(self, "coef_")
+        X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
+        X_, y_, weights = counted(X_, as_targets(y, len(X_)), weights)
+        labels = encode(y_)[0]
+        announced = labels[:0] if classes is None else encode(np.asarray(classes))[0]
+        stream = self._open("logistic", X_.shape[1])
+        if self._stream is None and not fresh:
+            past = getattr(self, "_past", PAST)
+            stream.follow(self.coef_, self.intercept_, past, UNSURE)
+            stream.called(self.classes_)
+        self._require_kind(stream.classes, labels, announced)
+        self._weigh_classes(stream)
+        self._close(stream, names)
+        self._admit(announced)
+        for rows in stretches(y_, stream.codes):
+            self._admit(y_[rows][:1])
+            codes = np.array([stream.codes[each] for each in y_[rows].tolist()], dtype=np.intp)
+            stream.learn(X_[rows], codes.astype(float), self._weights_of(codes, weights[rows]))
+        return self
+
+    def learn_one(self, x, y):
+        """Learn from one example x (p,) and its label y, as `partial_fit` does; returns self."""
+        stream = self._stream
+        if stream is not None and stream.mass is None and stream.key == self._key():
+            try:
+                stream.y[0] = code = stream.codes[y]
+                stream.weight[0] = 1.0 if stream.factors is None else stream.factors[code]
+                online_pass(stream.loss, x, stream.y, stream.weight, stream.state, stream.clock,
+                            stream.numbers)  # fmt: skip
+                return self
+            except (KeyError, TypeError, ValueError):
+                pass  # nothing has changed; learn a new class, say why, or convert
+        return self.partial_fit(self._one(x), [y])
+
+    def predict_one(self, x):
+        """The most probable class of one example x (p,)."""
+        z = self._margin(x)
+        if len(z) == 1:
+            return self.classes_[1 if z[0] > 0 and len(self.classes_) > 1 else 0]
+        return self.classes_[z.index(max(z))]
+
+    def predict_proba_one(self, x):
+        """P(class | x) of one example x (p,), shape (k,)."""
+        z = self._margin(x)
+        if len(z) == 1:
+            e = math.exp(-abs(z[0]))
+            more = 1 / (1 + e)
+            both = np.array((e * more, more) if z[0] > 0 else (more, e * more))
+            return both if len(self.classes_) > 1 else np.ones(1)
+        most = max(z)
+        e = [math.exp(each - most) for each in z]
+        total = sum(e)
+        return np.array([each / total for each in e])
+
+    def _margin(self, x):
+        """The k margins of one example, a list."""
+        try:
+            if type(x) is np.ndarray and x.ndim == 1:
+                z = (self.coef_.dot(x) + self.intercept_).tolist()
+                if math.isfinite(sum(z)):  # not so where x holds NaN or infinity
+                    return z
+        except (AttributeError, TypeError, ValueError):
+            pass  # say why, or convert
+        X_ = self._features(self._one(x))
+        return (X_ @ self.coef_.T + self.intercept_)[0].tolist()
+
+    def _admit(self, labels):
+        """Classes that may be new."""
+        stream = self._stream
+        if any(label not in stream.codes for label in labels.tolist()):
+            known = [stream.classes, labels] if stream.codes else [labels]
+            stream.admit(np.unique(np.concatenate(known)))
+            self._weigh_classes(stream)
+            self._bind()
+
+    def _bind(self):
+        w, self.classes_ = self._stream.weights, self._stream.classes
+        self.coef_, self.intercept_ = w[:, :-1], w[:, -1]
+
+    def _key(self):
+        return *super()._key(), self.class_weight
+
+    def _weigh_classes(self, stream):
+        given, stream.factors = self.class_weight, None
+        if isinstance(given, str):
+            require_choice("class_weight", given, ["balanced"])
+            if stream.mass is None:
+                stream.mass = np.zeros(max(2, len(stream.classes)))
+            return
+        stream.mass = None
+        if given is not None:
+            factors = [float(given.get(label, 1.0)) for label in stream.classes.tolist()]
+            require(min(factors, default=0) >= 0, "class_weight is negative. Pass weights ≥ 0.")
+            stream.factors = np.array(factors)
+
+    def _weights_of(self, codes, weights):
+        stream = self._stream
+        if stream.mass is not None:
+            return weights * stream.balance(codes, weights)
+        return weights if stream.factors is None else weights * stream.factors[codes]
+
+    def _require_kind(self, *labels):
+        kinds = {"text" if each.dtype.kind in "US" else "number" for each in labels if len(each)}
+        if len(kinds) > 1 and not any(each.dtype.kind == "O" for each in labels):
+            raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
+
+
+def stretches(y, known):
+    """Slices of y, of which each but the first begins with a label that is not known yet."""
+    first = np.unique(y, return_index=True)
+    cuts = sorted(
+        i for label, i in zip(first[0].tolist(), first[1], strict=True) if label not in known
+    )
+    cuts = sorted({0, *cuts})
+    return [slice(a, b) for a, b in itertools.pairwise([*cuts, len(y)])]
