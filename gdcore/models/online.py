@@ -4,6 +4,7 @@ import itertools
 import math
 
 import numpy as np
+from numpy import ndarray
 
 from gdcore.data import as_numbers, as_real_targets, as_targets
 from gdcore.errors import require, require_choice
@@ -39,8 +40,8 @@ class Stream:
     def follow(self, coef, intercept, past, slope, error=0.0):
         """Go on from weights that were learnt from `past` examples of a typical squared `slope`."""
         self.weights[:, :-1], self.weights[:, -1] = coef, intercept
-        # A tenth: squares of columns are about that far below those of their scale, the largest.
-        self.clock[[0, 2, 3]] = past, past * error, 0.1 * past * slope
+        # Rates of 1/past, not of 1/√past as a stream's own: noise is not to drown what is known.
+        self.clock[[0, 2, 3]] = past, past * error, past * past * slope
 
     def learn(self, X, y, weights):
         """The summed loss of the rows, each before it was learnt."""
@@ -181,7 +182,8 @@ class OnlineRegressor(Online):
     def learn_one(self, x, y):
         """Learn from one example x (p,) and its target y, as `partial_fit` does; returns self."""
         stream = self._stream
-        if stream is not None and stream.key == self._key():
+        short = type(x) is ndarray and x.ndim == 1 and stream is not None
+        if short and stream.key == self._key():
             try:
                 stream.y[0] = y
                 online_pass("squared", x, stream.y, stream.weight, stream.state, stream.clock,
@@ -198,8 +200,8 @@ class OnlineRegressor(Online):
     def predict_one(self, x):
         """ŷ of one example x (p,), a float."""
         try:
-            if type(x) is np.ndarray and x.ndim == 1:
-                z = float(self.coef_.dot(x) + self.intercept_)
+            if type(x) is ndarray and x.ndim == 1:
+                z = (self.coef_.dot(x) + self.intercept_).item()
                 if math.isfinite(z):  # not so where x holds NaN or infinity
                     return z
         except (AttributeError, TypeError, ValueError):
@@ -245,10 +247,12 @@ class OnlineClassifier(Online):
     def learn_one(self, x, y):
         """Learn from one example x (p,) and its label y, as `partial_fit` does; returns self."""
         stream = self._stream
-        if stream is not None and stream.mass is None and stream.key == self._key():
+        short = type(x) is ndarray and x.ndim == 1 and stream is not None
+        if short and stream.mass is None and stream.key == self._key():
             try:
                 stream.y[0] = code = stream.codes[y]
-                stream.weight[0] = 1.0 if stream.factors is None else stream.factors[code]
+                if stream.factors is not None:
+                    stream.weight[0] = stream.factors[code]
                 online_pass(stream.loss, x, stream.y, stream.weight, stream.state, stream.clock,
                             stream.numbers)  # fmt: skip
                 return self
@@ -279,7 +283,7 @@ class OnlineClassifier(Online):
     def _margin(self, x):
         """The k margins of one example, a list."""
         try:
-            if type(x) is np.ndarray and x.ndim == 1:
+            if type(x) is ndarray and x.ndim == 1:
                 z = (self.coef_.dot(x) + self.intercept_).tolist()
                 if math.isfinite(sum(z)):  # not so where x holds NaN or infinity
                     return z
@@ -302,7 +306,8 @@ class OnlineClassifier(Online):
         self.coef_, self.intercept_ = w[:, :-1], w[:, -1]
 
     def _key(self):
-        return *super()._key(), self.class_weight
+        return (self.alpha, self.l1_ratio, self.fit_intercept, self.standardize,
+                self.learning_rate, self.class_weight)  # fmt: skip
 
     def _weigh_classes(self, stream):
         given, stream.factors = self.class_weight, None
@@ -311,7 +316,7 @@ class OnlineClassifier(Online):
             if stream.mass is None:
                 stream.mass = np.zeros(max(2, len(stream.classes)))
             return
-        stream.mass = None
+        stream.mass, stream.weight[0] = None, 1.0
         if given is not None:
             factors = [float(given.get(label, 1.0)) for label in stream.classes.tolist()]
             require(min(factors, default=0) >= 0, "class_weight is negative. Pass weights ≥ 0.")
