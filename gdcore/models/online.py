@@ -180,7 +180,19 @@ class OnlineRegressor(Online):
         return self._close(stream, names)
 
     def learn_one(self, x, y):
-        """Learn from one example x (p,) and its target y, as `partial_fit` does; returns self."""
+        """Learn from one example x (p,) and its target y, as `partial_fit` does; returns self.
+
+        ValueError or TypeError for what is not p finite numbers and one more; nothing changes then.
+
+        Example
+        -------
+        >>> import numpy as np, gdcore as gd
+        >>> model = gd.LinearRegression()
+        >>> for x in np.random.default_rng(0).normal(size=(1000, 2)):
+        ...     _ = model.learn_one(x, 3 * x[0] - x[1] + 5)
+        >>> model.coef_.round(3), round(model.predict_one(np.array([1.0, 1.0])), 3)
+        (array([ 3., -1.]), 7.0)
+        """
         stream = self._stream
         short = type(x) is ndarray and x.ndim == 1 and stream is not None
         if short and stream.key == self._key():
@@ -245,7 +257,20 @@ class OnlineClassifier(Online):
         return self
 
     def learn_one(self, x, y):
-        """Learn from one example x (p,) and its label y, as `partial_fit` does; returns self."""
+        """Learn from one example x (p,) and its label y, as `partial_fit` does; returns self.
+
+        ValueError or TypeError for what is not p finite numbers, or a label of another kind than
+        those before; nothing changes then.
+
+        Example
+        -------
+        >>> import numpy as np, gdcore as gd
+        >>> model = gd.LogisticRegression()
+        >>> for x in np.random.default_rng(0).normal(size=(1000, 2)):
+        ...     _ = model.learn_one(x, "up" if x[0] > x[1] else "down")
+        >>> model.classes_, str(model.predict_one(np.array([1.0, 0.0])))
+        (array(['down', 'up'], dtype='<U4'), 'up')
+        """
         stream = self._stream
         short = type(x) is ndarray and x.ndim == 1 and stream is not None
         if short and stream.mass is None and stream.key == self._key():
