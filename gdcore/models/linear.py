@@ -19,6 +19,7 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
 
     J(w, b) = Σ sᵢ·ℓ(xᵢ·w + b, yᵢ) / Σ sᵢ + alpha·(½(1 − l1_ratio)‖w‖² + l1_ratio‖w‖₁), the
     intercept unpenalised; ℓ = ½(z − y)² by default (Legendre, 1805; Zou & Hastie, 2005).
+    `partial_fit` and `learn_one` learn from a stream, each example once.
 
     Parameters
     ----------

@@ -27,6 +27,7 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
     Two classes: ℓ = log(1 + eᶻ) − yz with z = x·w + b. More: ℓ = log Σ eᶻ − z_y with one z a class,
     the true softmax, not one class against the rest. J = Σ sᵢℓᵢ / Σ sᵢ +
     alpha·(½(1 − l1_ratio)‖W‖² + l1_ratio‖W‖₁), intercepts unpenalised (Cox, 1958; Bridle, 1990).
+    `partial_fit` and `learn_one` learn from a stream, each example once.
 
     Parameters
     ----------

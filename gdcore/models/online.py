@@ -31,6 +31,7 @@ class Stream:
         self.numbers = self.key = None
         self.classes, self.codes = np.empty(0), {}  # of a classifier
         self.factors = self.mass = None  # by class_weight: of each class, or the weight it has had
+        self.total = 0.0  # of mass
 
     @property
     def weights(self):
@@ -85,14 +86,18 @@ class Stream:
 
     def balance(self, codes, weights):
         """Weight of all rows so far / (k · that of the row's class), row by row; counts them."""
-        total = self.mass.sum() + np.cumsum(weights)
-        own = np.zeros(len(codes))
+        total, own = running(self.total, weights), np.zeros(len(codes))
         for code in np.unique(codes):
             rows = codes == code
-            own[rows] = self.mass[code] + np.cumsum(weights[rows])
-        factors = total / (len(self.mass) * own)
-        np.add.at(self.mass, codes, weights)
-        return factors
+            own[rows] = running(self.mass[code], weights[rows])
+            self.mass[code] = own[rows][-1]
+        self.total = float(total[-1])
+        return total / (len(self.mass) * own)
+
+
+def running(start, weights):
+    """The sums from `start` on, added one after the other: as bits would have it, call by call."""
+    return np.cumsum(np.concatenate([[start], weights]))[1:]
 
 
 class Online:
@@ -147,7 +152,7 @@ class Online:
         """A stream ends where `fit` begins."""
         self._stream = None
         if weights is not None:
-            self._past = float(weights.sum())
+            self._past = float(np.count_nonzero(weights))
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -273,13 +278,18 @@ class OnlineClassifier(Online):
         """
         stream = self._stream
         short = type(x) is ndarray and x.ndim == 1 and stream is not None
-        if short and stream.mass is None and stream.key == self._key():
+        if short and stream.key == self._key():
             try:
                 stream.y[0] = code = stream.codes[y]
                 if stream.factors is not None:
                     stream.weight[0] = stream.factors[code]
+                elif stream.mass is not None:
+                    total, own = stream.total + 1.0, stream.mass[code] + 1.0
+                    stream.weight[0] = total / (len(stream.mass) * own)
                 online_pass(stream.loss, x, stream.y, stream.weight, stream.state, stream.clock,
                             stream.numbers)  # fmt: skip
+                if stream.mass is not None:
+                    stream.total, stream.mass[code] = total, own
                 return self
             except (KeyError, TypeError, ValueError):
                 pass  # nothing has changed; learn a new class, say why, or convert
@@ -339,7 +349,7 @@ class OnlineClassifier(Online):
         if isinstance(given, str):
             require_choice("class_weight", given, ["balanced"])
             if stream.mass is None:
-                stream.mass = np.zeros(max(2, len(stream.classes)))
+                stream.mass, stream.total = np.zeros(max(2, len(stream.classes))), 0.0
             return
         stream.mass, stream.weight[0] = None, 1.0
         if given is not None:

@@ -73,6 +73,16 @@ def test_the_running_balance():
     assert same(balanced, by_hand)
 
 
+def test_the_running_balance_has_the_same_bits_call_by_call():
+    X, y = rows(gd.LogisticRegression, n=60, k=3)
+    weight = np.random.default_rng(0).random(60)
+    whole, parts = (gd.LogisticRegression(class_weight="balanced") for _ in range(2))
+    whole.partial_fit(X, y, sample_weight=weight)
+    for a, b in ((0, 7), (7, 8), (8, 60)):
+        parts.partial_fit(X[a:b], y[a:b], sample_weight=weight[a:b])
+    assert same(whole, parts)
+
+
 def test_a_class_that_is_rare_is_found_when_balanced():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4000, 3))
