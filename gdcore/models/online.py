@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from gdcore.data import as_numbers, as_real_targets, as_targets
 from gdcore.errors import require, require_choice
-from gdcore.kernels import online_pass
+from gdcore.kernels import largest, online_pass
 from gdcore.models.classifier import encode
 from gdcore.models.estimator import counted
 
@@ -244,6 +244,10 @@ class OnlineClassifier(Online):
         fresh = not hasattr(self, "coef_")
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
         X_, y_, weights = counted(X_, as_targets(y, len(X_)), weights)
+        require(
+            largest(X_.reshape(-1)) <= 1e150,
+            "X holds a number beyond 1e150. Remove such rows, or divide the column.",
+        )
         labels = encode(y_)[0]
         announced = labels[:0] if classes is None else encode(np.asarray(classes))[0]
         stream = self._open("logistic", X_.shape[1])

@@ -236,6 +236,8 @@ def test_labels_of_one_kind():
         model.learn_one(X[0], "yes")
     with pytest.raises(ValueError, match="continuous"):
         model.learn_one(X[0], 0.5)
+    with pytest.raises(ValueError, match="beyond 1e150"):
+        model.learn_one(np.full(6, 1e200), 2)
     assert kept.tobytes() == weights(model).tobytes()
     assert model.classes_.tolist() == [0, 1]
 
