@@ -21,14 +21,15 @@ class Proof:
 
     def __init__(self, run):
         self.run = run
-        self.dual = hasattr(run.cost, "along")  # a linear model's
+        self.dual = hasattr(run.cost, "along")  # margins of all rows can be had at once
         self.proven = None, math.inf  # the θ of the last proof, and its bound
 
     def estimate(self, theta, g, value):
         """About J(θ) − J* from what is known of θ: a proof is worth its price below that."""
+        found = self._newton(g)
         if not self.dual:
-            return math.inf
-        found = min(self._newton(g), _estimate(self.run.cost, theta, g, value))
+            return found
+        found = min(found, _estimate(self.run.cost, theta, g, value))
         if found <= abs(value) and getattr(self.run.cost.model.loss, "smooth", 0):
             found += rounding(self.run.cost, theta)
         return found
@@ -42,12 +43,12 @@ class Proof:
 
     def bound(self, theta, g, value, wanted=0.0):
         """An upper bound of J(θ) − J*; the cheaper one where that is no more than wanted."""
-        if not self.dual or not math.isfinite(value):
+        if not math.isfinite(value):
             return math.inf
         if self.proven[0] is not None and np.array_equal(self.proven[0], theta):
             return self.proven[1]
         found = self._newton(g)
-        if not found <= wanted:
+        if self.dual and not found <= wanted:
             found = min(found, duality_gap(self.run.cost, theta, value))
         self.proven = theta.copy(), found
         return found

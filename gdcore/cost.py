@@ -7,13 +7,70 @@ from functools import cached_property
 import numpy as np
 
 from gdcore import kernels
+from gdcore.data import visiting_order
 from gdcore.lines import Margins
+from gdcore.second_order import curvature, hessian
 from gdcore.threads import Threads, resolve
 
 CHUNK = 1 << 22  # numbers of X in one call of an epoch kernel, so that Ctrl-C is heard soon
 
 
-class Cost:
+class Penalised:
+    """What costs of linear models share, whose rows are here or elsewhere: a penalty, rates."""
+
+    def steepest(self, theta, g):
+        """The shortest subgradient of J at θ, given g from `value_and_gradient`."""
+        return self.penalty.steepest(theta, g)
+
+    def prox(self, theta, reach):
+        """The proximal step of the |θ| term."""
+        self.penalty.prox(theta, reach)
+
+    def norm(self, theta, g):
+        """What the rules call ‖∇J‖: the length of the shortest subgradient."""
+        return kernels.norm(self.steepest(theta, g))
+
+    def free(self, theta, g):
+        """The coordinates that no bound holds, as a mask; None: there are no bounds."""
+        return None
+
+    def baseline(self, theta, value):
+        """A cost that no descent has business far above: the larger of J(θ) and J(0)."""
+        if not theta.any():
+            return value
+        nothing = np.zeros_like(theta)
+        return max(value, self.value_and_gradient(nothing, np.empty_like(theta)))
+
+    @cached_property
+    def bend(self):
+        """The loss's curvature, or a typical one where it has no bound."""
+        loss = self.model.loss
+        bound = getattr(loss, "curvature", math.inf)
+        if math.isfinite(bound):
+            return bound
+        typical = getattr(loss, "typical_curvature", None)
+        return 1.0 if typical is None else typical(self.rows.y, self.rows.weights)
+
+    def order(self, rng):
+        """Row numbers in the order in which an epoch visits them."""
+        return visiting_order(len(self), rng)
+
+    def safe_rate(self, batch_size):
+        """A step length for plain SGD that does not diverge, 1/L for the batch's own smoothness.
+
+        L_b = c·R²·(n − b)/(b(n − 1)) + L·n(b − 1)/(b(n − 1)) with R² the mean squared length of an
+        example and c the loss's curvature: from one example to all of them (Gower et al., 2019).
+        """
+        n, b = len(self.rows), min(batch_size, len(self.rows))
+        full = self.curvature()
+        if n == 1 or b == n:
+            return 1 / full if full > 0 else 1.0
+        one = self.bend * self.lengths[0] + self.penalty.ridge.max()
+        mixed = one * (n - b) / (b * (n - 1)) + full * n * (b - 1) / (b * (n - 1))
+        return 1 / mixed if mixed > 0 else 1.0
+
+
+class Cost(Penalised):
     """J(θ) = Σ sᵢℓᵢ(θ)/n + penalty(θ) over examples with weights sᵢ of mean one.
 
     The gradient is a sum over shards cut by the data alone and added in their order: J and ∇J have
@@ -117,29 +174,6 @@ class Cost:
         self.threads.map(one, list(zip(self.shards, slopes, parts, strict=True)))
         return parts.sum(axis=0) / len(self)
 
-    def steepest(self, theta, g):
-        """The shortest subgradient of J at θ, given g from `value_and_gradient`."""
-        return self.penalty.steepest(theta, g)
-
-    def prox(self, theta, reach):
-        """The proximal step of the |θ| term."""
-        self.penalty.prox(theta, reach)
-
-    def norm(self, theta, g):
-        """What the rules call ‖∇J‖: the length of the shortest subgradient."""
-        return kernels.norm(self.steepest(theta, g))
-
-    def free(self, theta, g):
-        """The coordinates that no bound holds, as a mask; None: there are no bounds."""
-        return None
-
-    def baseline(self, theta, value):
-        """A cost that no descent has business far above: the larger of J(θ) and J(0)."""
-        if not theta.any():
-            return value
-        nothing = np.zeros_like(theta)
-        return max(value, self.value_and_gradient(nothing, np.empty_like(theta)))
-
     def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
         """Steps over the batches of `order`, one rate each. Returns J as met on the way.
 
@@ -198,22 +232,25 @@ class Cost:
         """
         if self._curvature is None:
             with np.errstate(all="ignore"):
-                largest = _largest_eigenvalue(self._second_moments, self.model.features + 1)
-            bound = 1.05 * min(largest, self.model.lengths(self.rows)[0])
+                largest = largest_eigenvalue(self.second_moments, self.model.features + 1)
+            bound = 1.05 * min(largest, self.lengths[0])
             self._curvature = self.bend * bound + float(self.penalty.ridge.max())
         return self._curvature
 
-    @cached_property
-    def bend(self):
-        """The loss's curvature, or a typical one where it has no bound."""
-        loss = self.model.loss
-        bound = getattr(loss, "curvature", math.inf)
-        if math.isfinite(bound):
-            return bound
-        typical = getattr(loss, "typical_curvature", None)
-        return 1.0 if typical is None else typical(self.rows.y, self.rows.weights)
+    def hessian(self, theta):
+        """The second derivatives (size, size); after `keep_margins`."""
+        return hessian(self, theta)
 
-    def _second_moments(self, v):
+    def second(self, theta):
+        """(v → H·v, roughly H's diagonal); after `keep_margins`."""
+        return curvature(self, theta)
+
+    @cached_property
+    def lengths(self):
+        """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
+        return self.model.measure(self.rows)
+
+    def second_moments(self, v):
         """(Σ sᵢ x̃ᵢx̃ᵢᵀ / n) v: the gradient of the squared loss at θ = v with targets zero."""
         return self._summed(lambda shard, out: self.model.add_product(v, shard, shard.weights, out))
 
@@ -222,20 +259,6 @@ class Cost:
         parts = np.zeros((len(self.shards), self.model.features + 1))
         self.threads.map(lambda part: add(*part), list(zip(self.shards, parts, strict=True)))
         return parts.sum(axis=0) / len(self.rows)
-
-    def safe_rate(self, batch_size):
-        """A step length for plain SGD that does not diverge, 1/L for the batch's own smoothness.
-
-        L_b = c·R²·(n − b)/(b(n − 1)) + L·n(b − 1)/(b(n − 1)) with R² the mean squared length of an
-        example and c the loss's curvature: from one example to all of them (Gower et al., 2019).
-        """
-        n, b = len(self.rows), min(batch_size, len(self.rows))
-        full = self.curvature()
-        if n == 1 or b == n:
-            return 1 / full if full > 0 else 1.0
-        one = self.bend * self.model.lengths(self.rows)[0] + self.penalty.ridge.max()
-        mixed = one * (n - b) / (b * (n - 1)) + full * n * (b - 1) / (b * (n - 1))
-        return 1 / mixed if mixed > 0 else 1.0
 
 
 class PlainCost(ABC):
@@ -288,6 +311,10 @@ class PlainCost(ABC):
         """A cost above which a descent that goes on has gone astray."""
         return value + max(1.0, abs(value))
 
+    def order(self, rng):
+        """Row numbers in the order in which an epoch visits them."""
+        return visiting_order(len(self), rng)
+
     def safe_rate(self, batch_size):
         """A step length for plain gradient descent, where there is none better."""
         return 1.0
@@ -303,7 +330,7 @@ def held_out(model, rows):
     return loss
 
 
-def _largest_eigenvalue(product, size, rounds=40, tolerance=1e-3):
+def largest_eigenvalue(product, size, rounds=40, tolerance=1e-3):
     v = np.random.default_rng(0).standard_normal(size)
     v /= kernels.norm(v)
     value = 0.0

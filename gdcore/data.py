@@ -26,6 +26,10 @@ class Rows:
     def __len__(self):
         return len(self.X)
 
+    def moments(self):
+        """Mean and deviation of each column."""
+        return column_moments(self.X, self.weights)
+
     def part(self, rows):
         """These rows: a view for a slice, a copy for numbers."""
         return Rows(self.X[rows], self.y[rows], self.weights[rows])
@@ -216,6 +220,16 @@ def column_moments(X, weights):
     # What rounding makes of a constant column is not a scale.
     deviation[most <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
     return mean, deviation
+
+
+def spread_of(X, weights):
+    """(mean, sum of squares around it, least, largest, sum of weights) of each column."""
+    if isinstance(X, CSR):
+        mean, deviation = X.moments(weights)
+        total = float(weights.sum())
+        return mean, total * deviation**2, mean - deviation, mean + deviation, total
+    mean, square, low, high = np.empty((4, X.shape[1]))
+    return mean, square, low, high, kernels.column_moments(X, weights, mean, square, low, high)
 
 
 def visiting_order(n, rng, block=64, window=1024):

@@ -8,7 +8,6 @@ import numpy as np
 from gdcore import kernels
 from gdcore.certificate import Proof
 from gdcore.convergence import Moment, Status
-from gdcore.data import visiting_order
 from gdcore.errors import require_number
 from gdcore.parameters import aligned_copy
 from gdcore.rates import AutoRate, FixedRate
@@ -317,7 +316,7 @@ class _Run:
                 self.seen += self.examples
             else:
                 if self.draw is None:
-                    order = visiting_order(self.examples, self.rng)
+                    order = self.cost.order(self.rng)
                 else:
                     order = self.draw(self.step)
                 batches = -(-len(order) // self.batch_size)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from gdcore import kernels
-from gdcore._numpy.quasi import Point, strong_wolfe
+from gdcore._numpy.quasi import Line, Point, strong_wolfe
 
 NOWHERE = np.empty((0, 0))  # for margins that nobody wants
 
@@ -99,3 +99,21 @@ def line_step(cost, optimizer, start, state, room):
             return f, optimizer.learn(theta, slopes, room, line.moved(), state), reads
         if not optimizer.forget(state):
             return math.nan, 0.0, reads
+
+
+def plain_step(cost, optimizer, start, state, room):
+    """The same for a cost that keeps no margins: each trial is a pass over the rows."""
+    (theta, slopes, value), trials = start, 0
+    x, g = room
+    while True:
+        d, slope, first = optimizer.aim(cost, theta, slopes, state)
+        f = math.nan
+        if slope < 0:
+            line = Line(cost.value_and_gradient, theta, d, x, g)
+            f = strong_wolfe(line, Point(0.0, value, slope), first)
+            trials += line.trials
+        if not math.isnan(f):
+            far = kernels.norm(x - theta) * math.sqrt(cost.lengths[1])  # no margin moved further
+            return f, optimizer.learn(theta, slopes, room, far, state), trials
+        if not optimizer.forget(state):
+            return math.nan, 0.0, trials

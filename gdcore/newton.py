@@ -7,7 +7,6 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore.optim.base import Optimizer, require_rate
-from gdcore.second_order import curvature, hessian
 
 FEW = 400  # numbers in θ up to which the matrix of second derivatives is formed
 FORGIVEN = 0.25  # of ‖g‖: a Hessian that did not bring the gradient below that is formed anew
@@ -57,10 +56,10 @@ class Newton(Optimizer):
             state["first"][0] = size
         if len(theta) > FEW:
             tolerance = _forcing(size, state["first"].item())
-            d = conjugate_gradients(*curvature(cost, theta), g, tolerance)
+            d = conjugate_gradients(*cost.second(theta), g, tolerance)
         else:
             if not math.isfinite(state["drift"].item()):
-                state["values"][:], state["V"][:] = np.linalg.eigh(hessian(cost, theta))
+                state["values"][:], state["V"][:] = np.linalg.eigh(cost.hessian(theta))
                 state["drift"][0] = 0
             d = -self._solve(g, state)
         return d, kernels.dot(d, g), 1.0
@@ -105,7 +104,7 @@ class Newton(Optimizer):
         if M == 0:
             return 0.5 * nu * nu
         rho = 2 * nu * math.exp(0.5 + M * drift) / math.sqrt(values[alive][0])
-        reach = M * math.sqrt(cost.model.lengths(cost.rows)[1]) * rho
+        reach = M * math.sqrt(cost.lengths[1]) * rho
         return 0.5 * nu * nu * math.exp(M * drift + reach) if reach <= 0.5 else math.inf
 
 

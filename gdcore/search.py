@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gdcore import kernels
-from gdcore.lines import line_step
+from gdcore.lines import line_step, plain_step
 
 DECREASE = 1e-4  # c₁ of Armijo's condition
 MOST = 20  # trials
@@ -38,6 +38,8 @@ def searched(cost, optimizer, start, state, room):
     theta, g, f = start
     if getattr(cost, "margins", None) is not None:
         return line_step(cost, optimizer, start, state, room)
+    if not hasattr(optimizer, "search"):
+        return plain_step(cost, optimizer, start, state, room)
     free = cost.free(theta, g)
     if free is None:
         return optimizer.search(cost.value_and_gradient, start, state, *room)

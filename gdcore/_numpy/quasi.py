@@ -94,7 +94,7 @@ def wolfe_step(evaluate, x, g, value, S, Y, rho, pairs, caution, x_new, g_new):
         f = math.nan
         if slope < 0:
             first = 1.0 if pairs else min(1.0, 1 / norm(g))
-            line = _Line(evaluate, x, d, x_new, g_new)
+            line = Line(evaluate, x, d, x_new, g_new)
             f = strong_wolfe(line, Point(0.0, value, slope), first)
             trials += line.trials
         if not math.isnan(f) or pairs == 0:
@@ -116,7 +116,7 @@ class Point:
         self.t, self.f, self.slope, self.g = t, f, slope, g
 
 
-class _Line:
+class Line:
     """f along x + t·d, written into x_new and g_new."""
 
     def __init__(self, evaluate, x, d, x_new, g_new):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore import optim
+from gdcore.chunk_cost import ChunkCost
 from gdcore.convergence import Rule
 from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
@@ -94,20 +95,37 @@ class LinearEstimator(Estimator):
 
             result = solve(model, train, penalty, self.n_threads)
         else:
+            cost = Cost(model, train, penalty, self.n_threads, unit_of(loss, train))
             validate = held_out(model, other) if other is not None else None
-            result = self._descend(model, train, penalty, validate, rng)
+            result = self._descend(cost, validate, rng)
         self._keep(result, model, X.dtype)
         return self
 
-    def _descend(self, model, train, penalty, validate, rng):
-        full = self.batch_size in ("auto", "full") or self.batch_size >= len(train)
-        unit = unit_of(model.loss, train)
+    def _fit_chunks(self, chunks, passes, about, loss, outputs):
+        """The same where rows are read in each pass."""
+        require(
+            not self.early_stopping and self.optimizer != "closed-form",
+            "early_stopping and optimizer='closed-form' need rows in memory. Pass arrays, or leave "
+            "them out.",
+        )
+        rng = generator(self.random_state)
+        alpha = 1 / about.weights.sum() if isinstance(self.alpha, str) else float(self.alpha)
+        auto = self._rate() is None
+        model, penalty = coordinates(about, loss, outputs, alpha, self, precondition=auto)
+        unit = unit_of(loss, about)
+        cost = ChunkCost(model, about, passes, penalty, self.n_threads, unit)
+        self._keep(self._descend(cost, None, rng), model, about.X.dtype)
+        self._remember(about.X.shape[1], chunks.feature_names)
+        return self
+
+    def _descend(self, cost, validate, rng):
+        model = cost.model
+        full = self.batch_size in ("auto", "full") or self.batch_size >= len(cost)
         chosen, why = self._optimizer(), "as asked"
         if chosen is None:
-            chosen, why = choose(model, penalty, full)
+            chosen, why = choose(model, cost.penalty, full)
         optimizer = self._suited(chosen, full)
-        theta = self._start(model, train)
-        cost = Cost(model, train, penalty, self.n_threads, unit)
+        theta = self._start(model, cost.rows)
         if why != "as asked" and optimizer.searches and not self.warm_start:
             theta = head_start(cost, theta, optimizer)
         given = isinstance(self.tol, Rule)
@@ -119,6 +137,11 @@ class LinearEstimator(Estimator):
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
             if corner and not given and self.tol > 0:
+                require(
+                    isinstance(cost, Cost),
+                    "A loss with a corner needs rows in memory, or small batches. Pass "
+                    "batch_size=256.",
+                )
                 result = rounded_descent(cost, theta, optimizer, tol=self.tol, **settings)
             else:
                 size = None if full else int(self.batch_size)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from gdcore.data import column_moments
 from gdcore.models.family import INVERSE, SHIFT, LinearFamily
 from gdcore.penalties import Penalty
 
@@ -24,7 +23,7 @@ def coordinates(rows, loss, outputs, alpha, settings, precondition):
     ridge, lasso = alpha * (1 - settings.l1_ratio), alpha * settings.l1_ratio
     units = np.ones(p)  # original coefficient × its unit = what the penalty weighs
     if settings.standardize or precondition:
-        mean, deviation = column_moments(rows.X, rows.weights)
+        mean, deviation = rows.moments()
         if settings.fit_intercept:
             columns[SHIFT, :p] = mean
         else:  # without an intercept there is no centre: the scale is the root mean square

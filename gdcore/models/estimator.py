@@ -123,7 +123,8 @@ class Estimator(Parametrised):
 
     def _warn(self, result):
         """Say it where a budget or a fault ended the descent."""
-        if not result.success and not (self.tol == 0 and result.status.name == "EPOCHS"):
+        wished = self.tol == 0 and result.status.name in ("EPOCHS", "STALLED")
+        if not result.success and not wished:
             if result.status.name in ("EPOCHS", "TIME", "STALLED", "DIVERGED"):
                 warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=5)
 

@@ -34,7 +34,6 @@ class LinearFamily:
             columns[INVERSE] = 1
         self.columns = columns
         self._known = isinstance(loss, Loss)  # to the kernels; else its slopes are asked for
-        self._lengths = None
 
     def like(self, loss=None):
         """The same model of other rows, or with another loss."""
@@ -132,18 +131,13 @@ class LinearFamily:
         X = shard.X.dense() if _sparse(shard.X) else shard.X  # few columns: the shard is small
         kernels.linear_hessian(X, np.ascontiguousarray(bends), self.columns, H)
 
-    def lengths(self, rows):
+    def measure(self, rows):
         """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
-        if self._lengths is None:
-            square = np.empty(len(rows))
-            kernel = kernels.csr_lengths if _sparse(rows.X) else kernels.row_lengths
-            kernel(*_stored(rows.X), self.columns, square)
-            one = float(self.columns[INVERSE, self.features] ** 2)
-            self._lengths = (
-                float(np.average(square, weights=rows.weights)) + one,
-                square.max() + one,
-            )
-        return self._lengths
+        square = np.empty(len(rows))
+        kernel = kernels.csr_lengths if _sparse(rows.X) else kernels.row_lengths
+        kernel(*_stored(rows.X), self.columns, square)
+        one = float(self.columns[INVERSE, self.features] ** 2)
+        return float(np.average(square, weights=rows.weights)) + one, float(square.max()) + one
 
 
 def margins(X, coef, intercept):

@@ -11,6 +11,7 @@ from gdcore.models.estimator import sklearn_tags
 from gdcore.models.family import margins
 from gdcore.models.labels import r_squared
 from gdcore.models.online import OnlineRegressor
+from gdcore.models.out_of_core import as_chunks, real_passes
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -89,8 +90,20 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
 
     _closed_form = True
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator."""
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator.
+
+        X may be sparse; or the path of an .npy file, a numpy.memmap, or chunks (see gd.chunks),
+        which are read in each pass and need not fit into memory.
+        """
+        chunks = as_chunks(X, y, sample_weight)
+        if chunks is not None:
+            self._check_parameters()
+            loss = as_loss(self.loss, REGRESSION)
+            passes, about = real_passes(chunks, getattr(loss, "check", None))
+            self._fit_chunks(chunks, passes, about, loss, outputs=1)
+            self._fitted_anew(about.weights)
+            return self
         X_, weights, names = self._begin(X, sample_weight)
         targets = as_real_targets(y, len(X_))
         loss = as_loss(self.loss, REGRESSION)

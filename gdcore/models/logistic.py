@@ -18,6 +18,7 @@ from gdcore.models.classifier import (
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.family import margins
 from gdcore.models.online import OnlineClassifier
+from gdcore.models.out_of_core import as_chunks, label_passes
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -60,8 +61,22 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
 
     _closed_form = False
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator."""
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
+
+        X may be sparse; or the path of an .npy file, a numpy.memmap, or chunks (see gd.chunks),
+        which are read in each pass and need not fit into memory.
+        """
+        chunks = as_chunks(X, y, sample_weight)
+        if chunks is not None:
+            self._check_parameters()
+            classes, passes, about = label_passes(chunks, self)
+            outputs = len(classes) if len(classes) > 2 else 1
+            loss = Softmax() if outputs > 1 else Logistic()
+            self._fit_chunks(chunks, passes, about, loss, outputs)
+            self.classes_ = classes
+            self._fitted_anew(about.weights)
+            return self
         X_, weights, names = self._begin(X, sample_weight)
         classes, codes = encode(as_targets(y, len(X_)))
         require_classes(self, classes, codes[weights > 0])

@@ -1,4 +1,4 @@
-"""Learning example by example: what a stream holds, and the methods of estimators that learn so."""
+"""Learning example by example: the methods of estimators that learn so."""
 
 import itertools
 import math
@@ -9,95 +9,16 @@ from numpy import ndarray
 from gdcore.data import as_numbers, as_real_targets, as_targets
 from gdcore.errors import require, require_choice
 from gdcore.kernels import largest, online_pass
+from gdcore.losses import REGRESSION, Loss, as_loss
 from gdcore.models.classifier import encode
 from gdcore.models.estimator import counted
+from gdcore.models.family import margins
+from gdcore.models.stream import Stream
+from gdcore.sparse import CSR
 
 RATE = 1.0  # of the first steps; see docs/decisions/0011-streams.md
 PAST = 1000.0  # examples that a fitted model has seen, where it does not say
 UNSURE = 0.1  # a typical squared slope of a fitted classifier
-
-
-class Stream:
-    """Weights of one linear model that learns row by row, and the sums that its steps depend on.
-
-    The rule is the kernel `online_pass`. `state` holds k rows of weights, the intercept last, k
-    rows of sums of squared slopes, the scale and the mean of each column; `clock` what is counted.
-    """
-
-    def __init__(self, loss, p, k=1):
-        self.loss, self.p = loss, p
-        self.state, self.clock = np.zeros((2 * k + 2, p + 1)), np.zeros(5)
-        self.y, self.weight = np.zeros(1), np.ones(1)
-        self.numbers = self.key = None
-        self.classes, self.codes = np.empty(0), {}  # of a classifier
-        self.factors = self.mass = None  # by class_weight: of each class, or the weight it has had
-        self.total = 0.0  # of mass
-
-    @property
-    def weights(self):
-        """A view (k, p + 1), the intercept last."""
-        return self.state[: len(self.state) // 2 - 1]
-
-    def follow(self, coef, intercept, past, slope, error=0.0):
-        """Go on from weights that were learnt from `past` examples of a typical squared `slope`."""
-        self.weights[:, :-1], self.weights[:, -1] = coef, intercept
-        # Rates of 1/past, not of 1/√past as a stream's own: noise is not to drown what is known.
-        self.clock[[0, 2, 3]] = past, past * error, past * past * slope
-
-    def learn(self, X, y, weights):
-        """The summed loss of the rows, each before it was learnt."""
-        return online_pass(self.loss, X, y, weights, self.state, self.clock, self.numbers)
-
-    def admit(self, classes):
-        """Take on the classes, sorted, all of those there are among them."""
-        old, new = self.classes.tolist(), classes.tolist()
-        if len(new) < 3:
-            if old and old[0] != new[0]:
-                self.weights[:] *= -1  # what was class 0 is class 1 now
-        elif len(new) > len(old):
-            self._spread([new.index(label) for label in old], len(new))
-        if self.mass is not None:
-            mass, self.mass = self.mass, np.zeros(max(2, len(new)))
-            self.mass[[new.index(label) for label in old]] = mass[: len(old)]
-        self.called(classes)
-
-    def called(self, classes):
-        """The classes of the outputs there are."""
-        self.classes, self.codes = classes, {each: c for c, each in enumerate(classes.tolist())}
-        self.loss = "softmax" if len(classes) > 2 else "logistic"
-
-    def _spread(self, places, k):
-        """A row of weights for each class: those of the known ones keep their differences.
-
-        One sigmoid's margin z becomes ±z/2. A new class begins as if one of the examples so far had
-        been half its own, which leaves the odds of the others as they were.
-        """
-        q, w, G = self.p + 1, self.weights, self.state[len(self.weights) : -2]
-        if len(w) == 1:
-            w, G = np.concatenate([-0.5 * w, 0.5 * w]), np.concatenate([G, G])
-            if len(places) < 2:  # the second is the first of the new ones
-                places = [*places, *[c for c in range(k) if c not in places][: 2 - len(places)]]
-        state = np.zeros((2 * k + 2, q))
-        state[:k] = w.mean(axis=0)
-        state[:k, -1] -= math.log1p(self.clock[0])
-        state[places], state[k:-2][places] = w, G
-        state[-2:] = self.state[-2:]
-        self.state = state
-
-    def balance(self, codes, weights):
-        """Weight of all rows so far / (k · that of the row's class), row by row; counts them."""
-        total, own = running(self.total, weights), np.zeros(len(codes))
-        for code in np.unique(codes):
-            rows = codes == code
-            own[rows] = running(self.mass[code], weights[rows])
-            self.mass[code] = own[rows][-1]
-        self.total = float(total[-1])
-        return total / (len(self.mass) * own)
-
-
-def running(start, weights):
-    """The sums from `start` on, added one after the other: as bits would have it, call by call."""
-    return np.cumsum(np.concatenate([[start], weights]))[1:]
 
 
 class Online:
@@ -117,9 +38,10 @@ class Online:
         return x[None]
 
     def _key(self):
-        return self.alpha, self.l1_ratio, self.fit_intercept, self.standardize, self.learning_rate
+        return (self.alpha, self.l1_ratio, self.fit_intercept, self.standardize,
+                self.learning_rate, self.loss)  # fmt: skip
 
-    def _open(self, loss, p):
+    def _open(self, loss, p, knob=0.0):
         """The stream, begun anew or from what was fitted, with today's parameters."""
         stream = self._stream
         if stream is None:
@@ -132,7 +54,7 @@ class Online:
             "learning_rate must be a number or 'auto' in a stream, not a schedule. Pass 'auto'.",
         )
         l1 = alpha * self.l1_ratio
-        settings = rate, 0.5, l1, alpha - l1, self.standardize, self.fit_intercept
+        settings = rate, knob, l1, alpha - l1, self.standardize, self.fit_intercept
         stream.numbers, stream.key = tuple(map(float, settings)), self._key()
         return stream
 
@@ -161,7 +83,7 @@ class Online:
 
 
 class OnlineRegressor(Online):
-    """Streams of a squared loss."""
+    """Streams of the losses of regression."""
 
     def partial_fit(self, X, y, sample_weight=None):
         """Learn from the rows of X (n, p) one after the other, each once; returns the estimator.
@@ -176,11 +98,19 @@ class OnlineRegressor(Online):
         fresh = not hasattr(self, "coef_")
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
         X_, y_, weights = counted(X_, as_real_targets(y, len(X_)), weights)
-        stream = self._open("squared", X_.shape[1])
+        loss = as_loss(self.loss, REGRESSION)
+        require(
+            isinstance(loss, Loss),
+            "A stream takes the losses of gd.losses alone, not one of your own. Use fit, or "
+            "loss='huber' and its like.",
+        )
+        loss.check(y_)
+        stream = self._open(loss.name, X_.shape[1], loss.shape)
         if self._stream is None and not fresh:
-            error = float(np.mean((X_ @ self.coef_ + self.intercept_ - y_) ** 2))
-            past = getattr(self, "_past", PAST)
-            stream.follow(self.coef_, self.intercept_, past, error, error)
+            z = margins(X_, np.atleast_2d(self.coef_), self.intercept_)
+            error, past = float(np.mean((z[:, 0] - y_) ** 2)), getattr(self, "_past", PAST)
+            slope = float(np.mean(loss.slope(z, y_) ** 2))
+            stream.follow(self.coef_, self.intercept_, past, slope, error)
         stream.learn(X_, y_, weights)
         return self._close(stream, names)
 
@@ -203,7 +133,7 @@ class OnlineRegressor(Online):
         if short and stream.key == self._key():
             try:
                 stream.y[0] = y
-                online_pass("squared", x, stream.y, stream.weight, stream.state, stream.clock,
+                online_pass(stream.loss, x, stream.y, stream.weight, stream.state, stream.clock,
                             stream.numbers)  # fmt: skip
                 return self
             except (TypeError, ValueError):
@@ -219,7 +149,7 @@ class OnlineRegressor(Online):
         try:
             if type(x) is ndarray and x.ndim == 1:
                 z = (self.coef_.dot(x) + self.intercept_).item()
-                if math.isfinite(z):  # not so where x holds NaN or infinity
+                if math.isfinite(z) and self.loss == "squared":  # finite: so is x
                     return z
         except (AttributeError, TypeError, ValueError):
             pass  # say why, or convert
@@ -245,7 +175,7 @@ class OnlineClassifier(Online):
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
         X_, y_, weights = counted(X_, as_targets(y, len(X_)), weights)
         require(
-            largest(X_.reshape(-1)) <= 1e150,
+            largest(X_.data if isinstance(X_, CSR) else X_.reshape(-1)) <= 1e150,
             "X holds a number beyond 1e150. Remove such rows, or divide the column.",
         )
         labels = encode(y_)[0]
@@ -329,7 +259,7 @@ class OnlineClassifier(Online):
         except (AttributeError, TypeError, ValueError):
             pass  # say why, or convert
         X_ = self._features(self._one(x))
-        return (X_ @ self.coef_.T + self.intercept_)[0].tolist()
+        return margins(X_, self.coef_, self.intercept_)[0].tolist()
 
     def _admit(self, labels):
         """Classes that may be new."""

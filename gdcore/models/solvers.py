@@ -4,8 +4,10 @@ import numpy as np
 
 from gdcore import optim
 from gdcore.certificate import duality_gap, rounding
+from gdcore.chunk_cost import ChunkCost, sample
 from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Saturated, Status
 from gdcore.cost import Cost
+from gdcore.data import Rows
 from gdcore.descent import descend
 from gdcore.losses import Loss, Squared
 from gdcore.newton import FEW, Newton
@@ -47,8 +49,9 @@ def stop_rule(tol, cost, optimizer, full):
         return None
     model, penalty, unit = cost.model, cost.penalty, cost.unit
     provable = hasattr(model.loss, "conjugate")
+    here = hasattr(cost, "along")  # the rows, and with them a proof by duality
     exact = isinstance(optimizer, Newton) and getattr(model.loss, "concordance", None) is not None
-    if provable and (held(model, penalty) or (exact and model.size <= FEW)):
+    if provable and ((here and held(model, penalty)) or (exact and model.size <= FEW)):
         rule = RelativeGap(tol) | GradientNorm(ROUNDING[cost.rows.X.dtype.itemsize] * unit)
     else:
         rule = GradientNorm(tol * unit)
@@ -81,12 +84,15 @@ def head_start(cost, theta, optimizer):
     take = max(SAMPLE, 32 * model.size)
     if len(rows) < SPARED * take:
         return theta
-    chosen = np.sort(np.random.default_rng(0).choice(len(rows), take, replace=False))
-    sample = rows.part(chosen)
-    if not sample.y.std() > 0:
+    if isinstance(cost, ChunkCost):
+        some = sample(cost, take)
+    else:
+        chosen = np.sort(np.random.default_rng(0).choice(len(rows), take, replace=False))
+        some = rows.part(chosen)
+    if some is None or not some.y.std() > 0:
         return theta
-    sample = type(rows)(sample.X, sample.y, sample.weights / sample.weights.mean())
-    part = Cost(model.like(), sample, cost.penalty, cost.threads.n_threads, unit)
+    some = Rows(some.X, some.y, some.weights / some.weights.mean())
+    part = Cost(model.like(), some, cost.penalty, cost.threads.n_threads, unit)
     rule = RelativeGap(1e-4) | GradientNorm(1e-4 * unit)
     return descend(part, theta, optimizer, stop=rule, max_epochs=50).x
 

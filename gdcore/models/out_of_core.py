@@ -1,0 +1,97 @@
+"""Rows that are not in memory: what `fit` takes for chunks, and labels that come up in passes."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+
+from gdcore import chunks as readers
+from gdcore.chunk_cost import Passes, survey
+from gdcore.data import as_numbers, require_finite
+from gdcore.errors import require
+from gdcore.models.classifier import encode, require_classes
+from gdcore.passes import Checked, Shuffled
+
+LARGE = 1 << 28  # bytes from where on a memory map is read in chunks
+
+
+def as_chunks(X, y, sample_weight):
+    """Checked chunks where X is a path, a large memory map or chunks; None for other rows."""
+    if isinstance(X, (str, os.PathLike)):
+        return readers.checked(readers.arrays(X, y, sample_weight), "X")
+    if isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= LARGE:
+        return readers.checked(readers.arrays(X, y, sample_weight), "X")
+    if not _gives_chunks(X, y):
+        return None
+    require(
+        sample_weight is None,
+        "sample_weight goes with arrays. Let each chunk be (X, y, weights).",
+    )
+    return readers.checked(X, "X")
+
+
+def _gives_chunks(X, y):
+    if isinstance(X, (Checked, Shuffled)):
+        require(y is None, "y goes with arrays. Let each chunk be (X, y), and pass it alone.")
+        return True
+    if y is not None or hasattr(X, "shape") or hasattr(X, "__array__"):
+        return False
+    if isinstance(X, (list, tuple)):
+        first = X[0] if X else None
+        return isinstance(first, tuple) and len(first) in (2, 3) and np.ndim(first[0]) == 2
+    return hasattr(X, "__iter__") or callable(X)
+
+
+def real_passes(chunks, check=None):
+    """(Passes, Survey) with real targets; check(y) refuses some."""
+
+    def numbers(y, weights):
+        y = np.ascontiguousarray(as_numbers(y, "y"), np.float64)
+        require_finite(y, "y")
+        if check is not None:
+            check(y[weights > 0])
+        return y, weights
+
+    passes = Passes(chunks, numbers)
+    return passes, survey(passes)
+
+
+class Labels:
+    """Labels as class numbers: in the order in which they come up, then in that of the classes."""
+
+    def __init__(self, factor_of):
+        self.codes, self.rank, self.factors = {}, None, None
+        self.factor_of = factor_of
+
+    def __call__(self, y, weights):
+        values, where = encode(y)
+        new = [self.codes.setdefault(value, len(self.codes)) for value in values.tolist()]
+        own = np.array(new, np.intp)[where]
+        factors = [self.factor_of(label) for label in self.codes] if self.factors is None else None
+        weights = weights * (self.factors if factors is None else np.array(factors, float))[own]
+        return (own if self.rank is None else self.rank[own]).astype(np.float64), weights
+
+    def settle(self):
+        """The classes, sorted; from now on codes are their numbers."""
+        classes = np.unique(np.array(list(self.codes)))
+        self.rank = np.searchsorted(classes, np.array(list(self.codes)))
+        return classes
+
+
+def label_passes(chunks, estimator):
+    """(classes, Passes, Survey) with class numbers for targets, weighed by class_weight."""
+    given = estimator.class_weight
+    named = given if isinstance(given, dict) else {}
+    labels = Labels(lambda label: float(named.get(label, 1.0)))
+    passes = Passes(chunks, labels)
+    about = survey(passes)
+    classes, rank = labels.settle(), labels.rank
+    masses = np.zeros(len(classes))
+    masses[rank[about.y.astype(int)]] = about.weights
+    require_classes(estimator, classes, np.flatnonzero(masses))
+    factors = estimator._class_weights(classes, np.arange(len(classes)), masses)
+    labels.factors = factors[rank]
+    if given == "balanced":  # which weighs the columns' moments as well
+        about = survey(passes)
+        masses = masses * factors
+    return classes, passes, replace(about, y=np.arange(float(len(classes))), weights=masses)

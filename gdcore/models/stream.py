@@ -1,0 +1,99 @@
+"""What a stream of examples has taught a linear model so far."""
+
+import math
+
+import numpy as np
+
+from gdcore.kernels import online_pass
+from gdcore.sparse import CSR
+
+DENSE = 1 << 18  # numbers of sparse rows that are written down at a time
+
+
+class Stream:
+    """Weights of one linear model that learns row by row, and the sums that its steps depend on.
+
+    The rule is the kernel `online_pass`. `state` holds k rows of weights, the intercept last, k
+    rows of sums of squared slopes, the scale and the mean of each column; `clock` what is counted.
+    """
+
+    def __init__(self, loss, p, k=1):
+        self.loss, self.p = loss, p
+        self.state, self.clock = np.zeros((2 * k + 2, p + 1)), np.zeros(5)
+        self.y, self.weight = np.zeros(1), np.ones(1)
+        self.numbers = self.key = None
+        self.classes, self.codes = np.empty(0), {}  # of a classifier
+        self.factors = self.mass = None  # by class_weight: of each class, or the weight it has had
+        self.total = 0.0  # of mass
+
+    @property
+    def weights(self):
+        """A view (k, p + 1), the intercept last."""
+        return self.state[: len(self.state) // 2 - 1]
+
+    def follow(self, coef, intercept, past, slope, error=0.0):
+        """Go on from weights that were learnt from `past` examples of a typical squared `slope`."""
+        self.weights[:, :-1], self.weights[:, -1] = coef, intercept
+        # Rates of 1/past, not of 1/√past as a stream's own: noise is not to drown what is known.
+        self.clock[[0, 2, 3]] = past, past * error, past * past * slope
+
+    def learn(self, X, y, weights):
+        """The summed loss of the rows, each before it was learnt."""
+        if not isinstance(X, CSR):
+            return online_pass(self.loss, X, y, weights, self.state, self.clock, self.numbers)
+        total, step = 0.0, max(1, DENSE // X.shape[1])
+        for a in range(0, len(X), step):  # the rule moves every column at each example
+            rows = slice(a, a + step)
+            total += self.learn(X[rows].dense(), y[rows], weights[rows])
+        return total
+
+    def admit(self, classes):
+        """Take on the classes, sorted, all of those there are among them."""
+        old, new = self.classes.tolist(), classes.tolist()
+        if len(new) < 3:
+            if old and old[0] != new[0]:
+                self.weights[:] *= -1  # what was class 0 is class 1 now
+        elif len(new) > len(old):
+            self._spread([new.index(label) for label in old], len(new))
+        if self.mass is not None:
+            mass, self.mass = self.mass, np.zeros(max(2, len(new)))
+            self.mass[[new.index(label) for label in old]] = mass[: len(old)]
+        self.called(classes)
+
+    def called(self, classes):
+        """The classes of the outputs there are."""
+        self.classes, self.codes = classes, {each: c for c, each in enumerate(classes.tolist())}
+        self.loss = "softmax" if len(classes) > 2 else "logistic"
+
+    def _spread(self, places, k):
+        """A row of weights for each class: those of the known ones keep their differences.
+
+        One sigmoid's margin z becomes ±z/2. A new class begins as if one of the examples so far had
+        been half its own, which leaves the odds of the others as they were.
+        """
+        q, w, G = self.p + 1, self.weights, self.state[len(self.weights) : -2]
+        if len(w) == 1:
+            w, G = np.concatenate([-0.5 * w, 0.5 * w]), np.concatenate([G, G])
+            if len(places) < 2:  # the second is the first of the new ones
+                places = [*places, *[c for c in range(k) if c not in places][: 2 - len(places)]]
+        state = np.zeros((2 * k + 2, q))
+        state[:k] = w.mean(axis=0)
+        state[:k, -1] -= math.log1p(self.clock[0])
+        state[places], state[k:-2][places] = w, G
+        state[-2:] = self.state[-2:]
+        self.state = state
+
+    def balance(self, codes, weights):
+        """Weight of all rows so far / (k · that of the row's class), row by row; counts them."""
+        total, own = running(self.total, weights), np.zeros(len(codes))
+        for code in np.unique(codes):
+            rows = codes == code
+            own[rows] = running(self.mass[code], weights[rows])
+            self.mass[code] = own[rows][-1]
+        self.total = float(total[-1])
+        return total / (len(self.mass) * own)
+
+
+def running(start, weights):
+    """The sums from `start` on, added one after the other: as bits would have it, call by call."""
+    return np.cumsum(np.concatenate([[start], weights]))[1:]
