@@ -41,6 +41,11 @@ class Penalised:
         nothing = np.zeros_like(theta)
         return max(value, self.value_and_gradient(nothing, np.empty_like(theta)))
 
+    @property
+    def bounded(self):
+        """Whether the loss's curvature has a bound, so that 1/L never overshoots."""
+        return math.isfinite(getattr(self.model.loss, "curvature", math.inf))
+
     @cached_property
     def bend(self):
         """The loss's curvature, or a typical one where it has no bound."""

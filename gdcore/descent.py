@@ -161,7 +161,8 @@ class _Run:
         if rate is None:
             itself = self.optimizer.scale == "itself"  # and asks for no curvature
             start = None if itself else self.cost.safe_rate(self.batch_size)
-            return AutoRate.start(self.optimizer, start, self.full, self.cost.unit)
+            sure = self.full and getattr(self.cost, "bounded", True)
+            return AutoRate.start(self.optimizer, start, sure, self.cost.unit)
         if callable(rate):
             return FixedRate(self.optimizer.lr, rate)
         require_number("learning_rate", rate, low=0, above=True)
@@ -340,7 +341,7 @@ class _Run:
         """The last θ where the descent settled, the average where a rule keeps one, or the best."""
         theta = self.theta
         worse = self.measured > self.best_cost + 1e-9 * abs(self.best_cost)
-        settled = status is Status.GRADIENT or (status in SETTLED and not worse)
+        settled = status in (Status.GRADIENT, Status.CERTIFIED) or (status in SETTLED and not worse)
         if self.exact and (settled or np.array_equal(theta, self.best)):
             chosen = theta
         else:

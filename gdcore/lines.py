@@ -8,6 +8,9 @@ import numpy as np
 from gdcore import kernels
 from gdcore._numpy.quasi import Line, Point, strong_wolfe
 
+DECREASE = 1e-4  # c₁ of Armijo's condition
+LEAST = 1e-10  # step tried
+ROUNDING = 1e-15  # relative: J differs by this much between points that are equally low
 NOWHERE = np.empty((0, 0))  # for margins that nobody wants
 
 
@@ -89,16 +92,36 @@ def line_step(cost, optimizer, start, state, room):
             reads += 1
         d, slope, first = optimizer.aim(cost, theta, slopes, state)
         f = math.nan
-        if slope < 0:
+        if slope < 0 or not cost.penalty.smooth:
             line = MarginLine(cost, theta, d, room)
-            f = strong_wolfe(line, Point(0.0, value, slope), first)
+            if cost.penalty.smooth:
+                f = strong_wolfe(line, Point(0.0, value, slope), first)
+            else:
+                f = lower(line, cost, (theta, value, slope), d)
             if not math.isnan(f):
                 f = line.settle(f)
             reads += line.reads
         if not math.isnan(f):
-            return f, optimizer.learn(theta, slopes, room, line.moved(), state), reads
+            return f, optimizer.learn(cost, start, room, line.moved(), state), reads
         if not optimizer.forget(state):
             return math.nan, 0.0, reads
+
+
+def lower(line, cost, start, d):
+    """J at the first of t = 1, ½, … that lowers it enough, with an |θ| term in J; NaN for none.
+
+    J ≤ J₀ + c₁·t·(⟨g, d⟩ + Σ lasso·(|θ + d| − |θ|)) (Tseng & Yun, 2009).
+    """
+    theta, value, slope = start
+    lasso = cost.penalty.lasso
+    fall = slope + float(lasso @ (np.abs(theta + d) - np.abs(theta)))
+    noise, t = ROUNDING * abs(value), 1.0
+    while fall < 0 and t > LEAST:
+        f = line.at(t).f
+        if f <= value + DECREASE * t * fall or (f <= value + noise and -t * fall <= noise):
+            return f
+        t /= 2
+    return math.nan
 
 
 def plain_step(cost, optimizer, start, state, room):
@@ -108,12 +131,15 @@ def plain_step(cost, optimizer, start, state, room):
     while True:
         d, slope, first = optimizer.aim(cost, theta, slopes, state)
         f = math.nan
-        if slope < 0:
+        if slope < 0 or not cost.penalty.smooth:
             line = Line(cost.value_and_gradient, theta, d, x, g)
-            f = strong_wolfe(line, Point(0.0, value, slope), first)
+            if cost.penalty.smooth:
+                f = strong_wolfe(line, Point(0.0, value, slope), first)
+            else:
+                f = lower(line, cost, (theta, value, slope), d)
             trials += line.trials
         if not math.isnan(f):
             far = kernels.norm(x - theta) * math.sqrt(cost.lengths[1])  # no margin moved further
-            return f, optimizer.learn(theta, slopes, room, far, state), trials
+            return f, optimizer.learn(cost, start, room, far, state), trials
         if not optimizer.forget(state):
             return math.nan, 0.0, trials

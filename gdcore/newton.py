@@ -10,6 +10,7 @@ from gdcore.optim.base import Optimizer, require_rate
 
 FEW = 400  # numbers in θ up to which the matrix of second derivatives is formed
 FORGIVEN = 0.25  # of ‖g‖: a Hessian that did not bring the gradient below that is formed anew
+SETTLED, SWEEPS = 1e-3, 5000  # how small a coordinate's last move of the gradient, of ‖g‖; at most
 MOST_PRODUCTS = 250  # of a step by conjugate gradients
 
 
@@ -19,7 +20,9 @@ class Newton(Optimizer):
 
     Up to 400 numbers in θ, H is formed, and used again as long as it serves; beyond, H·d = −g is
     solved by conjugate gradients, which need products only, as far as the gradient is small
-    (Nocedal & Wright, 2006, §7.1). Step lengths by strong Wolfe conditions on kept margins.
+    (Nocedal & Wright, 2006, §7.1). Step lengths by strong Wolfe conditions on kept margins. With an
+    |θ| term the step is the minimum of the quadratic with that term, and the first of 1, ½, … that
+    lowers J enough is taken (Lee, Sun & Saunders, 2014).
 
     Example
     -------
@@ -32,7 +35,7 @@ class Newton(Optimizer):
     lr: float = 1.0
 
     searches = True
-    proximal = False
+    proximal = True
     scale = "itself"
     full_batch = True
 
@@ -61,20 +64,26 @@ class Newton(Optimizer):
             if not math.isfinite(state["drift"].item()):
                 state["values"][:], state["V"][:] = np.linalg.eigh(cost.hessian(theta))
                 state["drift"][0] = 0
-            d = -self._solve(g, state)
+            d = self._solve(cost, theta, g, state)
         return d, kernels.dot(d, g), 1.0
 
-    def _solve(self, g, state):
-        """H⁻¹g on the eigenvectors whose values are above rounding."""
+    def _solve(self, cost, theta, g, state):
+        """−H⁻¹g on the eigenvectors whose values are above rounding; with an |θ| term the step that
+        is the model's minimum, by coordinate descent."""
         values, V = state["values"], state["V"]
+        if not cost.penalty.smooth:
+            d, small = np.empty_like(g), SETTLED * kernels.norm(cost.steepest(theta, g))
+            H = np.ascontiguousarray((V * values) @ V.T)
+            kernels.lasso_step(H, g, theta, cost.penalty.lasso, d, SWEEPS, small)
+            return d
         kept = values > len(values) * np.finfo(float).eps * values[-1]
-        return (V[:, kept] / values[kept]) @ (V[:, kept].T @ g)
+        return -(V[:, kept] / values[kept]) @ (V[:, kept].T @ g)
 
-    def learn(self, theta, g, room, moved, state):
+    def learn(self, cost, start, room, moved, state):
         """Note how far margins have moved since H was formed. Changes state."""
-        x, slopes = room
+        (theta, g, _), (x, slopes) = start, room
         state["t"][0] = state["t"].item() + 1
-        slow = kernels.norm(slopes) > FORGIVEN * kernels.norm(g)
+        slow = cost.norm(x, slopes) > FORGIVEN * cost.norm(theta, g)
         state["drift"][0] = math.inf if slow else state["drift"].item() + moved
         return kernels.norm(x - theta)
 
@@ -92,6 +101,8 @@ class Newton(Optimizer):
         ρ = 2ν·e^(½ + Mm)/√μ if Rρ ≤ ½, and J − J* ≤ ½ν²·e^(Mm + Rρ), with ν² = gᵀH⁻¹g and μ the
         least eigenvalue (after Bach, 2010).
         """
+        if not cost.penalty.smooth:
+            return math.inf
         M, drift = getattr(cost.model.loss, "concordance", None), state["drift"].item()
         if M is None or not len(state["values"]) or not math.isfinite(drift):
             return math.inf

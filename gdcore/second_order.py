@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LEAST = 1e-6  # of a loss's curvature: what an intercept has at least, where ℓ″ may vanish
+LEAST = 1e-6  # of a loss's curvature: of what no ridge holds, where ℓ″ may vanish
 
 
 def bends(cost, theta):
@@ -31,9 +31,9 @@ def hessian(cost, theta):
                             np.arange(k) * (p + 1) + p])  # fmt: skip
     H = H.reshape(k * (p + 1), -1)[np.ix_(order, order)]
     H[np.diag_indices_from(H)] += cost.penalty.ridge
-    if getattr(model.loss, "concordance", None) is None and model.columns[1, p] != 0:
-        own = np.arange(k * p, len(H))  # where all rows that weigh lie off the curved part
-        H[own, own] = np.maximum(H[own, own], LEAST * cost.bend)
+    if getattr(model.loss, "concordance", None) is None:
+        bare = np.flatnonzero(cost.penalty.ridge == 0)  # rows may all lie off the curved part
+        H[bare, bare] = np.maximum(H[bare, bare], LEAST * cost.bend)
     return H
 
 

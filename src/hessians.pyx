@@ -84,3 +84,39 @@ cdef void add_both(const real *sums, double *H, Py_ssize_t width, Py_ssize_t P) 
             H[i * width + j] += sums[i * P + j]
             if i != j:
                 H[j * width + i] += sums[i * P + j]
+
+
+def lasso_step(
+    const double[:, ::1] H not None, const double[::1] g not None, const double[::1] theta not None,
+    const double[::1] lasso not None, double[::1] step not None, Py_ssize_t sweeps, double tolerance,
+):
+    """Write the d into step that minimises g·d + ½d·H·d + lasso·|theta + d|, by coordinate descent until no coordinate moves H by more than the tolerance; returns the sweeps that took. Changes step."""
+    cdef Py_ssize_t n = g.shape[0], i, j, k = 0
+    cdef double most = 0, curve, there, size, move
+    if not (H.shape[0] == H.shape[1] == n == theta.shape[0] == lasso.shape[0] == step.shape[0]):
+        raise ValueError("H must be (n, n) and the vectors of length n. Pass such.")
+    cdef void *base
+    cdef double *slope = <double *>workspace((n + 1) * sizeof(double), &base)
+    with nogil:
+        for j in range(n):
+            slope[j] = g[j]
+            step[j] = 0
+        for k in range(1, sweeps + 1):
+            most = 0
+            for j in range(n):
+                curve = H[j, j]
+                if not curve > 0:
+                    continue
+                there = theta[j] + step[j] - slope[j] / curve
+                size = abs(there) - lasso[j] / curve
+                there = 0 if size <= 0 else (size if there > 0 else -size)
+                move = there - (theta[j] + step[j])
+                if move != 0:
+                    step[j] += move
+                    for i in range(n):
+                        slope[i] += move * H[j, i]
+                    most = max(most, abs(move) * curve)
+            if not most > tolerance:
+                break
+    free(base)
+    return k

@@ -3,12 +3,43 @@
 Twins agree within 1e-13 (float64) and 1e-5 (float32) of the largest: sums run in another order.
 """
 
+import operator
+
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_doubles, require_writeable
+from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
 from gdcore._numpy.gradients import row_blocks, seen
 
-__all__ = ["linear_hessian"]
+__all__ = ["lasso_step", "linear_hessian"]
+
+
+def lasso_step(H, g, theta, lasso, step, sweeps, tolerance):
+    """Write the d into step that minimises g·d + ½d·H·d + lasso·|theta + d|, by coordinate descent until no coordinate moves H by more than the tolerance; returns the sweeps that took. Changes step."""
+    sweeps, (tolerance,) = operator.index(sweeps), numbers(tolerance)
+    require_doubles(H, ndim=2)
+    require_doubles(g, theta, lasso, step)
+    require_writeable(step)
+    n = len(g)
+    if not len(H) == H.shape[1] == n == len(theta) == len(lasso) == len(step):
+        raise ValueError("H must be (n, n) and the vectors of length n. Pass such.")
+    slope, used = g.copy(), 0
+    step[:] = 0
+    with np.errstate(all="ignore"):
+        for used in range(1, sweeps + 1):  # noqa: B007
+            most = 0.0
+            for j in np.flatnonzero(np.diag(H) > 0).tolist():
+                curve = H[j, j]
+                there = theta[j] + step[j] - slope[j] / curve
+                size = abs(there) - lasso[j] / curve
+                there = 0.0 if size <= 0 else (size if there > 0 else -size)
+                move = there - (theta[j] + step[j])
+                if move != 0:
+                    step[j] += move
+                    slope += move * H[j]
+                    most = max(most, abs(move) * curve)
+            if not most > tolerance:
+                break
+    return used
 
 
 def linear_hessian(X, bends, columns, H):

@@ -23,7 +23,7 @@ from gdcore.models.estimator import (
     require_optimizer,
 )
 from gdcore.models.solvers import choose, head_start, rounded_descent, stop_rule, unit_of
-from gdcore.newton import Newton
+from gdcore.newton import FEW, Newton
 from gdcore.progress import reporting
 from gdcore.sparse import CSR
 
@@ -125,6 +125,11 @@ class LinearEstimator(Estimator):
         if chosen is None:
             chosen, why = choose(model, cost.penalty, full)
         optimizer = self._suited(chosen, full)
+        require(
+            cost.penalty.smooth or not isinstance(optimizer, Newton) or cost.size <= FEW,
+            f"optimizer='newton' takes an L1 term for up to {FEW} numbers in θ, and there are "
+            f"{cost.size}. Pass optimizer='fista'.",
+        )
         theta = self._start(model, cost.rows)
         if why != "as asked" and optimizer.searches and not self.warm_start:
             theta = head_start(cost, theta, optimizer)

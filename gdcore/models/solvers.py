@@ -31,14 +31,15 @@ def choose(model, penalty, full):
     loss, size = model.loss, model.size
     if not full:
         return optim.SGD(), "SGD: small batches"
-    if not penalty.smooth:
+    if not penalty.smooth and (size > FEW or not isinstance(loss, Loss)):
         return optim.FISTA(), "FISTA: an L1 penalty"
     if not isinstance(loss, Loss):
         return optim.LBFGS(), "L-BFGS: a loss of your own"
-    if hasattr(loss, "rounded") and not held(model, penalty):
+    if hasattr(loss, "rounded") and penalty.smooth and not held(model, penalty):
         return optim.LBFGS(), "L-BFGS: a loss with a corner and no penalty"
     if size <= FEW:
-        return Newton(), f"Newton: a smooth cost of {size} numbers"
+        kind = "smooth cost" if penalty.smooth else "cost with an L1 penalty"
+        return Newton(), f"Newton: a {kind} of {size} numbers"
     return optim.LBFGS(), f"L-BFGS: a smooth cost of {size} numbers"
 
 

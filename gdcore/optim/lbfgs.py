@@ -89,9 +89,9 @@ class LBFGS(Optimizer):
         d, slope = self.direction(g, state)
         return d, slope, 1.0 if state["pairs"].item() else min(1.0, 1 / kernels.norm(g))
 
-    def learn(self, theta, g, room, moved, state):
+    def learn(self, cost, start, room, moved, state):
         """What a step from θ to the point in `room` teaches; returns its length. Changes state."""
-        x, slopes = room
+        (theta, g, _), (x, slopes) = start, room
         state["t"][0] = state["t"].item() + 1
         return self.remember(x, theta, state, slopes=(slopes, g))
 

@@ -222,6 +222,15 @@ def rows(dtype):
     return {"X": work["X"], "columns": work["columns"], "lengths": np.ones(ROWS)}
 
 
+def lasso_problem(dtype, n=6):
+    """A quadratic, a point, and a lasso that makes some coordinates of the step's end zero."""
+    rng = np.random.default_rng(4)
+    A = rng.normal(size=(20, n))
+    vectors = {"g": rng.normal(size=n), "theta": rng.normal(size=n), "step": np.ones(n)}
+    more = {"lasso": np.full(n, 0.3), "sweeps": 200, "tolerance": 1e-12}
+    return {"H": A.T @ A / 20} | vectors | more
+
+
 def combining(dtype):
     work = examples("softmax", dtype)
     slopes = np.random.default_rng(2).normal(size=work["margins"].shape)
@@ -457,6 +466,7 @@ CASES = {
     "clip_value": Case(vectors("a", limit=0.5), ("a",), ("a",)),
     "curvature_pair": Case(new_pair, ("S", "Y", "rho"), near=(1e-15, 1e-15)),
     "dot": Case(vectors("a b"), near=(1e-15, 1e-15)),
+    "lasso_step": Case(doubles(lasso_problem), ("step",), near=(1e-9, 1e-9)),
     "linear_combine": Case(combining, ("g",), ("X",), near=(1e-5, 1e-13)),
     "linear_epoch": epoch("logistic"),
     "linear_gradient": gradient("logistic"),
