@@ -79,7 +79,7 @@ def duality_gap(cost, theta, value):
         return math.inf
     soft, exact = _soft(cost), _exact(model.loss)
     with np.errstate(all="ignore"):
-        here = _margins(cost, theta)
+        here = margins_of(cost, theta)
         margins, balanced = here, True
         if model.columns[1, -1] != 0:
             margins, balanced = _centred(cost, soft, here)
@@ -103,7 +103,7 @@ def rounding(cost, theta):
     soft, exact = _soft(cost), _exact(cost.model.loss)
     if soft is exact:
         return 0.0
-    pairs = zip(_margins(cost, theta), cost.shards, strict=True)
+    pairs = zip(margins_of(cost, theta), cost.shards, strict=True)
     rest = sum(float(s.weights @ (exact.value(z, s.y) - soft.value(z, s.y))) for z, s in pairs)
     return rest / len(cost)
 
@@ -119,7 +119,7 @@ def _exact(loss):
     return loss.rounded(0) if getattr(loss, "smooth", 0) else loss
 
 
-def _margins(cost, theta):
+def margins_of(cost, theta):
     kept = None if cost.margins is None else cost.margins.of(theta)
     if kept is not None:
         return kept

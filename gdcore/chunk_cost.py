@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from gdcore.cost import Cost, Penalised, largest_eigenvalue
-from gdcore.data import Rows, spread_of, visiting_order
+from gdcore.data import Rows, Spread, visiting_order
+from gdcore.errors import require
 from gdcore.newton import FEW
 from gdcore.penalties import Penalty
 from gdcore.threads import Threads, resolve
@@ -61,30 +62,25 @@ class Passes:
 
 def survey(passes):
     """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass."""
-    n, mass, mean, square, labels = 0, 0.0, 0.0, 0.0, {}
-    target, low, high = np.zeros(2), np.inf, -np.inf  # the targets' mean, and squares around it
-    X = None
+    n, labels, spread, X = 0, {}, Spread(), None
+    target = np.zeros(2)  # the targets' mean, and squares around it
     for rows in passes.each():
-        own, around, least, largest, weight = spread_of(rows.X, rows.weights)
-        total = mass + weight
-        away = own - mean
-        square = square + around + away * away * (mass * weight / total)
-        mean = mean + away * (weight / total)
-        low, high = np.minimum(low, least), np.maximum(high, largest)
+        before, X = spread.mass, rows.X
+        spread.add(X, rows.weights)
+        weight = spread.mass - before
         middle = float(np.average(rows.y, weights=rows.weights))
         around = float(rows.weights @ (rows.y - middle) ** 2)
-        step = middle - target[0]
-        target += [step * weight / total, around + step * step * mass * weight / total]
+        step, share = middle - target[0], weight / spread.mass
+        target += [step * share, around + step * step * before * share]
         if len(labels) <= 1000:
-            for value, sum_ in zip(*_masses(rows.y, rows.weights), strict=True):
-                labels[value] = labels.get(value, 0.0) + sum_
-        n, mass, X = n + len(rows), total, rows.X
-    deviation = np.sqrt(square / mass)
-    most = np.maximum(high - mean, mean - low)  # what rounding makes of a constant is no scale
-    deviation[most <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
-    passes.mass = mass / n
-    y, weights = _standing(labels, target, mass)
-    return Survey(Shape((n, X.shape[1]), X.dtype), y, weights, mean, deviation)
+            for value, mass in zip(*_masses(rows.y, rows.weights), strict=True):
+                labels[value] = labels.get(value, 0.0) + mass
+        n += len(rows)
+    require(n > 0, "No row of the chunks has a weight. Give at least one row one.")
+    passes.mass = spread.mass / n
+    y, weights = _standing(labels, target, spread.mass)
+    shape = Shape((n, X.shape[1]), X.dtype)
+    return Survey(shape, y, weights, spread.mean, spread.deviation())
 
 
 def _masses(y, weights):

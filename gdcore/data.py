@@ -12,6 +12,7 @@ from gdcore.sparse import CSR, as_csr
 SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
 MOST_SHARDS = 64
 ENTRIES = 16  # a column and shard
+AT_ONCE = 1 << 22  # numbers in one call of a kernel where nothing else cuts the rows
 EXTREME = 1e-250  # sums of squares below and above which they lose digits
 
 
@@ -122,7 +123,8 @@ def _from_objects(array, name):
 
 def require_finite(array, name):
     """Refuse NaN and infinity, and say where the first one is."""
-    if kernels.all_finite(array.reshape(-1)):
+    flat = array.reshape(-1)
+    if all(kernels.all_finite(flat[a : a + AT_ONCE]) for a in range(0, flat.size, AT_ONCE)):
         return
     where = np.argwhere(~np.isfinite(array))[0]
     value = array[tuple(where)]
@@ -196,40 +198,65 @@ def as_weights(sample_weight, n):
     return weights
 
 
+class Spread:
+    """Mean, squares around it and extremes of columns, merged part by part (Chan et al., 1983)."""
+
+    def __init__(self):
+        self.mass, self.mean, self.square = 0.0, 0.0, 0.0
+        self.low, self.high, self.eps = np.inf, -np.inf, 0.0
+
+    def add(self, X, weights):
+        """Take more rows, dense or sparse; zeros that a CSR does not hold count as well."""
+        if isinstance(X, CSR):
+            mean, deviation = X.moments(weights)
+            weight = float(weights.sum())
+            square, low, high = weight * deviation**2, mean - deviation, mean + deviation
+        else:
+            mean, square, low, high = np.empty((4, X.shape[1]))
+            weight = kernels.column_moments(X, weights, mean, square, low, high)
+        if not weight > 0:
+            return
+        total = self.mass + weight
+        away = mean - self.mean
+        self.square = self.square + square + away * away * (self.mass * weight / total)
+        self.mean, self.mass = self.mean + away * (weight / total), total
+        self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
+        self.eps = np.finfo(X.dtype).eps
+
+    @property
+    def most(self):
+        """The largest distance from the mean."""
+        return np.maximum(self.high - self.mean, self.mean - self.low)
+
+    def deviation(self):
+        """Standard deviations; what rounding makes of a constant column is none."""
+        deviation = np.sqrt(self.square / self.mass)
+        deviation[self.most <= 8 * self.eps * np.abs(self.mean)] = 0
+        return deviation
+
+
+@np.errstate(all="ignore")
 def column_moments(X, weights):
     """Weighted mean and standard deviation of each column, in float64, without cancellation.
 
-    Zeros that a CSR does not hold count as well. Squares of 1e-200 or 1e200 leave the range: such
-    columns are counted in units of their own.
+    Squares of 1e-200 or 1e200 leave the range: such columns are counted in units of their own.
     """
-    p = X.shape[1]
+    spread, step = Spread(), max(1, AT_ONCE // X.shape[1])
     if isinstance(X, CSR):
-        return X.moments(weights)
-    mean, square, low, high = np.empty((4, p))
-    total = kernels.column_moments(X, weights, mean, square, low, high)
-    most = np.maximum(high - mean, mean - low)
-    deviation = np.sqrt(square / total)
-    extreme = (most > 0) & ~((square > EXTREME) & (square < 1 / EXTREME))
+        spread.add(X, weights)
+        return spread.mean, spread.deviation()
+    for a in range(0, len(X), step):  # so that Ctrl-C is heard soon
+        spread.add(X[a : a + step], weights[a : a + step])
+    mean, deviation, most = spread.mean, spread.deviation(), spread.most
+    extreme = (most > 0) & ~((spread.square > EXTREME) & (spread.square < 1 / EXTREME))
     if extreme.any():
         own = np.ascontiguousarray(X[:, extreme], np.float64)
         middle, unit = own[0], np.abs(own - own[0]).max(axis=0)
-        scaled = (own - middle) / unit
-        away, spread = column_moments(scaled, weights)
-        mean[extreme], deviation[extreme] = middle + away * unit, spread * unit
+        away, wide = column_moments((own - middle) / unit, weights)
+        mean[extreme], deviation[extreme] = middle + away * unit, wide * unit
         most[extreme] = np.abs(own - mean[extreme]).max(axis=0)
-    # What rounding makes of a constant column is not a scale.
-    deviation[most <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
+    deviation[most <= 8 * spread.eps * np.abs(mean)] = 0
     return mean, deviation
-
-
-def spread_of(X, weights):
-    """(mean, sum of squares around it, least, largest, sum of weights) of each column."""
-    if isinstance(X, CSR):
-        mean, deviation = X.moments(weights)
-        total = float(weights.sum())
-        return mean, total * deviation**2, mean - deviation, mean + deviation, total
-    mean, square, low, high = np.empty((4, X.shape[1]))
-    return mean, square, low, high, kernels.column_moments(X, weights, mean, square, low, high)
 
 
 def visiting_order(n, rng, block=64, window=1024):

@@ -22,7 +22,15 @@ from gdcore.models.estimator import (
     require_flags,
     require_optimizer,
 )
-from gdcore.models.solvers import choose, head_start, rounded_descent, stop_rule, unit_of
+from gdcore.models.solvers import (
+    choose,
+    head_start,
+    held,
+    rounded_descent,
+    separated,
+    stop_rule,
+    unit_of,
+)
 from gdcore.newton import FEW, Newton
 from gdcore.progress import reporting
 from gdcore.sparse import CSR
@@ -98,6 +106,7 @@ class LinearEstimator(Estimator):
             cost = Cost(model, train, penalty, self.n_threads, unit_of(loss, train))
             validate = held_out(model, other) if other is not None else None
             result = self._descend(cost, validate, rng)
+            self._note_separation(cost, result)
         self._keep(result, model, X.dtype)
         return self
 
@@ -155,6 +164,19 @@ class LinearEstimator(Estimator):
                 result = descend(cost, theta, optimizer, **more, **settings)
         result.choice = why
         return result
+
+    def _note_separation(self, cost, result):
+        """Classes that a plane separates have no finite minimum without a penalty: say so."""
+        name = getattr(cost.model.loss, "name", "")
+        if name not in ("logistic", "softmax") or not isinstance(cost, Cost):
+            return
+        result.separable = separated(cost, result.x)
+        if result.separable and not held(cost.model, cost.penalty):
+            result.success = False
+            result.message += (
+                " The classes are separated by the columns: without a penalty the coefficients "
+                "grow without end. Pass alpha > 0."
+            )
 
     def _start(self, model, train):
         """θ to start from: the last fit's with warm_start, else the best constant prediction."""

@@ -125,7 +125,8 @@ class Estimator(Parametrised):
         """Say it where a budget or a fault ended the descent."""
         wished = self.tol == 0 and result.status.name in ("EPOCHS", "STALLED")
         if not result.success and not wished:
-            if result.status.name in ("EPOCHS", "TIME", "STALLED", "DIVERGED"):
+            faults = ("EPOCHS", "TIME", "STALLED", "DIVERGED")
+            if result.status.name in faults or result.get("separable"):
                 warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=5)
 
     def _features(self, X):

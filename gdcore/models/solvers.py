@@ -3,7 +3,7 @@
 import numpy as np
 
 from gdcore import optim
-from gdcore.certificate import duality_gap, rounding
+from gdcore.certificate import duality_gap, margins_of, rounding
 from gdcore.chunk_cost import ChunkCost, sample
 from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Saturated, Status
 from gdcore.cost import Cost
@@ -57,6 +57,22 @@ def stop_rule(tol, cost, optimizer, full):
     else:
         rule = GradientNorm(tol * unit)
     return rule if full else rule | CostChange(tol * unit * unit)
+
+
+def separated(cost, theta):
+    """Whether θ puts every row on its side: two classes by a sign, more by the largest margin."""
+    for z, shard in zip(margins_of(cost, theta), cost.shards, strict=True):
+        if cost.model.outputs == 1:
+            right = np.where(shard.y > 0.5, z[:, 0], -z[:, 0]) > 0
+        else:
+            own = np.arange(len(z)), shard.y.astype(np.intp)
+            mine = z[own]
+            others = z.copy()
+            others[own] = -np.inf
+            right = mine > others.max(axis=1)
+        if not right.all():
+            return False
+    return True
 
 
 def held(model, penalty):

@@ -1,0 +1,128 @@
+"""What must not matter to a linear model: scales, threads, precision, interruptions."""
+
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import gdcore as gd
+
+pytestmark = pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def scaled():
+    """Columns of deviations from 1e-12 to 1e12, and two classes that no plane separates."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(800, 13))
+    y = (Z @ rng.normal(size=13) + 2 * rng.logistic(size=800) > 0).astype(int)
+    return Z, 10.0 ** np.linspace(-12, 12, 13), y
+
+
+SETTINGS = [
+    {}, {"optimizer": "lbfgs"}, {"optimizer": "fista"}, {"optimizer": "adgd"},
+    {"batch_size": 16, "random_state": 0}, {"batch_size": 1, "random_state": 0},
+    {"batch_size": 16, "optimizer": "adam", "random_state": 0},
+    {"l1_ratio": 0.5, "alpha": 0.01},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_columns_from_1e_minus_12_to_1e12(scaled, settings):
+    Z, scale, y = scaled
+    one = gd.LogisticRegression(max_epochs=200, **settings).fit(Z, y)
+    other = gd.LogisticRegression(max_epochs=200, **settings).fit(Z * scale, y)
+    assert np.isfinite(other.coef_).all()
+    assert other.result_.fun == pytest.approx(one.result_.fun, rel=1e-6)
+    assert other.score(Z * scale, y) == pytest.approx(one.score(Z, y), abs=0.01)
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 16, "random_state": 0}], ids=str)
+@pytest.mark.parametrize("kind", [gd.LogisticRegression, gd.LinearClassifier])
+def test_without_standardisation_nothing_breaks_either(scaled, settings, kind):
+    Z, scale, y = scaled
+    model = kind(standardize=False, max_epochs=50, **settings).fit(Z * scale, y)
+    assert np.isfinite(model.coef_).all()
+    assert np.isfinite(model.result_.fun)
+
+
+SEPARABLE = [{}, {"optimizer": "lbfgs"}, {"batch_size": 4, "random_state": 0}]
+
+
+@pytest.mark.parametrize("settings", SEPARABLE, ids=str)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_separable_classes_are_detected_and_reported(settings, classes):
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % classes
+    X = rng.normal(size=(60, 2)) + 20 * np.column_stack([y, y * y])
+    model = gd.LogisticRegression(alpha=0, max_epochs=300, **settings)
+    with pytest.warns(gd.ConvergenceWarning, match="separated by the columns"):
+        model.fit(X, y)
+    assert model.result_.separable
+    assert not model.result_.success
+    assert np.isfinite(model.coef_).all()
+    held = gd.LogisticRegression(**settings).fit(X, y).result_
+    assert held.separable
+    assert "separated" not in held.message
+
+
+def test_classes_that_overlap_are_not_called_separable(scaled):
+    Z, _, y = scaled
+    assert not gd.LogisticRegression(alpha=0).fit(Z, y).result_.separable
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "poisson"])
+def test_single_precision_is_near_double(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 8))
+    y = X @ rng.normal(size=8) / 4 + rng.normal(size=2000) / 4
+    y = rng.poisson(np.exp(y)).astype(float) if loss == "poisson" else y
+    one, other = (
+        gd.LinearRegression(loss=loss, tol=1e-6).fit(each, y) for each in (X.astype(np.float32), X)
+    )
+    assert one.coef_.dtype == np.float32
+    np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-2, atol=2e-3)
+    assert one.result_.fun == pytest.approx(other.result_.fun, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["huber", "poisson", "quantile"])
+def test_the_bits_do_not_depend_on_the_threads(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60_000, 9))
+    y = np.abs(X @ rng.normal(size=9)).round()
+    settings = {"loss": loss, "max_epochs": 15, "alpha": 0.1}
+    fits = [gd.LinearRegression(n_threads=k, **settings).fit(X, y).coef_ for k in (1, 2, 3)]
+    assert {fit.tobytes() for fit in fits} == {fits[0].tobytes()}
+
+
+INTERRUPTED = [
+    {"optimizer": "lbfgs"}, {"optimizer": "fista"},
+    {"batch_size": 1, "random_state": 0}, {"batch_size": 32, "optimizer": "adam"},
+]  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals are sent to a thread")
+@pytest.mark.parametrize("settings", INTERRUPTED, ids=str)
+def test_ctrl_c_keeps_the_best_so_far(settings):
+    """From another thread, at any moment of a fit that would run for long."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50_000, 30)) @ np.diag(np.geomspace(1e-3, 1, 30))
+    y = (X.sum(axis=1) + rng.logistic(size=50_000) > 0).astype(int)
+    model = gd.LogisticRegression(
+        alpha=0, tol=0, standardize=False, max_epochs=10**6, n_threads=2, **settings
+    )
+    main = threading.main_thread().ident
+
+    def press():
+        time.sleep(0.5)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    finger = threading.Thread(target=press)
+    finger.start()
+    model.fit(X, y)
+    finger.join()
+    assert model.result_.status is gd.Status.INTERRUPTED
+    assert np.isfinite(model.coef_).all()
+    assert model.result_.fun <= model.trace_.cost[0]
