@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from gdcore import kernels
+from gdcore.continuation import Continuation
 from gdcore.data import visiting_order
 from gdcore.lines import Margins
 from gdcore.second_order import curvature, hessian
@@ -17,6 +18,8 @@ CHUNK = 1 << 22  # numbers of X in one call of an epoch kernel, so that Ctrl-C i
 
 class Penalised:
     """What costs of linear models share, whose rows are here or elsewhere: a penalty, rates."""
+
+    resumable = False  # whether a descent is to leave a `Continuation` in `left`
 
     def steepest(self, theta, g):
         """The shortest subgradient of J at θ, given g from `value_and_gradient`."""
@@ -55,6 +58,11 @@ class Penalised:
             return bound
         typical = getattr(loss, "typical_curvature", None)
         return 1.0 if typical is None else typical(self.rows.y, self.rows.weights)
+
+    def leave(self, run):
+        """Told when a descent has ended, before θ is chosen: keep what more may go on from."""
+        if self.resumable:
+            self.left = Continuation(run)
 
     def order(self, rng):
         """Row numbers in the order in which an epoch visits them."""
@@ -310,6 +318,10 @@ class PlainCost(ABC):
 
     def free(self, theta, g):
         """None: no bounds."""
+        return None
+
+    def leave(self, run):
+        """Told when a descent has ended."""
         return None
 
     def baseline(self, theta, value):

@@ -101,6 +101,7 @@ def descend(
                     checkpoint(Snapshot.of(run))
                 resume = None
                 run.advance()
+            return run.result()
         except KeyboardInterrupt:
             where = f"in epoch {run.epoch + 1}" if run.draw is None else f"after {run.steps()}"
             run.ended = Status.INTERRUPTED, f"stopped {where}"
@@ -194,9 +195,8 @@ class _Run:
             self.step, self.epoch, self.measured, previous, norm, self.moved, rate, seconds,
             examples, validation, self.theta, self.g,
         )  # fmt: skip
-        self.trace.append(
-            (self.step, self.epoch, self.measured, norm, rate, seconds, examples, validation)
-        )
+        row = self.step, self.epoch, self.measured, norm, rate, seconds, examples, validation
+        self.trace.append(row)
         if self.trace.layers is not None and self.step >= self.watched + WATCHED_EVERY:
             self.trace.layers.append(self.step, self.cost.layer_state(self.theta))
             self.watched = self.step
@@ -242,7 +242,7 @@ class _Run:
         if not self.finite or cost > far or self.above >= DIVERGED_AFTER:
             if not self.rate.halve():
                 return Status.DIVERGED, self._advice(moment)
-            self._return_to_best()
+            self.return_to_best()
         if self.stop is not None and (fired := self.stop.check(moment)):
             return fired
         if self.patience is not None and self.waited >= self.patience:
@@ -266,7 +266,7 @@ class _Run:
         if moment.seconds >= self.max_time:
             return Status.TIME, f"{moment.seconds:.3g} s"
         if self.rate.returned:
-            self._return_to_best()
+            self.return_to_best()
         return None
 
     def spent(self):
@@ -279,7 +279,7 @@ class _Run:
         """How many were taken, in words."""
         return f"{self.step} step" + "s" * (self.step != 1)
 
-    def _return_to_best(self):
+    def return_to_best(self):
         self.theta[:] = self.best
         self.rate.returned = False
         self.walker[:] = self.best
@@ -378,6 +378,7 @@ class _Run:
     def result(self):
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
+        self.cost.leave(self)
         theta = self._chosen(status)
         if not self.finite and status is not Status.DIVERGED:
             status, sentence = Status.DIVERGED, f"the last steps led nowhere; {sentence}"

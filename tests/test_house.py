@@ -41,6 +41,7 @@ FLOORS = [
         "tensors",
         "lines",
         "second_order",
+        "continuation",
         "arrow",
         "hashing",
     },

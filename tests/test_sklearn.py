@@ -65,3 +65,50 @@ def test_pickling_keeps_the_bits(kind):
     np.testing.assert_array_equal(again.predict(data.X), model.predict(data.X))
     assert again.result_.status is model.result_.status
     np.testing.assert_array_equal(again.trace_.cost, model.trace_.cost)
+
+
+LINEAR = pytest.mark.parametrize(
+    "kind", [gd.LinearClassifier, gd.LinearRegression, gd.LogisticRegression]
+)
+
+
+@LINEAR
+def test_search_in_two_processes_and_cross_validation(kind):
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+
+    data = load_breast_cancer()
+    grid = GridSearchCV(kind(), {"alpha": [1e-3, 1e-1]}, cv=3, n_jobs=2).fit(data.X, data.y)
+    alone = GridSearchCV(kind(), {"alpha": [1e-3, 1e-1]}, cv=3).fit(data.X, data.y)
+    np.testing.assert_array_equal(
+        grid.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
+    )
+    assert cross_val_score(kind(), data.X, data.y, cv=3).min() > 0.6
+
+
+@LINEAR
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_and_their_names(kind, library):
+    frames = pytest.importorskip(library)
+    data = load_breast_cancer()
+    names = [f"column {j}" for j in range(data.X.shape[1])]
+    frame = frames.DataFrame(dict(zip(names, data.X.T, strict=True)))
+    model = kind().fit(frame, data.y)
+    assert model.feature_names_in_.tolist() == names
+    np.testing.assert_array_equal(model.predict(frame), kind().fit(data.X, data.y).predict(data.X))
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame[names[::-1]])
+
+
+@LINEAR
+def test_joblib_and_notebooks(kind, tmp_path):
+    joblib = pytest.importorskip("joblib")
+    data = load_breast_cancer()
+    model = kind(alpha=0.01).fit(data.X, data.y)
+    joblib.dump(model, tmp_path / "model")
+    again = joblib.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(data.X), model.predict(data.X))
+    page = model._repr_html_()
+    assert f"<caption>{kind.__name__}</caption>" in page
+    assert "0.01" in page
+    assert "CERTIFIED" in page
+    assert "&lt;" in page  # the message holds a "<"

@@ -6,6 +6,7 @@ import numpy as np
 
 from gdcore import optim
 from gdcore.chunk_cost import ChunkCost
+from gdcore.continuation import fingerprint
 from gdcore.convergence import Rule
 from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
@@ -34,6 +35,9 @@ from gdcore.models.solvers import (
 from gdcore.newton import FEW, Newton
 from gdcore.progress import reporting
 from gdcore.sparse import CSR
+
+# Parameters that may change where a fit goes on from the last one.
+BUDGET = ("max_epochs", "max_time", "tol", "callbacks", "progress", "verbose", "n_threads")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -161,9 +165,29 @@ class LinearEstimator(Estimator):
                 size = None if full else int(self.batch_size)
                 stop = self.tol if given else stop_rule(self.tol, cost, optimizer, full)
                 more = {"batch_size": size, "stop": stop, "random_state": rng}
-                result = descend(cost, theta, optimizer, **more, **settings)
+                left = self._recall(cost)
+                result = descend(cost, theta, optimizer, resume=left, **more, **settings)
+                self._leave(cost, result)
         result.choice = why
         return result
+
+    def _recall(self, cost):
+        """What an earlier fit of the same rows and parameters left when its budget was used up."""
+        cost.resumable = self.warm_start and isinstance(cost, Cost)
+        known, left = getattr(self, "_left", (None, None))
+        self._left = None, None
+        if not cost.resumable:
+            return None
+        self._mark = fingerprint(cost.rows), repr({
+            name: value for name, value in self.get_params().items() if name not in BUDGET
+        })  # fmt: skip
+        return left if known == self._mark else None
+
+    def _leave(self, cost, result):
+        """Keep where the descent stood, if more of it may be asked for."""
+        if cost.resumable:
+            spent = result.status.name in ("EPOCHS", "TIME", "INTERRUPTED", "CALLBACK")
+            self._left = (self._mark, cost.left) if spent else (None, None)
 
     def _note_separation(self, cost, result):
         """Classes that a plane separates have no finite minimum without a penalty: say so."""

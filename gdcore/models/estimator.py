@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass, fields
+from html import escape
 
 import numpy as np
 
@@ -34,13 +35,33 @@ class Parametrised:
             setattr(self, name, value)
         return self
 
+    def _given(self):
+        """(name, value) of what differs from its default."""
+        pairs = [(field, getattr(self, field.name)) for field in fields(self)]
+        return [(each.name, value) for each, value in pairs if not _same(value, each.default)]
+
     def __repr__(self):
-        given = [
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in fields(self)
-            if not _same(getattr(self, field.name), field.default)
-        ]
+        given = [f"{name}={value!r}" for name, value in self._given()]
         return f"{type(self).__name__}({', '.join(given)})"
+
+    def _repr_html_(self):
+        """For notebooks: what was set, and how the last fit ended."""
+        rows = [(name, repr(value)) for name, value in self._given()]
+        result = getattr(self, "result_", None)
+        if result is not None:
+            rows += [("cost", f"{result.fun:.6g}"), ("steps", result.nit)]
+            rows += [("stopped", f"{result.status.name}: {result.message}")]
+        return _table(type(self).__name__, rows)
+
+
+def _table(title, rows):
+    """An HTML table of names and values."""
+    cells = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th>"
+        f"<td style='text-align:left'>{escape(str(value))}</td></tr>"
+        for name, value in rows
+    )
+    return f"<table><caption>{escape(title)}</caption>{cells}</table>"
 
 
 def _same(value, default):

@@ -1,5 +1,6 @@
 """What must not matter to a linear model: scales, threads, precision, interruptions."""
 
+import pickle
 import signal
 import threading
 import time
@@ -108,8 +109,8 @@ INTERRUPTED = [
 def test_ctrl_c_keeps_the_best_so_far(settings):
     """From another thread, at any moment of a fit that would run for long."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(50_000, 30)) @ np.diag(np.geomspace(1e-3, 1, 30))
-    y = (X.sum(axis=1) + rng.logistic(size=50_000) > 0).astype(int)
+    X = rng.normal(size=(100_000, 30)) @ rng.normal(size=(30, 30)) * np.geomspace(1e-7, 1, 30)
+    y = (X.sum(axis=1) + rng.logistic(size=100_000) > 0).astype(int)
     model = gd.LogisticRegression(
         alpha=0, tol=0, standardize=False, max_epochs=10**6, n_threads=2, **settings
     )
@@ -126,3 +127,36 @@ def test_ctrl_c_keeps_the_best_so_far(settings):
     assert model.result_.status is gd.Status.INTERRUPTED
     assert np.isfinite(model.coef_).all()
     assert model.result_.fun <= model.trace_.cost[0]
+
+
+CONTINUED = [
+    {"optimizer": "lbfgs"}, {"optimizer": "newton"}, {"optimizer": "fista"},
+    {"l1_ratio": 0.5, "alpha": 0.01}, {"batch_size": 16}, {"batch_size": 1, "learning_rate": 0.01},
+    {"batch_size": 16, "optimizer": "adam", "learning_rate": 0.01},
+    {"batch_size": 16, "early_stopping": 50},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", CONTINUED, ids=str)
+def test_a_warm_start_is_the_uninterrupted_run_to_the_bit(scaled, settings):
+    """Also through a pickle; every measurement of the trace, too."""
+    X, _, y = scaled
+    given = {"tol": 0, "warm_start": True, "random_state": 0} | settings
+    whole = gd.LogisticRegression(max_epochs=7, **given).fit(X, y)
+    parts = gd.LogisticRegression(max_epochs=2, **given).fit(X, y)
+    parts = pickle.loads(pickle.dumps(parts)).set_params(max_epochs=4).fit(X, y)
+    parts.set_params(max_epochs=1).fit(X, y)
+    np.testing.assert_array_equal(parts.coef_, whole.coef_)
+    np.testing.assert_array_equal(parts.intercept_, whole.intercept_)
+    np.testing.assert_array_equal(parts.trace_.cost, whole.trace_.cost)
+
+
+def test_a_warm_start_on_other_rows_or_parameters_begins_at_the_coefficients(scaled):
+    X, _, y = scaled
+    model = gd.LogisticRegression(max_epochs=2, tol=0, warm_start=True, optimizer="lbfgs")
+    first = model.fit(X, y).result_.fun
+    model.fit(X + 1e-9, y)
+    assert model.trace_.epoch[0] == 0
+    assert model.trace_.cost[0] == pytest.approx(first, rel=1e-6)
+    model.set_params(optimizer="fista").fit(X + 1e-9, y)
+    assert model.trace_.epoch[0] == 0

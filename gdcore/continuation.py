@@ -1,0 +1,44 @@
+"""Where a descent stood when its budget was used up, to go on from as if it had been larger."""
+
+import copy
+import time
+import zlib
+
+import numpy as np
+
+from gdcore.sparse import CSR
+
+OWN = (  # what belongs to one run alone
+    "cost", "optimizer", "callbacks", "validate", "proof", "stop", "draw", "max_epochs", "max_time",
+    "started", "ended",
+)  # fmt: skip
+SAMPLED = 256  # rows of X by which it is known again
+
+
+class Continuation:
+    """All that the rest of a descent depends on, but for its cost and its rules."""
+
+    def __init__(self, run):
+        kept = {name: value for name, value in vars(run).items() if name not in OWN}
+        self.state = copy.deepcopy(kept)
+        self.seconds = time.perf_counter() - run.started
+
+    def put_back(self, run):
+        """Bring a descent that has not begun to where the other one was. Changes run."""
+        vars(run).update(copy.deepcopy(self.state))
+        run.started = time.perf_counter() - self.seconds
+        run.max_epochs += run.epoch
+        run.max_time += self.seconds
+        if run.rate.returned:  # which the budget's end came before
+            run.return_to_best()
+
+
+def fingerprint(rows):
+    """A number that other rows hardly share: of the targets, the weights and some rows of X."""
+    step = max(1, len(rows) // SAMPLED)
+    X = rows.X[np.arange(0, len(rows), step)]
+    arrays = (X.data, X.indices, X.indptr) if isinstance(X, CSR) else (X,)
+    sum_ = zlib.crc32(repr((rows.X.shape, str(rows.X.dtype))).encode())
+    for array in (*arrays, rows.y, rows.weights):
+        sum_ = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1), sum_)
+    return sum_
