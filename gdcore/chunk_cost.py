@@ -116,16 +116,6 @@ class ChunkCost(Penalised):
         self.threads = Threads(resolve(n_threads), products=True)
         self._free = Penalty(np.zeros(self.size), np.zeros(self.size))
 
-    def __enter__(self):
-        self.threads.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        self.threads.__exit__(*error)
-
-    def __len__(self):
-        return len(self.rows)
-
     def _parts(self):
         """A cost of each chunk alone, without the penalty, weights of mean one over all chunks."""
         for rows in self.passes.each():

@@ -21,6 +21,16 @@ class Penalised:
 
     resumable = False  # whether a descent is to leave a `Continuation` in `left`
 
+    def __enter__(self):
+        self.threads.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.threads.__exit__(*error)
+
+    def __len__(self):
+        return len(self.rows)
+
     def steepest(self, theta, g):
         """The shortest subgradient of J at θ, given g from `value_and_gradient`."""
         return self.penalty.steepest(theta, g)
@@ -121,16 +131,6 @@ class Cost(Penalised):
         self._penalised = bool(penalty.ridge.any() or penalty.lasso.any())
         self._curvature = None
         self.margins = None
-
-    def __enter__(self):
-        self.threads.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        self.threads.__exit__(*error)
-
-    def __len__(self):
-        return len(self.rows)
 
     def like(self, loss):
         """The same cost with another loss."""

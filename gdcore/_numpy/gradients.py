@@ -41,7 +41,7 @@ def linear_margins(X, columns, theta, margins):
     require_doubles(columns, margins, ndim=2)
     require_doubles(theta)
     require_writeable(margins)
-    k = _outputs(columns, X.shape[1], len(theta))
+    k = outputs_of(columns, X.shape[1], len(theta))
     if margins.shape != (len(X), k):
         raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
     W, b = _coefficients(X, columns, theta)
@@ -56,7 +56,7 @@ def linear_combine(X, slopes, columns, g):
     require_doubles(slopes, columns, ndim=2)
     require_doubles(g)
     require_writeable(g)
-    k = _outputs(columns, X.shape[1], len(g))
+    k = outputs_of(columns, X.shape[1], len(g))
     if slopes.shape != (len(X), k):
         raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
     with np.errstate(all="ignore"):
@@ -105,8 +105,8 @@ def add_gradient(loss, knobs, data, columns, theta, g, margins=()):
     return total
 
 
-def _outputs(columns, p, width):
-    if len(columns) < 2 or columns.shape[1] != p + 1:
+def outputs_of(columns, p, width):
+    if len(columns) < 2 or p < 0 or columns.shape[1] != p + 1:
         raise ValueError(
             "columns must describe each column of X and the intercept. Pass p + 1 columns."
         )

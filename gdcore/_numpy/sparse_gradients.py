@@ -8,7 +8,7 @@ import numpy as np
 
 from gdcore._numpy._losses import loss_named
 from gdcore._numpy._require import numbers, require_doubles, require_writeable
-from gdcore._numpy.gradients import require_targets
+from gdcore._numpy.gradients import outputs_of, require_targets
 from gdcore._numpy.sparse import require_csr, row_of_each
 
 __all__ = ["csr_combine", "csr_gradient", "csr_lengths", "csr_margins"]
@@ -24,7 +24,7 @@ def csr_gradient(
     require_doubles(y, weights, theta, g)
     require_doubles(margins, ndim=2)
     require_writeable(g, margins)
-    k, p = _outputs(columns, len(theta)), columns.shape[1] - 1
+    k, p = outputs_of(columns, columns.shape[1] - 1, len(theta)), columns.shape[1] - 1
     if not len(y) == len(weights) == n:
         raise ValueError(
             "X, y and weights must have one number of rows. Pass one y and weight a row."
@@ -56,7 +56,7 @@ def csr_margins(data, indices, indptr, columns, theta, margins):
     require_doubles(theta)
     require_doubles(margins, ndim=2)
     require_writeable(margins)
-    if margins.shape != (n, _outputs(columns, len(theta))):
+    if margins.shape != (n, outputs_of(columns, columns.shape[1] - 1, len(theta))):
         raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
     _require_inside(indices, columns.shape[1] - 1)
     margins[:] = _margins(data, indices, indptr, columns, theta)
@@ -69,7 +69,7 @@ def csr_combine(data, indices, indptr, slopes, columns, g):
     require_doubles(slopes, ndim=2)
     require_doubles(g)
     require_writeable(g)
-    if slopes.shape != (n, _outputs(columns, len(g))):
+    if slopes.shape != (n, outputs_of(columns, columns.shape[1] - 1, len(g))):
         raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
     _require_inside(indices, columns.shape[1] - 1)
     _combine(data, indices, indptr, slopes, columns, g)
@@ -103,19 +103,6 @@ def _require(data, indices, indptr, columns):
 def _require_inside(indices, p):
     if not ((indices >= 0) & (indices < p)).all():
         raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
-
-
-def _outputs(columns, width):
-    p = columns.shape[1] - 1
-    if len(columns) < 2 or p < 0:
-        raise ValueError(
-            "columns must describe each column of X and the intercept. Pass p + 1 columns."
-        )
-    if width == 0 or width % (p + 1):
-        raise ValueError(
-            "theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers."
-        )
-    return width // (p + 1)
 
 
 def _margins(data, indices, indptr, columns, theta):
