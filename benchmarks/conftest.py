@@ -14,6 +14,7 @@ from benchmarks.replay import replay
 from gdcore.threads import available
 
 LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before we add our own
+PEERS = ("numpy", "scipy", "scikit-learn", "torch", "thinc", "optax", "jax", "river")
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # run.py unsets them
 
 
@@ -89,10 +90,7 @@ def pytest_benchmark_update_machine_info(machine_info):
     machine_info["versions"] = {
         "python": platform.python_version(),
         "gdcore": gd.__version__,
-        **{
-            name: version(name)
-            for name in ("numpy", "scipy", "scikit-learn", "torch", "thinc", "optax", "jax")
-        },
+        **{name: version(name) for name in PEERS},
         "pytest-benchmark": version("pytest-benchmark"),
     }
 

@@ -14,6 +14,7 @@ class Group:
 
     Contenders whose names begin with "gdcore" are compared with all others. A name may carry a
     variant after a colon, as "torch: fused". `wanted` is {peer: ratio} for plain "gdcore".
+    A race has at least so many `rounds`: fewer where one takes long.
     """
 
     label: str
@@ -21,6 +22,7 @@ class Group:
     contenders: tuple
     threads: int = 1
     wanted: dict = field(default_factory=dict)
+    rounds: int = 11
 
 
 @dataclass(frozen=True)

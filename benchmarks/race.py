@@ -22,7 +22,7 @@ from benchmarks.group import SelfTimed, opened
 
 TURN = 0.01  # seconds a turn takes at least, by repeated calls
 BUDGET = 5.0  # seconds a race takes, give or take a round
-ROUNDS = (11, 100)  # at least, at most
+ROUNDS = 100  # at most
 SETTLE = 0.05  # OpenBLAS and libgomp threads spin after their work: let them fall asleep
 
 
@@ -64,7 +64,7 @@ def race(group):
         calls = {name: _calls(run) for name, run in contenders.items()}
         samples = {name: [] for name in contenders}
         rng, rounds, started = random.Random(0), 0, time.perf_counter()
-        while rounds < ROUNDS[0] or (rounds < ROUNDS[1] and time.perf_counter() - started < BUDGET):
+        while rounds < group.rounds or (rounds < ROUNDS and time.perf_counter() - started < BUDGET):
             gc.collect()
             for name in rng.sample(list(contenders), len(contenders)):
                 time.sleep(SETTLE if group.threads > 1 else 0)

@@ -17,6 +17,7 @@ PEERS = (
     "thinc",
     "optax",
     "JAX",
+    "River",
     "copy",
     "products",
 )  # columns, where there is something in them
@@ -47,7 +48,7 @@ def machine(run):
     info, versions = run["machine_info"], run["machine_info"]["versions"]
     cpu = info.get("cpu", {}).get("brand_raw") or info.get("processor") or info["machine"]
     named = {"numpy": "NumPy", "scipy": "SciPy", "scikit-learn": "scikit-learn", "torch": "torch",
-             "thinc": "thinc", "optax": "optax", "jax": "JAX"}  # fmt: skip
+             "thinc": "thinc", "optax": "optax", "jax": "JAX", "river": "River"}  # fmt: skip
     peers = ", ".join(f"{name} {versions[key]}" for key, name in named.items() if key in versions)
     return (
         f"{cpu.strip()}, {info['cores']} cores, {info['simd']}; gdcore {versions['gdcore']}, "
