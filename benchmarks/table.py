@@ -1,6 +1,7 @@
 """README's table of ratios from the newest saved run: python benchmarks/table.py [--check] [FILE].
 
---check changes nothing and fails where README's block is not what the run gives.
+So is its sentence about growth, from what benchmarks/growth.py saved last. --check changes nothing
+and fails where README's blocks are not what the runs give.
 """
 
 import argparse
@@ -21,7 +22,7 @@ PEERS = (
     "copy",
     "products",
 )  # columns, where there is something in them
-BEGIN, END = "<!-- benchmarks:begin -->\n", "<!-- benchmarks:end -->"
+BEGIN, END = "<!-- {}:begin -->\n", "<!-- {}:end -->"
 
 
 def newest(folder):
@@ -92,6 +93,39 @@ def duration(seconds):
     return f"{seconds * 1e9:.3g} ns"
 
 
+def growth(folder):
+    """How time grows, a sentence and a picture, from what growth.py saved last; "" if nothing."""
+    if not any(folder.glob("*.json")):
+        return ""
+    report = newest(folder)
+    rows, newton, quasi = report["rows"], *map(report["crossing"].get, ("newton", "lbfgs"))
+    sizes = list(report["columns"]["closed-form"])
+    if newton == int(sizes[0]):
+        overtakes = f"from the smallest number of columns measured, {newton}"
+    else:
+        overtakes = f"from {newton:,} columns" if newton else f"nowhere up to {sizes[-1]} columns"
+    also = f", L-BFGS from {quasi:,}" if quasi else f", L-BFGS nowhere up to {sizes[-1]}"
+    most = int(list(rows)[-1])
+    return (
+        f"`LogisticRegression(tol=1e-6)` takes {duration(rows[str(most)])} for {most:,} × 50; its "
+        f"time grows as n^{report['exponent']:.2f} from {report['fitted_from']:,} rows on. For "
+        f"least squares on {report['rows_of_columns']:,} rows Newton's method is faster than the "
+        f"closed form {overtakes}{also}.\n\n![Time by rows and by columns](docs/growth.svg)\n"
+    )
+
+
+def replaced(text, mark, content):
+    """The text with this between its two marks."""
+    opening, closing = BEGIN.format(mark), END.format(mark)
+    before, begin, rest = text.partition(opening)
+    _, end, after = rest.partition(closing)
+    if not begin or not end:
+        raise SystemExit(
+            f"README.md lacks its marks. Put {opening.strip()} and {closing} on own lines."
+        )
+    return before + begin + content + end + after
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", nargs="?", type=Path, help="a saved run; default: the newest")
@@ -101,15 +135,12 @@ def main():
     run = json.loads(options.file.read_text("utf-8")) if options.file else newest(folder)
     readme = ROOT / "README.md"
     text = readme.read_text("utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"README.md lacks its marks. Put {BEGIN.strip()} and {END} on own lines.")
-    wanted = before + begin + block(run) + end + after
+    wanted = replaced(text, "benchmarks", block(run))
+    wanted = replaced(wanted, "growth", growth(folder / "growth"))
     if not options.check:
         readme.write_text(wanted, "utf-8")
     elif wanted != text:
-        sys.exit("README's table is not what the saved run gives. Run: python benchmarks/table.py")
+        sys.exit("README is not what the saved runs give. Run: python benchmarks/table.py")
 
 
 if __name__ == "__main__":
