@@ -26,6 +26,7 @@ else:
 # Their loops are short enough to be decoded once, where they begin with a line of the cache.
 TILES = ["-ffp-contract=fast", "-falign-loops=64"]
 FUSED = set() if sys.platform == "win32" else {"attention", "chains", "hessians", "products"}
+TILED = {"gradients", *FUSED}  # the same products, rounded twice: a gradient has one set of bits
 
 MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
 if STABLE_ABI:
@@ -46,7 +47,7 @@ def extensions():
                 f"gdcore._native.{path.stem}",
                 [path.as_posix()],
                 include_dirs=["src"],
-                depends=["src/_tiles.h"] if path.stem in FUSED else [],
+                depends=["src/_tiles.h"] if path.stem in TILED else [],
                 define_macros=MACROS,
                 extra_compile_args=FLAGS + TILES * (path.stem in FUSED),
                 py_limited_api=STABLE_ABI,

@@ -10,6 +10,7 @@ from _rows cimport (
     BLOCK_BYTES, add_four_rows, add_row, block_combine, block_margins, block_rows, collect,
     load_row, outputs, spread, workspace,
 )
+from _tiles cimport padded, product
 from _slopes cimport (
     BLOCK, GIVEN, MARGINS, SOFTMAX, Work, beyond, code_of, kept, settle, turn_margins,
 )
@@ -17,23 +18,39 @@ from _slopes cimport (
 cdef enum:
     RAW_LIMIT64 = 10000  # means, in deviations, up to which shifting the sums costs 4 digits of 16
     RAW_LIMIT32 = 4  # and half a digit of seven
+    TILED = 24  # rows of several outputs in scratch: four tiles
     FLUSH = 32  # blocks summed in X's precision before they are added to g in double
 
 
 cdef hot_void dense_block(
     const Work *work, const real *x, const double *y, const double *s, const real *shift,
-    const real *inverse, const real *w, real *rows, double *margins, real *g,
+    const real *inverse, const real *w, real *rows, real *t, double *margins, real *g,
     Py_ssize_t n, Py_ssize_t p, Py_ssize_t P, Py_ssize_t k,
 ) noexcept nogil:
-    cdef Py_ssize_t i
+    """w holds the coefficients of one output in a row; of several, those of one column; t has room
+    for the margins of n rows, padded, for products in register tiles."""
+    cdef Py_ssize_t i, c, Q = padded(k)
     for i in range(n):
         load_row(x + i * p, shift, inverse, rows + i * P, p)
     if work.loss == GIVEN:
         turn_margins(work, margins, n, k, False)
+    elif k > 1:
+        product(rows, P, 1, w, Q, t, Q, n, P, k, False)
+        for i in range(n):
+            for c in range(k):
+                work.z[c * BLOCK + i] = t[i * Q + c]
+        settle(work, y, s, margins, n, k)
     else:
         block_margins(rows, w, work.z, n, P, k)
         settle(work, y, s, margins, n, k)
-    if work.loss != MARGINS:
+    if work.loss == MARGINS:
+        return
+    if k > 1:
+        for i in range(n):
+            for c in range(k):
+                t[i * Q + c] = <real>work.z[c * BLOCK + i]
+        product(t, 1, Q, rows, P, g, P, k, n, P, True)
+    else:
         block_combine(rows, work.z, g, n, P, k)
 
 
@@ -139,20 +156,26 @@ cdef double accumulate(
     if k == 1 and p > 0 and moderate(columns, limit, 1e150 if real is double else 1e18):
         return raw_sum(work, X, y, s, columns, theta, g, margins)
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES
-    cdef Py_ssize_t R = block_rows(P, sizeof(real)), i, m, blocks = 0
+    cdef Py_ssize_t R = block_rows(P, sizeof(real)), i, c, m, blocks = 0, Q = padded(k)
+    R = TILED if k > 1 else R
     cdef void *base
     cdef real *rows = <real *>workspace(
-        (R + 2 * k + 2) * P * sizeof(real) + (k + 1) * BLOCK * sizeof(double), &base)
-    cdef real *w = rows + R * P
-    cdef real *acc = w + k * P
+        ((R + k + Q + 2) * P + R * Q) * sizeof(real) + (k + 1) * BLOCK * sizeof(double), &base)
+    cdef real *t = rows + R * P
+    cdef real *w = t + R * Q
+    cdef real *acc = w + Q * P
     cdef real *shift = acc + k * P
     cdef real *inverse = shift + P
     cdef double total = 0
     work.z = <double *>(inverse + P)
     work.lost = work.z + k * BLOCK
     with nogil:
-        if theta != NULL:
+        if theta != NULL and k == 1:
             spread(theta, w, p, P, k)
+        elif theta != NULL:
+            for i in range(p + 1):
+                for c in range(k):
+                    w[i * Q + c] = <real>(theta[c * p + i] if i < p else theta[k * p + c])
         for i in range(p + 1):
             shift[i] = <real>columns[0, i]
             inverse[i] = <real>columns[1, i]
@@ -163,7 +186,7 @@ cdef double accumulate(
             m = min(R, n - i)
             dense_block(
                 &work, &X[i, 0] if p else NULL, beyond(y, i), beyond(s, i), shift, inverse, w,
-                rows, <double *>beyond(margins, i * k), acc, m, p, P, k,
+                rows, t, <double *>beyond(margins, i * k), acc, m, p, P, k,
             )
             i += m
             blocks += 1

@@ -2,7 +2,8 @@
 gdcore/_numpy/sparse_gradients.py.
 
 The letters are those of _rows.pxd. Shift and scale are folded into θ and g: z = x·w′ + b′ and
-g = (Σ rx − shift·Σ r)·inverse, so a row costs what it holds and no zero is ever written down.
+g = (Σ rx − shift·Σ r)·inverse, so a row costs what it holds and no zero is ever written down. w′ and
+the sums are in X's precision: half the memory for float32, where they are read and written at random.
 """
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
@@ -17,53 +18,53 @@ from _sparse cimport index, require_rows
 cdef struct Frame:
     Py_ssize_t p
     Py_ssize_t k
-    double *cells  # for each column w′ of the k outputs, then the k sums Σ rx: one line of the cache
     double *bias  # k
     double *total  # k: Σ r
 
 
 cdef inline void row_margins(
-    const Frame *f, const real *x, const index *columns, Py_ssize_t n, double *z,
+    const Frame *f, const real *cells, const real *x, const index *columns, Py_ssize_t n, double *z,
 ) noexcept nogil:
     """z[0], z[BLOCK], … of one row."""
     cdef Py_ssize_t j, c
-    cdef const double *cell
+    cdef const real *cell
     cdef double a = f.bias[0], b = 0
     if f.k > 1:
         for c in range(f.k):
             z[c * BLOCK] = f.bias[c]
         for j in range(n):
-            cell = f.cells + 2 * f.k * columns[j]
+            cell = cells + 2 * f.k * columns[j]
             for c in range(f.k):
                 z[c * BLOCK] += cell[c] * x[j]
         return
     for j in range(0, n - 1, 2):
-        a += f.cells[2 * columns[j]] * x[j]
-        b += f.cells[2 * columns[j + 1]] * x[j + 1]
+        a += cells[2 * columns[j]] * x[j]
+        b += cells[2 * columns[j + 1]] * x[j + 1]
     if n % 2:
-        a += f.cells[2 * columns[n - 1]] * x[n - 1]
+        a += cells[2 * columns[n - 1]] * x[n - 1]
     z[0] = a + b
 
 
 cdef inline void add_sums(
-    const Frame *f, const real *x, const index *columns, Py_ssize_t n, const double *r,
+    const Frame *f, real *cells, const real *x, const index *columns, Py_ssize_t n, const double *r,
 ) noexcept nogil:
     """Add r·x of one row to its columns' sums."""
     cdef Py_ssize_t j, c
-    cdef double *cell
+    cdef real *cell
+    cdef real one = <real>r[0]
     for c in range(f.k):
         f.total[c] += r[c * BLOCK]
     for j in range(n):
-        cell = f.cells + (2 * columns[j] + 1) * f.k
+        cell = cells + (2 * columns[j] + 1) * f.k
         if f.k == 1:
-            cell[0] += r[0] * x[j]
+            cell[0] = cell[0] + one * x[j]
         else:
             for c in range(f.k):
-                cell[c] += r[c * BLOCK] * x[j]
+                cell[c] = cell[c] + <real>r[c * BLOCK] * x[j]
 
 
 cdef void walk(
-    const Work *work, const Frame *f, const real *data, const index *indices,
+    const Work *work, const Frame *f, real *cells, const real *data, const index *indices,
     const long long *indptr, const double *y, const double *s, double *margins, Py_ssize_t n,
 ) noexcept nogil:
     """All rows, eight at a time: their cells are then still in the nearest cache when their sums are
@@ -77,13 +78,13 @@ cdef void walk(
         else:
             for j in range(m):
                 a = indptr[i + j]
-                row_margins(f, data + a, indices + a, indptr[i + j + 1] - a, work.z + j)
+                row_margins(f, cells, data + a, indices + a, indptr[i + j + 1] - a, work.z + j)
             settle(work, beyond(y, i), beyond(s, i), <double *>beyond(margins, i * f.k), m, f.k)
         if work.loss == MARGINS:
             continue
         for j in range(m):
             a = indptr[i + j]
-            add_sums(f, data + a, indices + a, indptr[i + j + 1] - a, work.z + j)
+            add_sums(f, cells, data + a, indices + a, indptr[i + j + 1] - a, work.z + j)
 
 
 cdef int require_inside(const index[::1] indices, Py_ssize_t p) except -1:
@@ -110,24 +111,26 @@ cdef double accumulate(
     cdef Frame f
     require_inside(indices, p)
     f.p, f.k = p, k
-    f.cells = <double *>workspace(((2 * p + 2) * k + (k + 1) * BLOCK) * sizeof(double), &base)
-    f.bias = f.cells + 2 * p * k
+    f.bias = <double *>workspace(
+        (2 * k + (k + 1) * BLOCK) * sizeof(double) + 2 * p * k * sizeof(real), &base)
     f.total = f.bias + k
     work.z = f.total + k
     work.lost = work.z + k * BLOCK
+    # For each column w′ of the k outputs, then the k sums Σ rx: one line of the cache.
+    cdef real *cells = <real *>(work.lost + BLOCK)
     with nogil:
         if theta != NULL:
             for c in range(k):
                 f.bias[c] = theta[k * p + c] * columns[1, p]
                 for j in range(p):
-                    f.cells[2 * j * k + c] = theta[c * p + j] * columns[1, j]
-                    f.bias[c] -= columns[0, j] * f.cells[2 * j * k + c]
-        walk(&work, &f, x, of, &indptr[0], y, s, margins, n)
+                    cells[2 * j * k + c] = <real>(theta[c * p + j] * columns[1, j])
+                    f.bias[c] -= columns[0, j] * cells[2 * j * k + c]
+        walk(&work, &f, cells, x, of, &indptr[0], y, s, margins, n)
         if g != NULL:
             for c in range(k):
                 for j in range(p):
                     g[c * p + j] += columns[1, j] * (
-                        f.cells[(2 * j + 1) * k + c] - columns[0, j] * f.total[c])
+                        cells[(2 * j + 1) * k + c] - columns[0, j] * f.total[c])
                 g[k * p + c] += columns[1, p] * f.total[c]
         for j in range(BLOCK):
             total += work.lost[j]

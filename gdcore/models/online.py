@@ -17,6 +17,9 @@ from gdcore.models.stream import Stream
 from gdcore.sparse import CSR
 
 RATE = 1.0  # of the first steps; see docs/decisions/0011-streams.md
+SETTINGS = (
+    "alpha", "l1_ratio", "fit_intercept", "standardize", "learning_rate", "loss", "class_weight",
+)  # fmt: skip
 PAST = 1000.0  # examples that a fitted model has seen, where it does not say
 UNSURE = 0.1  # a typical squared slope of a fitted classifier
 
@@ -25,6 +28,12 @@ class Online:
     """What estimators share that learn by a Stream."""
 
     _stream = None
+
+    def __setattr__(self, name, value):
+        """A stream whose settings have changed is looked at before its next example."""
+        object.__setattr__(self, name, value)
+        if name in SETTINGS and self._stream is not None:
+            self._stream.ready = False
 
     def _one(self, x):
         """x as one finite row, for all that the short way does not take."""
@@ -36,10 +45,6 @@ class Online:
         p = getattr(self, "n_features_in_", len(x))
         require(len(x) == p, f"x has {len(x)} features in place of {p}. Pass the fitted columns.")
         return x[None]
-
-    def _key(self):
-        return (self.alpha, self.l1_ratio, self.fit_intercept, self.standardize,
-                self.learning_rate, self.loss)  # fmt: skip
 
     def _open(self, loss, p, knob=0.0):
         """The stream, begun anew or from what was fitted, with today's parameters."""
@@ -55,7 +60,7 @@ class Online:
         )
         l1 = alpha * self.l1_ratio
         settings = rate, knob, l1, alpha - l1, self.standardize, self.fit_intercept
-        stream.numbers, stream.key = tuple(map(float, settings)), self._key()
+        stream.numbers, stream.ready = tuple(map(float, settings)), True
         return stream
 
     def _close(self, stream, names):
@@ -130,7 +135,7 @@ class OnlineRegressor(Online):
         """
         stream = self._stream
         short = type(x) is ndarray and x.ndim == 1 and stream is not None
-        if short and stream.key == self._key():
+        if short and stream.ready:
             try:
                 stream.y[0] = y
                 online_pass(stream.loss, x, stream.y, stream.weight, stream.state, stream.clock,
@@ -212,7 +217,7 @@ class OnlineClassifier(Online):
         """
         stream = self._stream
         short = type(x) is ndarray and x.ndim == 1 and stream is not None
-        if short and stream.key == self._key():
+        if short and stream.ready:
             try:
                 stream.y[0] = code = stream.codes[y]
                 if stream.factors is not None:
@@ -273,10 +278,6 @@ class OnlineClassifier(Online):
     def _bind(self):
         w, self.classes_ = self._stream.weights, self._stream.classes
         self.coef_, self.intercept_ = w[:, :-1], w[:, -1]
-
-    def _key(self):
-        return (self.alpha, self.l1_ratio, self.fit_intercept, self.standardize,
-                self.learning_rate, self.class_weight)  # fmt: skip
 
     def _weigh_classes(self, stream):
         given, stream.factors = self.class_weight, None

@@ -21,7 +21,7 @@ class Stream:
         self.loss, self.p = loss, p
         self.state, self.clock = np.zeros((2 * k + 2, p + 1)), np.zeros(5)
         self.y, self.weight = np.zeros(1), np.ones(1)
-        self.numbers = self.key = None
+        self.numbers, self.ready = None, False
         self.classes, self.codes = np.empty(0), {}  # of a classifier
         self.factors = self.mass = None  # by class_weight: of each class, or the weight it has had
         self.total = 0.0  # of mass

@@ -112,7 +112,7 @@ def test_ctrl_c_keeps_the_best_so_far(settings):
     X = rng.normal(size=(100_000, 30)) @ rng.normal(size=(30, 30)) * np.geomspace(1e-7, 1, 30)
     y = (X.sum(axis=1) + rng.logistic(size=100_000) > 0).astype(int)
     model = gd.LogisticRegression(
-        alpha=0, tol=0, standardize=False, max_epochs=10**6, n_threads=2, **settings
+        alpha=0, tol=0, standardize=False, max_epochs=10**6, max_time=60, n_threads=2, **settings
     )
     main = threading.main_thread().ident
 
@@ -120,10 +120,15 @@ def test_ctrl_c_keeps_the_best_so_far(settings):
         time.sleep(0.5)
         signal.pthread_kill(main, signal.SIGINT)
 
+    # A process in the background of a shell is deaf to it, unless it says otherwise.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     finger = threading.Thread(target=press)
     finger.start()
-    model.fit(X, y)
-    finger.join()
+    try:
+        model.fit(X, y)
+    finally:
+        finger.join()
+        signal.signal(signal.SIGINT, before)
     assert model.result_.status is gd.Status.INTERRUPTED
     assert np.isfinite(model.coef_).all()
     assert model.result_.fun <= model.trace_.cost[0]
