@@ -81,14 +81,17 @@ class Penalised:
     def safe_rate(self, batch_size):
         """A step length for plain SGD that does not diverge, 1/L for the batch's own smoothness.
 
-        L_b = c·R²·(n − b)/(b(n − 1)) + L·n(b − 1)/(b(n − 1)) with R² the mean squared length of an
-        example and c the loss's curvature: from one example to all of them (Gower et al., 2019).
+        L_b = c·R²·(n − b)/(b(n − 1)) + L·n(b − 1)/(b(n − 1)) with c the loss's curvature: from one
+        example to all of them (Gower et al., 2019). R² is the geometric mean of an example's mean
+        and largest squared length: with the mean alone heavy tails throw the descent off, with the
+        largest alone it crawls.
         """
         n, b = len(self.rows), min(batch_size, len(self.rows))
         full = self.curvature()
         if n == 1 or b == n:
             return 1 / full if full > 0 else 1.0
-        one = self.bend * self.lengths[0] + self.penalty.ridge.max()
+        mean, most = self.lengths
+        one = self.bend * math.sqrt(mean * most) + self.penalty.ridge.max()
         mixed = one * (n - b) / (b * (n - 1)) + full * n * (b - 1) / (b * (n - 1))
         return 1 / mixed if mixed > 0 else 1.0
 
