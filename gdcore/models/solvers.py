@@ -61,7 +61,9 @@ def stop_rule(tol, cost, optimizer, full):
 
 def separated(cost, theta):
     """Whether θ puts every row on its side: two classes by a sign, more by the largest margin."""
-    for z, shard in zip(margins_of(cost, theta), cost.shards, strict=True):
+    with cost:
+        margins = margins_of(cost, theta)
+    for z, shard in zip(margins, cost.shards, strict=True):
         if cost.model.outputs == 1:
             right = np.where(shard.y > 0.5, z[:, 0], -z[:, 0]) > 0
         else:
@@ -130,14 +132,15 @@ def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
         result = descend(part, theta, optimizer, stop=rule, max_epochs=left, **settings)
         theta, nit, nfev = result.x, nit + result.nit, nfev + result.nfev
         rows.append(_continued(rows, result.trace.table()))
-        left_out = rounding(part, theta)
+        with part:
+            left_out = rounding(part, theta)
         near = result.status is Status.GRADIENT and left_out <= tol * result.fun
         if near or result.status not in (Status.COST, Status.GRADIENT) or nit >= max_epochs:
             break
         aim = 0.3 * tol * result.fun / left_out if left_out > 0 else 0.0
         wide *= min(0.25, max(aim, 0.01))
     g = np.empty_like(theta)
-    with cost:
+    with cost, part:
         value = cost.value_and_gradient(theta, g)
         bound = duality_gap(part, theta, value)
     result.trace.restore(np.concatenate(rows))

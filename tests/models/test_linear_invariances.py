@@ -165,3 +165,20 @@ def test_a_warm_start_on_other_rows_or_parameters_begins_at_the_coefficients(sca
     assert model.trace_.cost[0] == pytest.approx(first, rel=1e-6)
     model.set_params(optimizer="fista").fit(X + 1e-9, y)
     assert model.trace_.epoch[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["logistic", "hinge", "quantile", "chunks", "sample"])
+def test_no_thread_is_left_behind(kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150_000 if kind == "sample" else 40_000, 9))
+    z = X @ rng.normal(size=9) + rng.logistic(size=len(X))
+    more = {"n_threads": 3, "max_epochs": 5}
+    if kind == "hinge":
+        gd.LinearClassifier(**more).fit(X, z > 0)
+    elif kind == "quantile":
+        gd.LinearRegression(loss="quantile", **more).fit(X, z)
+    elif kind == "chunks":
+        gd.LogisticRegression(**more).fit(gd.chunks.arrays(X, z > 0, rows=30_000))
+    else:
+        gd.LogisticRegression(**more).fit(X, z > 0)
+    assert [each.name for each in threading.enumerate() if each.name.startswith("gdcore")] == []
