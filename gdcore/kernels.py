@@ -24,6 +24,7 @@ from gdcore._numpy.products import *
 from gdcore._numpy.quasi import *
 from gdcore._numpy.sampling import *
 from gdcore._numpy.sparse import *
+from gdcore._numpy.sparse_epochs import *
 from gdcore._numpy.sparse_gradients import *
 from gdcore._numpy.updates import *
 from gdcore._numpy.vectors import *
@@ -53,6 +54,7 @@ if _wanted != "numpy":
         from gdcore._native.quasi import *
         from gdcore._native.sampling import *
         from gdcore._native.sparse import *
+        from gdcore._native.sparse_epochs import *
         from gdcore._native.sparse_gradients import *
         from gdcore._native.updates import *
         from gdcore._native.vectors import *

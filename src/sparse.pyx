@@ -6,29 +6,12 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from _math cimport hot_void, real
-from _sparse cimport index, require_rows, rows_hold
-
-cdef unsigned int SHORT = 2147483648U  # columns that int32 can number
+from _sparse cimport index, outside_pass, require_rows, rows_hold
 
 cdef enum:
     RUN = 16  # entries that are sorted by insertion before runs are merged
     STATE = 8  # what is kept of a column, side by side in memory: entries, their weight in two parts,
     # low, high, origin, mean or its sum, sum of squares
-
-
-cdef hot_void outside_pass(const index *indices, Py_ssize_t n, long long columns, long long *wrong) noexcept nogil:
-    """Column numbers below 0 or beyond the last; as numbers without a sign, one comparison."""
-    cdef Py_ssize_t i
-    cdef long long count = 0
-    cdef unsigned int few
-    if index is int:
-        few = <unsigned int>columns if columns < SHORT else SHORT
-        for i in range(n):
-            count += <unsigned int>indices[i] >= few
-    else:
-        for i in range(n):
-            count += <uint64_t>indices[i] >= <uint64_t>columns
-    wrong[0] = count
 
 
 cdef hot_void falls_pass(const index *indices, Py_ssize_t n, long long *falls) noexcept nogil:

@@ -5,7 +5,6 @@ The letters are those of _rows.pxd. Shift and scale are folded into θ and g: z 
 g = (Σ rx − shift·Σ r)·inverse, so a row costs what it holds and no zero is ever written down. w′ and
 the sums are in X's precision: half the memory for float32, where they are read and written at random.
 """
-from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 
 from _math cimport real
@@ -13,7 +12,7 @@ from _rows cimport outputs, workspace
 from _slopes cimport (
     BLOCK, GIVEN, MARGINS, Work, beyond, code_of, kept, settle, turn_margins,
 )
-from _sparse cimport index, require_rows
+from _sparse cimport index, require_inside, require_rows
 
 cdef struct Frame:
     Py_ssize_t p
@@ -85,16 +84,6 @@ cdef void walk(
         for j in range(m):
             a = indptr[i + j]
             add_sums(f, cells, data + a, indices + a, indptr[i + j + 1] - a, work.z + j)
-
-
-cdef int require_inside(const index[::1] indices, Py_ssize_t p) except -1:
-    cdef Py_ssize_t i
-    cdef long long outside = 0
-    for i in range(indices.shape[0]):
-        outside += <uint64_t>indices[i] >= <uint64_t>p
-    if outside:
-        raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
-    return 0
 
 
 cdef double accumulate(

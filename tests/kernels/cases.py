@@ -200,6 +200,22 @@ def csr_case(loss):
     return Case(lambda d: sparse_examples(loss, d), ("g", "margins"), ("data",), near=near)
 
 
+def sparse_steps(loss, dtype, batch_size=5):
+    """The arguments of an epoch over rows in CSR form, with a shift and ridge weights of one size."""
+    work = sparse_examples(loss, dtype)
+    rng, n = np.random.default_rng(1), ROWS + 1
+    work["columns"][2, :-1], work["columns"][3] = 0.02, 0
+    rates = np.linspace(0.02, 0.01, -(-n // batch_size))
+    given = {name: value for name, value in work.items() if name not in ("g", "margins")}
+    given |= {"order": rng.permutation(n), "average": rng.normal(size=len(work["theta"]))}
+    return given | {"rates": rates, "batch_size": batch_size}
+
+
+def sparse_epoch(loss):
+    changes = ("theta", "average")
+    return Case(lambda d: sparse_steps(loss, d), changes, ("data",), near=(1e-12, 1e-12))
+
+
 def of_sparse(*names, **more):
     """Those of the arguments of a gradient over rows in CSR form, three outputs, and others."""
 
@@ -435,6 +451,8 @@ CASES = {
         ("data",),
         near=(1e-5, 1e-12),
     ),
+    "csr_epoch": sparse_epoch("logistic"),
+    **{f"csr_epoch:{loss}": sparse_epoch(loss) for loss in LOSSES},
     "csr_gradient": csr_case("logistic"),
     "csr_lengths": Case(
         of_sparse(lengths=lambda: np.ones(ROWS + 1)), ("lengths",), ("data",), near=(1e-5, 1e-12)

@@ -36,7 +36,7 @@ def namespace(modules):
     for rule in RULES:
         setattr(found, f"update:{rule}", one_rule(found.update, rule))
     for loss in LOSSES:
-        for kernel in ("linear_gradient", "linear_epoch", "csr_gradient"):
+        for kernel in ("linear_gradient", "linear_epoch", "csr_gradient", "csr_epoch"):
             setattr(found, f"{kernel}:{loss}", getattr(found, kernel))
     return found
 
