@@ -79,7 +79,7 @@ def duality_gap(cost, theta, value):
         return math.inf
     soft, exact = _soft(cost), _exact(model.loss)
     with np.errstate(all="ignore"):
-        here = margins_of(cost, theta)
+        here = cost.margins_at(theta)
         margins, balanced = here, True
         if model.columns[1, -1] != 0:
             margins, balanced = _centred(cost, soft, here)
@@ -103,7 +103,7 @@ def rounding(cost, theta):
     soft, exact = _soft(cost), _exact(cost.model.loss)
     if soft is exact:
         return 0.0
-    pairs = zip(margins_of(cost, theta), cost.shards, strict=True)
+    pairs = zip(cost.margins_at(theta), cost.shards, strict=True)
     rest = sum(float(s.weights @ (exact.value(z, s.y) - soft.value(z, s.y))) for z, s in pairs)
     return rest / len(cost)
 
@@ -117,16 +117,6 @@ def _soft(cost):
 
 def _exact(loss):
     return loss.rounded(0) if getattr(loss, "smooth", 0) else loss
-
-
-def margins_of(cost, theta):
-    kept = None if cost.margins is None else cost.margins.of(theta)
-    if kept is not None:
-        return kept
-    parts = [np.empty((len(shard), cost.model.outputs)) for shard in cost.shards]
-    work = list(zip(cost.shards, parts, strict=True))
-    cost.threads.map(lambda part: cost.model.write_margins(theta, *part), work)
-    return parts
 
 
 def _centred(cost, loss, margins):

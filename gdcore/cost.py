@@ -145,6 +145,16 @@ class Cost(Penalised):
         self.margins = Margins(len(self), self.model.outputs, self.shards)
         self.threads.hold_blas()  # whose threads would change the bits of second-order steps
 
+    def margins_at(self, theta):
+        """z (n, k) in the parts of the shards: those kept, if they are of this θ, or new ones."""
+        kept = None if self.margins is None else self.margins.of(theta)
+        if kept is not None:
+            return kept
+        parts = [np.empty((len(shard), self.model.outputs)) for shard in self.shards]
+        work = list(zip(self.shards, parts, strict=True))
+        self.threads.map(lambda part: self.model.write_margins(theta, *part), work)
+        return parts
+
     def value_and_gradient(self, theta, g):
         """J(θ); its gradient, without the |θ| term's, is written into g."""
         kept = None if self.margins is None else self.margins.turn(theta)
@@ -196,7 +206,7 @@ class Cost(Penalised):
         A compiled epoch where the model and the optimizer have one; else a loop over batches.
         `average`, unless empty, becomes the mean of θ over the steps.
         """
-        compiled = optimizer.rule is not None and self.model.compiled
+        compiled = self.model.compiled(optimizer.rule, self.rows, self.penalty, rates)
         run = self._compiled_sweep if compiled else self._python_sweep
         average[:] = 0
         plan = {"order": order, "rates": rates, "batch_size": batch_size, "average": average}
@@ -207,7 +217,7 @@ class Cost(Penalised):
     def _compiled_sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
         moments = np.array([state[name] for name in optimizer.moments]).reshape(-1, len(theta))
         constants = np.array(optimizer.constants(), dtype=np.float64)
-        batches = max(1, CHUNK // (self.rows.X.shape[1] * batch_size))
+        batches = max(1, self.rows.per_call(CHUNK) // batch_size)
         total = 0.0
         for first in range(0, len(rates), batches):
             part = slice(first, first + batches)

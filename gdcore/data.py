@@ -35,6 +35,13 @@ class Rows:
         """These rows: a view for a slice, a copy for numbers."""
         return Rows(self.X[rows], self.y[rows], self.weights[rows])
 
+    def per_call(self, numbers):
+        """Rows of about so many numbers; more where each call reads all columns and entries."""
+        n, p = self.X.shape
+        if isinstance(self.X, CSR):
+            return max(4 * numbers, ENTRIES * p) * n // max(len(self.X.data), 1)
+        return numbers // p
+
     def shards(self):
         """Contiguous parts, cut by the data alone, so that sums do not depend on the threads."""
         count = max(1, min(MOST_SHARDS, self.X.nbytes // SHARD_BYTES))

@@ -21,7 +21,11 @@ STALLED_AFTER = 100  # measurements in a row without a move: a moment may still 
 DIVERGED_ABOVE = 1e6  # times that cost at once
 WATCHED_EVERY = 64  # steps at least between two looks at the layers, which cost about one
 NOTHING = 1e-12  # a cost this small, in squared units of the targets, is rounding
-SETTLED = (Status.GRADIENT, Status.COST, Status.PARAMETERS, Status.STALLED)  # the last θ is the one
+SETTLED = (
+    Status.COST,
+    Status.PARAMETERS,
+    Status.STALLED,
+)  # the last θ is the one, if none is lower
 ROUNDING = 2 * np.finfo(float).eps  # a step shorter than this part of θ only moves its last bits
 
 
@@ -89,7 +93,7 @@ def descend(
         cost, theta, optimizer, rate=learning_rate, batch_size=batch_size, stop=stop,
         validate=validate, patience=patience,
     )  # fmt: skip
-    run.budget(max_epochs, max_time)
+    run.max_epochs, run.max_time = max_epochs, max_time
     run.callbacks = tuple(callbacks)
     run.rng = None if run.full else np.random.default_rng(random_state)  # 15 µs, for order alone
     if resume is not None:
@@ -128,7 +132,7 @@ class _Run:
         self.exact = self.full or asked or isinstance(self.rate, AutoRate)
         self.noisy = getattr(cost, "noisy", False)  # J is another one at each step
         self.searches = self.full and optimizer.searches
-        if self.searches and hasattr(cost, "keep_margins"):
+        if (self.searches or optimizer.visits) and hasattr(cost, "keep_margins"):
             cost.keep_margins()
         self.averages = isinstance(self.rate, AutoRate) and not self.full
         self.proof = Proof(self)
@@ -147,11 +151,7 @@ class _Run:
         self.waited = self.above = self.still = 0
         self.stuck = False  # a line search found no lower point
         self.finite = True  # θ and what is known of its cost
-        self.limits = math.inf, math.inf
-        self.ended = None
-
-    def budget(self, max_epochs, max_time):
-        self.max_epochs, self.max_time = max_epochs, max_time
+        self.limits, self.ended = (math.inf, math.inf), None
 
     def _precision(self, theta):
         """Double, but where the cost computes in that of θ and nothing needs more."""
@@ -257,10 +257,8 @@ class _Run:
             still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
             self.still = self.still + 1 if still else 0
         if self.stuck or (self.still >= STALLED_AFTER and self.stop is not None):
-            return (
-                Status.STALLED,
-                f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}",
-            )
+            text = f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}"
+            return Status.STALLED, text
         if self.epoch >= self.max_epochs:
             return self.spent()
         if moment.seconds >= self.max_time:
@@ -309,12 +307,8 @@ class _Run:
         before = self.theta.copy()
         with np.errstate(all="ignore"):
             if self.full:
-                lr = self.rate.now(self.step)
-                self.optimizer.step(self.theta, self.g, self.state, lr, cost=self.here)
-                self.cost.prox(self.theta, self.optimizer.reach(self.state, lr))
-                self.optimizer.extrapolate(self.theta, self.g, self.state)
-                self.step += 1
-                self.seen += self.examples
+                self._step(self.rate.now(self.step))
+                self.step, self.seen = self.step + 1, self.seen + self.examples
             else:
                 if self.draw is None:
                     order = self.cost.order(self.rng)
@@ -336,6 +330,16 @@ class _Run:
                 self.step += batches
             self.moved = kernels.norm(self.theta - before)
         self.epoch += 1
+
+    def _step(self, lr):
+        """Over all rows at once, or one by one where the rule does that itself."""
+        rule, theta, g = self.optimizer, self.theta, self.g
+        if rule.visits:
+            rule.visit(self.cost, theta, g, self.state, lr, self.here)
+            return
+        rule.step(theta, g, self.state, lr, cost=self.here)
+        self.cost.prox(theta, rule.reach(self.state, lr))
+        rule.extrapolate(theta, g, self.state)
 
     def _chosen(self, status):
         """The last θ where the descent settled, the average where a rule keeps one, or the best."""

@@ -10,6 +10,7 @@ from gdcore._numpy.activations import *
 from gdcore._numpy.attention import *
 from gdcore._numpy.batches import *
 from gdcore._numpy.chains import *
+from gdcore._numpy.corrected import *
 from gdcore._numpy.decoding import *
 from gdcore._numpy.epochs import *
 from gdcore._numpy.gradients import *
@@ -40,6 +41,7 @@ if _wanted != "numpy":
         from gdcore._native.attention import *
         from gdcore._native.batches import *
         from gdcore._native.chains import *
+        from gdcore._native.corrected import *
         from gdcore._native.decoding import *
         from gdcore._native.epochs import *
         from gdcore._native.gradients import *

@@ -6,12 +6,24 @@ u·(1 − ε)ⁿ − force·(1 − (1 − ε)ⁿ)/ε with force = drift ± shrin
 """
 from libc.math cimport ceil, expm1, log1p
 
-from _math cimport inline_double, inline_void
+from _math cimport exp_negative, inline_double
+
+
+cdef inline inline_double less_one(double x) noexcept nogil:
+    """eˣ − 1 for x ≤ 0, without cancellation."""
+    cdef double x2 = x * x
+    cdef double even = ((x2 + 840) * x2 + 75600) * x2 + 665280  # eˣ by Padé (6, 6), as in _math.pxd
+    cdef double odd = x * ((42 * x2 + 10080) * x2 + 332640)
+    if x < -0.34:
+        return exp_negative(x) - 1
+    return 2 * odd / (even - odd)
 
 
 cdef inline inline_double grown(double n, double rest, const double *powers) noexcept nogil:
     """(1 − ε)ⁿ − 1 for rest = log(1 − ε), from the table where there is one."""
-    return powers[<Py_ssize_t>n] if powers != NULL else expm1(n * rest)
+    if powers != NULL:
+        return powers[<Py_ssize_t>n]
+    return less_one(n * rest)
 
 
 cdef inline inline_double glide(
@@ -43,6 +55,8 @@ cdef inline double lagged(
     cdef double sign, m, last
     if n <= 0:
         return u
+    if shrink == 0:
+        return glide(u, n, epsilon, grown(n, rest, powers), drift)
     if u == 0:
         if abs(drift) <= shrink:
             return 0

@@ -34,6 +34,7 @@ from gdcore.models.solvers import (
 )
 from gdcore.newton import FEW, Newton
 from gdcore.progress import reporting
+from gdcore.reduced import REDUCED
 from gdcore.sparse import CSR
 
 # Parameters that may change where a fit goes on from the last one.
@@ -68,15 +69,21 @@ class LinearEstimator(Estimator):
             return self.optimizer
         require_optimizer(self.optimizer)
         closed = ["closed-form"] if self._closed_form else []
-        names = ["auto", "newton", *closed, *map(str.lower, optim.__all__)]
+        names = ["auto", "newton", *REDUCED, *closed, *map(str.lower, optim.__all__)]
         require_choice("optimizer", self.optimizer, names)
         if self.optimizer in ("auto", "closed-form"):
             return None
+        if self.optimizer in REDUCED:
+            return REDUCED[self.optimizer]()
         return Newton() if self.optimizer == "newton" else optim.by_name(self.optimizer)()
 
     def _suited(self, optimizer, full):
         """The optimizer, refused where it cannot do what is asked."""
         require_batch(optimizer, full)
+        require(
+            full or not optimizer.visits,
+            f"{type(optimizer).__name__} visits one row at a time. Pass batch_size='auto'.",
+        )
         lasso = self.l1_ratio > 0 and self.alpha != 0
         require(
             optimizer.proximal or not lasso,

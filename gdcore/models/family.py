@@ -5,10 +5,22 @@ import numpy as np
 from gdcore import kernels
 from gdcore.lines import NOWHERE
 from gdcore.losses import Loss
+from gdcore.models.visits import (
+    INVERSE,
+    LASSO,
+    RIDGE,
+    SHIFT,
+    bears_shift,
+    csr_visits,
+    filled,
+    lazy,
+    movable,
+    move,
+    without_shift,
+)
 from gdcore.sparse import CSR
 
 CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
-SHIFT, INVERSE, RIDGE, LASSO = range(4)
 
 
 class LinearFamily:
@@ -34,6 +46,7 @@ class LinearFamily:
             columns[INVERSE] = 1
         self.columns = columns
         self._known = isinstance(loss, Loss)  # to the kernels; else its slopes are asked for
+        self._written = None
 
     def like(self, loss=None):
         """The same model of other rows, or with another loss."""
@@ -107,18 +120,76 @@ class LinearFamily:
         first_step, batch_size,
     ):  # fmt: skip
         """One compiled pass of steps over the rows in `order`; returns the summed loss as met."""
-        columns = self.columns.copy()
-        p = self.features
-        columns[RIDGE, :p], columns[LASSO, :p] = penalty.ridge[:p], penalty.lasso[:p]
+        columns = self._penalised(penalty)
+        X = rows.X
+        if _sparse(X) and self._visited_dense(X, rule, columns):
+            X = self._dense(X)
+        if _sparse(X):
+            plan = {"order": order, "rates": rates, "batch_size": batch_size}
+            return csr_visits(self.loss, rows, columns, theta, average, **plan)
         return kernels.linear_epoch(
-            self.loss.name, self.loss.shape, self.loss.smooth, rows.X, rows.y, rows.weights, order,
+            self.loss.name, self.loss.shape, self.loss.smooth, X, rows.y, rows.weights, order,
             columns, theta, moments, average, rule, constants, rates, first_step, batch_size,
         )  # fmt: skip
 
-    @property
-    def compiled(self):
+    def visit(self, theta, rows, penalty, *, order, margins, mean, rate, learn):
+        """A pass of variance-reduced steps from θ, where the margins of all rows and the mean
+        gradient of the loss are known. Changes theta, margins and mean."""
+        if not self._known:
+            raise TypeError(
+                "A loss of your own has no compiled slopes. Pass a loss of gd.losses, or another "
+                "optimizer, as 'lbfgs'."
+            )
+        loss, (X, columns) = self.loss, self._seen(rows, penalty)
+        known = (loss.name, loss.shape, loss.smooth, *_stored(X), rows.y, rows.weights, order)
+        if not _sparse(X):
+            kernels.linear_corrected(*known, columns, theta, margins, mean, rate, int(learn))
+            return
+        move(theta, self.columns, -1)
+        width = self.outputs * self.features
+        around = self.columns[SHIFT, :-1] * self.columns[INVERSE, :-1]
+        if around.any():
+            mean[:width] += np.outer(mean[width:] / columns[INVERSE, -1], around).ravel()
+        kernels.csr_corrected(*known, columns, theta, margins, mean, rate, int(learn))
+        move(theta, self.columns, 1)
+
+    def steepest_row(self, rows, penalty):
+        """The largest s·|x̃|² of a row as `visit` sees it."""
+        (X, columns), square = self._seen(rows, penalty), np.empty(len(rows))
+        (kernels.csr_lengths if _sparse(X) else kernels.row_lengths)(*_stored(X), columns, square)
+        return float((rows.weights * (square + columns[INVERSE, -1] ** 2)).max())
+
+    def _seen(self, rows, penalty):
+        """(X, columns) for visits to single rows: sparse ones without a shift."""
+        X, columns = rows.X, self._penalised(penalty)
+        if _sparse(X) and (filled(X) or not movable(columns)):
+            X = self._dense(X)
+        return X, without_shift(columns) if _sparse(X) else columns
+
+    def compiled(self, rule, rows, penalty, rates):
         """Whether a whole epoch of steps is one call of a kernel."""
-        return self._known
+        if rule is None or not self._known:
+            return False
+        columns = self._penalised(penalty)
+        return (
+            not _sparse(rows.X)
+            or self._visited_dense(rows.X, rule, columns)
+            or lazy(rule, rows.X, columns, rates)
+        )
+
+    def _penalised(self, penalty):
+        columns, p = self.columns.copy(), self.features
+        columns[RIDGE, :p], columns[LASSO, :p] = penalty.ridge[:p], penalty.lasso[:p]
+        return columns
+
+    def _visited_dense(self, X, rule, columns):
+        return filled(X) and not (rule == "sgd" and bears_shift(columns))
+
+    def _dense(self, X):
+        """X with its zeros, kept for the next epoch."""
+        if self._written is None or self._written[0] is not X:
+            self._written = X, X.dense()
+        return self._written[1]
 
     def add_product(self, v, shard, bends, out):
         """Add Σ h·x̃(x̃·v) to out: the product of v and the rows' moments, weighted by h."""

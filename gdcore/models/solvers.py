@@ -3,7 +3,7 @@
 import numpy as np
 
 from gdcore import optim
-from gdcore.certificate import duality_gap, margins_of, rounding
+from gdcore.certificate import duality_gap, rounding
 from gdcore.chunk_cost import ChunkCost, sample
 from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Saturated, Status
 from gdcore.cost import Cost
@@ -62,7 +62,7 @@ def stop_rule(tol, cost, optimizer, full):
 def separated(cost, theta):
     """Whether θ puts every row on its side: two classes by a sign, more by the largest margin."""
     with cost:
-        margins = margins_of(cost, theta)
+        margins = cost.margins_at(theta)
     for z, shard in zip(margins, cost.shards, strict=True):
         if cost.model.outputs == 1:
             right = np.where(shard.y > 0.5, z[:, 0], -z[:, 0]) > 0

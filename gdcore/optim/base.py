@@ -24,6 +24,7 @@ class Optimizer(ABC):
     needs_cost = False  # whether a step needs J(θ)
     elementwise = False  # whether θ and g may be lists of arrays: no coordinate sees another
     searches = False  # whether the loop is to look along `direction` for a step
+    visits = False  # whether it goes over the rows itself, one at a time, from a measured θ
     full_batch = False  # whether successive gradients must be of one and the same cost
     proximal = True  # whether `reach` tells the step length for an |θ| term
     scale = "gradient"  # how long a step is: as the "gradient" says, a "unit", or found by "itself"

@@ -201,7 +201,7 @@ def csr_case(loss):
 
 
 def sparse_steps(loss, dtype, batch_size=5):
-    """The arguments of an epoch over rows in CSR form, with a shift and ridge weights of one size."""
+    """The arguments of an epoch over rows in CSR form, with a shift and one ridge weight."""
     work = sparse_examples(loss, dtype)
     rng, n = np.random.default_rng(1), ROWS + 1
     work["columns"][2, :-1], work["columns"][3] = 0.02, 0
@@ -214,6 +214,21 @@ def sparse_steps(loss, dtype, batch_size=5):
 def sparse_epoch(loss):
     changes = ("theta", "average")
     return Case(lambda d: sparse_steps(loss, d), changes, ("data",), near=(1e-12, 1e-12))
+
+
+def corrected(loss, sparse=False):
+    """A pass of variance-reduced steps from a point whose margins are another's."""
+
+    def arguments(dtype):
+        work = sparse_examples(loss, dtype) if sparse else examples(loss, dtype)
+        rng, size = np.random.default_rng(1), work["margins"].shape
+        if sparse:
+            work["columns"][0] = 0
+        work |= {"order": rng.integers(0, size[0], 50), "margins": rng.normal(size=size)}
+        return work | {"mean": work.pop("g") / 10, "rate": 0.005, "learn": 1}
+
+    free, near = ("data",) if sparse else ("X",), (1e-12, 1e-12)
+    return Case(arguments, ("theta", "margins", "mean"), free, near=near)
 
 
 def of_sparse(*names, **more):
@@ -451,6 +466,10 @@ CASES = {
         ("data",),
         near=(1e-5, 1e-12),
     ),
+    "csr_corrected": corrected("logistic", sparse=True),
+    **{f"csr_corrected:{loss}": corrected(loss, sparse=True) for loss in LOSSES},
+    "linear_corrected": corrected("logistic"),
+    **{f"linear_corrected:{loss}": corrected(loss) for loss in LOSSES},
     "csr_epoch": sparse_epoch("logistic"),
     **{f"csr_epoch:{loss}": sparse_epoch(loss) for loss in LOSSES},
     "csr_gradient": csr_case("logistic"),

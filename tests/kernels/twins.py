@@ -36,7 +36,10 @@ def namespace(modules):
     for rule in RULES:
         setattr(found, f"update:{rule}", one_rule(found.update, rule))
     for loss in LOSSES:
-        for kernel in ("linear_gradient", "linear_epoch", "csr_gradient", "csr_epoch"):
+        for kernel in (
+            "linear_gradient", "linear_epoch", "linear_corrected", "csr_gradient", "csr_epoch",
+            "csr_corrected",
+        ):  # fmt: skip
             setattr(found, f"{kernel}:{loss}", getattr(found, kernel))
     return found
 
