@@ -21,11 +21,7 @@ STALLED_AFTER = 100  # measurements in a row without a move: a moment may still 
 DIVERGED_ABOVE = 1e6  # times that cost at once
 WATCHED_EVERY = 64  # steps at least between two looks at the layers, which cost about one
 NOTHING = 1e-12  # a cost this small, in squared units of the targets, is rounding
-SETTLED = (
-    Status.COST,
-    Status.PARAMETERS,
-    Status.STALLED,
-)  # the last θ is the one, if none is lower
+SETTLED = (Status.COST, Status.PARAMETERS, Status.STALLED)  # the last θ, if none is lower
 ROUNDING = 2 * np.finfo(float).eps  # a step shorter than this part of θ only moves its last bits
 
 
