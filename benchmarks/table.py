@@ -93,6 +93,11 @@ def duration(seconds):
     return f"{seconds * 1e9:.3g} ns"
 
 
+def part(folder):
+    """The table of a run that was saved on its own; "" if there is none."""
+    return block(newest(folder)) if any(folder.glob("*.json")) else ""
+
+
 def growth(folder):
     """How time grows, a sentence and a picture, from what growth.py saved last; "" if nothing."""
     if not any(folder.glob("*.json")):
@@ -136,6 +141,7 @@ def main():
     readme = ROOT / "README.md"
     text = readme.read_text("utf-8")
     wanted = replaced(text, "benchmarks", block(run))
+    wanted = replaced(wanted, "linear", part(folder / "linear"))
     wanted = replaced(wanted, "growth", growth(folder / "growth"))
     if not options.check:
         readme.write_text(wanted, "utf-8")
