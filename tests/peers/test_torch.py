@@ -58,5 +58,5 @@ def test_the_logistic_optimum_is_lbfgs_by_scikit_learn():
     X, y = make_classification(800, 12, n_informative=6, n_classes=4, random_state=0)
     X = (X - X.mean(0)) / X.std(0)
     theirs = LogisticRegression(C=1 / (0.01 * 800), tol=1e-10, max_iter=5000).fit(X, y)
-    ours = gd.LogisticRegression(alpha=0.01, tol=1e-9, max_epochs=20_000).fit(X, y)
+    ours = gd.LogisticRegression(alpha=0.01, tol=1e-13, max_epochs=20_000).fit(X, y)
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-6)
