@@ -108,8 +108,10 @@ def growth(folder):
     if newton == int(sizes[0]):
         overtakes = f"from the smallest number of columns measured, {newton}"
     else:
-        overtakes = f"from {newton:,} columns" if newton else f"nowhere up to {sizes[-1]} columns"
-    also = f", L-BFGS from {quasi:,}" if quasi else f", L-BFGS nowhere up to {sizes[-1]}"
+        overtakes = (
+            f"for good from {newton:,} columns" if newton else f"nowhere up to {sizes[-1]} columns"
+        )
+    also = f", L-BFGS for good from {quasi:,}" if quasi else f", L-BFGS nowhere up to {sizes[-1]}"
     most = int(list(rows)[-1])
     return (
         f"`LogisticRegression(tol=1e-6)` takes {duration(rows[str(most)])} for {most:,} × 50; its "
