@@ -42,7 +42,7 @@ def test_the_model_is_that_of_the_dense_rows(rows, settings, target):
     X, y = rows[0], rows[target]
     kind = gd.LinearRegression if target == 1 else gd.LogisticRegression
     one, other = (kind(**settings).fit(each, y) for each in (X, X.toarray()))
-    near(one, other, 1e-6)
+    near(one, other, 1e-5)
     assert one.result_.status is other.result_.status
     assert one.score(X, y) == pytest.approx(other.score(X.toarray(), y), abs=1e-9)
     np.testing.assert_allclose(one.predict(X[:7]), one.predict(X[:7].toarray()))
@@ -89,7 +89,7 @@ def test_every_form_and_precision(rows, form, dtype):
     given = FORMS[form](X)
     model = gd.LogisticRegression().fit(given, y)
     assert model.coef_.dtype == dtype
-    near(model, gd.LogisticRegression().fit(X, y), 1e-6)
+    near(model, gd.LogisticRegression().fit(X, y), 1e-5 if dtype == np.float64 else 1e-3)
     assert model.predict(given).shape == y.shape
 
 
