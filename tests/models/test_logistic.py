@@ -187,10 +187,11 @@ def test_early_stopping_keeps_the_best_and_scores_true_weights(digits):
 
 def test_warm_start_goes_on_where_it_stopped(cancer):
     X, y = cancer
-    model = gd.LogisticRegression(warm_start=True, max_epochs=30).fit(X, y)
+    model = gd.LogisticRegression(warm_start=True, max_epochs=30, optimizer="fista").fit(X, y)
     first = model.result_.fun
     model.fit(X, y)
-    assert model.trace_.cost[0] == pytest.approx(first, rel=1e-9)
+    assert model.trace_.cost[30] == pytest.approx(first, rel=1e-9)
+    assert model.n_iter_ == 60
     assert model.result_.fun < first
 
 
