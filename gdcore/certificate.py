@@ -38,8 +38,8 @@ class Proof:
         """Whether what a rounded corner leaves out outweighs what the descent has yet to go."""
         cost = self.run.cost
         rest = _estimate(cost, theta, g, value)
-        rest += cost.unit * float(np.abs(g[cost.model.outputs * cost.model.features :]).sum())
-        return rest <= abs(value) and rest <= LEFT * rounding(self.run.cost, theta)
+        rest += cost.unit * float(np.abs(g[_weighed(cost)[0] :]).sum())
+        return rest <= abs(value) and rest <= LEFT * rounding(cost, theta)
 
     def bound(self, theta, g, value, wanted=0.0):
         """An upper bound of J(θ) − J*; the cheaper one where that is no more than wanted."""
@@ -59,12 +59,17 @@ class Proof:
 
 
 def _estimate(cost, theta, g, value):
-    width = cost.model.outputs * cost.model.features
-    ridge, lasso = cost.penalty.ridge[:width], cost.penalty.lasso[:width]
+    width, ridge, lasso = _weighed(cost)
     loss = (g - cost.penalty.ridge * theta)[:width]
     scale = _feasible(loss, ridge, lasso)
     gap = _penalty_gap(theta[:width], scale * loss, ridge, lasso)
     return gap + (1 - scale) ** 2 * abs(value)  # what the loss adds, were it squared
+
+
+def _weighed(cost):
+    """How many numbers of θ are coefficients, their ridge and their lasso."""
+    width = cost.model.outputs * cost.model.features
+    return width, cost.penalty.ridge[:width], cost.penalty.lasso[:width]
 
 
 def duality_gap(cost, theta, value):
@@ -73,8 +78,7 @@ def duality_gap(cost, theta, value):
     A loss with a corner takes its slopes from a rounded one: those are slopes that it can have.
     """
     model, penalty = cost.model, cost.penalty
-    width = model.outputs * model.features
-    ridge, lasso = penalty.ridge[:width], penalty.lasso[:width]
+    width, ridge, lasso = _weighed(cost)
     if not hasattr(model.loss, "conjugate"):
         return math.inf
     soft, exact = _soft(cost), _exact(model.loss)

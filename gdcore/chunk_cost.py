@@ -140,7 +140,6 @@ class ChunkCost(Penalised):
         """The second derivatives (size, size)."""
         H = np.zeros((self.size, self.size))
         for part in self._parts():
-            part.keep_margins()
             H += (len(part) / len(self)) * part.hessian(theta)
         H[np.diag_indices_from(H)] += self.penalty.ridge
         return H
@@ -151,7 +150,6 @@ class ChunkCost(Penalised):
         def times(v):
             total = self.penalty.ridge * v
             for part in self._parts():
-                part.keep_margins()
                 total += (len(part) / len(self)) * part.second(theta)[0](v)
             return total
 

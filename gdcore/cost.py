@@ -264,11 +264,11 @@ class Cost(Penalised):
         return self._curvature
 
     def hessian(self, theta):
-        """The second derivatives (size, size); after `keep_margins`."""
+        """The second derivatives (size, size)."""
         return hessian(self, theta)
 
     def second(self, theta):
-        """(v → H·v, roughly H's diagonal); after `keep_margins`."""
+        """(v → H·v, roughly H's diagonal)."""
         return curvature(self, theta)
 
     @cached_property
@@ -278,12 +278,9 @@ class Cost(Penalised):
 
     def second_moments(self, v):
         """(Σ sᵢ x̃ᵢx̃ᵢᵀ / n) v: the gradient of the squared loss at θ = v with targets zero."""
-        return self._summed(lambda shard, out: self.model.add_product(v, shard, shard.weights, out))
-
-    def _summed(self, add):
-        """The mean over rows of what `add(shard, out)` adds to vectors of X̃'s width."""
         parts = np.zeros((len(self.shards), self.model.features + 1))
-        self.threads.map(lambda part: add(*part), list(zip(self.shards, parts, strict=True)))
+        work = [(s, s.weights, out) for s, out in zip(self.shards, parts, strict=True)]
+        self.threads.map(lambda part: self.model.add_product(v, *part), work)
         return parts.sum(axis=0) / len(self.rows)
 
 

@@ -39,12 +39,12 @@ class MarginLine:
 
     def __init__(self, cost, x, d, room):
         self.cost, self.x, self.d, (self.x_new, self.g_new) = cost, x, d, room
-        self.before, self.change, self.trials, self.reads = None, None, 0, 0
+        self.before, self.change, self.reads = None, None, 0
         self.measured = self.t = math.nan
 
     def at(self, t):
         """The point at t: f and its slope."""
-        self.trials, self.t = self.trials + 1, t
+        self.t = t
         if self.change is None:
             f = self._read(t)
             if math.isfinite(f):

@@ -5,16 +5,12 @@ import numpy as np
 LEAST = 1e-6  # of a loss's curvature: of what no ridge holds, where ℓ″ may vanish
 
 
-def bends(cost, theta):
-    """s·d²ℓ/dz² of each shard's rows (n, k), at the margins of θ."""
-    parts = cost.margins.of(theta)
-    if parts is None:
-        cost.value_and_gradient(theta, np.empty_like(theta))
-        parts = cost.margins.of(theta)
+def bends(cost, margins):
+    """s·d²ℓ/dz² of each shard's rows (n, k)."""
     loss = cost.model.loss
     return [
         np.asarray(loss.bend(z, shard.y)) * shard.weights[:, None]
-        for z, shard in zip(parts, cost.shards, strict=True)
+        for z, shard in zip(margins, cost.shards, strict=True)
     ]
 
 
@@ -23,7 +19,7 @@ def hessian(cost, theta):
     model, n = cost.model, len(cost)
     k, p = model.outputs, model.features
     H = np.zeros((k, p + 1, k, p + 1))
-    for a, b, block in _blocks(cost, theta, k, p):
+    for a, b, block in _blocks(cost, cost.margins_at(theta), k, p):
         H[a, :, b, :] += block / n
         if a != b:
             H[b, :, a, :] += block.T / n
@@ -37,11 +33,11 @@ def hessian(cost, theta):
     return H
 
 
-def _blocks(cost, theta, k, p):
+def _blocks(cost, margins, k, p):
     """(output, output, Σ h·x̃x̃ᵀ over all rows): summed over shards in their order."""
-    parts = bends(cost, theta)
+    parts = bends(cost, margins)
     if k > 1:
-        shares = [cost.model.loss.mean(z) for z in cost.margins.of(theta)]
+        shares = [cost.model.loss.mean(z) for z in margins]
     for a in range(k):
         for b in range(a, k):
             if a == b:
@@ -57,11 +53,12 @@ def _blocks(cost, theta, k, p):
 
 def curvature(cost, theta):
     """(v → H·v at θ, roughly H's diagonal, in coordinates that are scaled alike)."""
-    parts, ridge, n = bends(cost, theta), cost.penalty.ridge, len(cost)
+    margins, ridge, n = cost.margins_at(theta), cost.penalty.ridge, len(cost)
+    parts = bends(cost, margins)
     scale = sum(float(h.sum()) for h in parts) / (n * cost.model.outputs) + ridge
     scale[scale <= 0] = 1
     if cost.model.outputs > 1:
-        return _softmax_product(cost, theta), scale
+        return _softmax_product(cost, margins), scale
     rooms = np.empty((len(cost.shards), cost.size))
 
     def times(v):
@@ -76,8 +73,8 @@ def curvature(cost, theta):
     return times, scale
 
 
-def _softmax_product(cost, theta):
-    shares = [cost.model.loss.mean(z) for z in cost.margins.of(theta)]
+def _softmax_product(cost, margins):
+    shares = [cost.model.loss.mean(z) for z in margins]
 
     def times(v):
         def slopes(part):

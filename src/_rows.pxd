@@ -7,7 +7,7 @@ and row 3 of |θ| in the penalty. So a row in scratch is ((x − shift)·inverse
 """
 from libc.stdlib cimport calloc
 
-from _math cimport LANES, fold, inline_void, real
+from _math cimport LANES, fold, inline_double, inline_void, real
 from _slopes cimport BLOCK, GAMMA, POISSON, SOFTMAX, slopes
 
 cdef enum:
@@ -54,16 +54,20 @@ cdef inline inline_void four_dots(
     z[3] = fold(d)
 
 
-cdef inline double one_dot(const real *x, const real *w, Py_ssize_t P) noexcept nogil:
+cdef inline inline_double row_dot(const real *x, const real *w, Py_ssize_t p) noexcept nogil:
+    """x·w of one row, in scratch or straight from X."""
     cdef real a[LANES]
+    cdef real tail = 0
     cdef Py_ssize_t i, j, l
     for l in range(LANES):
         a[l] = 0
-    for i in range(P // LANES):
+    for i in range(p // LANES):
         j = i * LANES
         for l in range(LANES):
             a[l] = a[l] + x[j + l] * w[j + l]
-    return fold(a)
+    for j in range(p - p % LANES, p):
+        tail = tail + x[j] * w[j]
+    return fold(a) + tail
 
 
 cdef inline inline_void add_four_rows(
@@ -95,7 +99,7 @@ cdef inline inline_void block_margins(
             four_dots(rows + 4 * i * P, w + c * P, z + c * BLOCK + 4 * i, P)
     for i in range(n - n % 4, n):
         for c in range(k):
-            z[c * BLOCK + i] = one_dot(rows + i * P, w + c * P, P)
+            z[c * BLOCK + i] = row_dot(rows + i * P, w + c * P, P)
 
 
 cdef inline inline_void block_combine(

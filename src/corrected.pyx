@@ -14,7 +14,7 @@ from _corrected cimport (
     sparse_move,
 )
 from _math cimport LANES, hot_void, inline_void, prefetch, real
-from _rows cimport block_rows, collect, one_dot, outputs, spread, workspace
+from _rows cimport block_rows, collect, outputs, row_dot, spread, workspace
 from _slopes cimport BLOCK, code_of
 from _sparse cimport ahead_cells, ahead_entries, index, require_order, require_rows
 
@@ -67,7 +67,7 @@ cdef hot_void dense_visits(
                 ahead(X + order[t + i + R] * e.p, e.p)
             before = noted_slope(e, margins + row * e.k, y[row])
             for c in range(e.k):
-                e.z[c * BLOCK] = one_dot(rows + i * P, e.w + c * P, P)
+                e.z[c * BLOCK] = row_dot(rows + i * P, e.w + c * P, P)
             note(e, margins + row * e.k, before, y[row], s[row])
             for c in range(e.k):
                 g, share = e.rate * e.change[c], e.change[c] / e.n

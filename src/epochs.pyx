@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from _math cimport LANES, hot_void, inline_void, prefetch, real
 from _rows cimport (
-    add_row, block_gradient, block_rows, collect, load_row, one_dot, outputs, spread, workspace,
+    add_row, block_gradient, block_rows, collect, load_row, outputs, row_dot, spread, workspace,
 )
 from _rules cimport (
     ADAGRAD, ADAM, MOMENTUM, MOST_NUMBERS, NESTEROV, RMSPROP, SGD, adagrad_rule, adam_rule,
@@ -146,7 +146,7 @@ cdef hot_void visit(
             for next_row in range(i + m + j, min(i + m + j + take, n)):
                 ahead(X + order[next_row] * p, p)  # rows come in random order: ask early
             if single:
-                z[j] = one_dot(rows + j * P, w, P)
+                z[j] = row_dot(rows + j * P, w, P)
                 slope = sb[j] * slope_of(loss, shape, smooth, z[j], yb[j])
                 sgd_row(w, rows + j * P, ridge, slope, rates[t], P)
             else:

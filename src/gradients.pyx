@@ -5,10 +5,10 @@ The letters are those of _rows.pxd.
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from _math cimport LANES, fold, hot_double, hot_void, inline_void, real
+from _math cimport LANES, hot_double, hot_void, inline_void, real
 from _rows cimport (
     BLOCK_BYTES, add_four_rows, add_row, block_combine, block_margins, block_rows, collect,
-    load_row, outputs, spread, workspace,
+    load_row, outputs, row_dot, spread, workspace,
 )
 from _tiles cimport padded, product
 from _slopes cimport (
@@ -52,22 +52,6 @@ cdef hot_void dense_block(
         product(t, 1, Q, rows, P, g, P, k, n, P, True)
     else:
         block_combine(rows, work.z, g, n, P, k)
-
-
-cdef inline double row_dot(const real *x, const real *w, Py_ssize_t p) noexcept nogil:
-    """x·w straight from X: one row after the other, as the processor's prefetcher wants them."""
-    cdef real a[LANES]
-    cdef real tail = 0
-    cdef Py_ssize_t i, j, l
-    for l in range(LANES):
-        a[l] = 0
-    for i in range(p // LANES):
-        j = i * LANES
-        for l in range(LANES):
-            a[l] = a[l] + x[j + l] * w[j + l]
-    for j in range(p - p % LANES, p):
-        tail = tail + x[j] * w[j]
-    return fold(a) + tail
 
 
 cdef hot_double raw_block(

@@ -9,6 +9,7 @@ from libc.math cimport fabs, sqrt
 from libc.stdlib cimport free, malloc
 
 from _math cimport LANES, fold64, hot_double, hot_void
+from _rows cimport row_dot
 from _scalars cimport (
     GAMMA, HINGE, HUBER, LOGISTIC, POISSON, QUANTILE, SOFTMAX, SQUARED, SQUARED_HINGE, fits, moved,
     slope, softmax_slopes, softmax_value, value,
@@ -71,18 +72,7 @@ cdef hot_double zeros_pass(const double *a, Py_ssize_t n) noexcept nogil:
 
 
 cdef hot_double dot_pass(const double *a, const double *b, Py_ssize_t n) noexcept nogil:
-    cdef double lane[LANES]
-    cdef Py_ssize_t i, j, l
-    cdef double tail = 0
-    for l in range(LANES):
-        lane[l] = 0
-    for i in range(n // LANES):
-        j = i * LANES
-        for l in range(LANES):
-            lane[l] = lane[l] + a[j + l] * b[j + l]
-    for j in range(n - n % LANES, n):
-        tail = tail + a[j] * b[j]
-    return fold64(lane) + tail
+    return row_dot(a, b, n)
 
 
 cdef hot_double scale_pass(const double *x, double *scale, double *u, Py_ssize_t n) noexcept nogil:

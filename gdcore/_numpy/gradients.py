@@ -1,7 +1,7 @@
 """Cost and gradient of the linear family in NumPy. Compiled twins: src/gradients.pyx.
 
-Losses are those of _losses.py, by name. Letters: n rows, p columns, k outputs, z margins, r slopes dℓ/dz. θ is (k, p) coefficients, then k
-intercepts. `columns` says how the descent sees each column, the intercept last: row 0 a shift,
+Losses are those of _losses.py, by name. Letters: n rows, p columns, k outputs, z margins, r slopes
+dℓ/dz. θ is (k, p) coefficients, then k intercepts. `columns` says how the descent sees each column, the intercept last: row 0 a shift,
 row 1 an inverse scale, row 2 the weight of ½θ² and row 3 of |θ| in the penalty.
 
 Blocks of rows that stay in the cache are standardised, multiplied, and multiplied again, so X is

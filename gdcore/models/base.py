@@ -96,11 +96,9 @@ class LinearEstimator(Estimator):
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
         rng = generator(self.random_state)
         X, y, weights = counted(X, y, weights)
-        alpha = 1 / weights.sum() if isinstance(self.alpha, str) else float(self.alpha)
         train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
-        auto = self._rate() is None
-        model, penalty = coordinates(train, loss, outputs, alpha, self, precondition=auto)
+        model, penalty = self._model(train, weights.sum(), loss, outputs)
         if self.optimizer == "closed-form":
             require(
                 not isinstance(X, CSR),
@@ -121,6 +119,12 @@ class LinearEstimator(Estimator):
         self._keep(result, model, X.dtype)
         return self
 
+    def _model(self, rows, mass, loss, outputs):
+        """(LinearFamily, Penalty) for rows whose weights sum to `mass`."""
+        alpha = 1 / mass if isinstance(self.alpha, str) else float(self.alpha)
+        auto = self._rate() is None
+        return coordinates(rows, loss, outputs, alpha, self, precondition=auto)
+
     def _fit_chunks(self, chunks, passes, about, loss, outputs):
         """The same where rows are read in each pass."""
         require(
@@ -129,9 +133,7 @@ class LinearEstimator(Estimator):
             "them out.",
         )
         rng = generator(self.random_state)
-        alpha = 1 / about.weights.sum() if isinstance(self.alpha, str) else float(self.alpha)
-        auto = self._rate() is None
-        model, penalty = coordinates(about, loss, outputs, alpha, self, precondition=auto)
+        model, penalty = self._model(about, about.weights.sum(), loss, outputs)
         unit = unit_of(loss, about)
         cost = ChunkCost(model, about, passes, penalty, self.n_threads, unit)
         self._keep(self._descend(cost, None, rng), model, about.X.dtype)

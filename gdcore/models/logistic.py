@@ -35,8 +35,8 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
     class_weight : None, "balanced" or dict
         Factors on the rows of each class; "balanced" is n / (k · the class's own weight).
 
-    The other parameters are those of `LinearRegression` (no closed form here; tol is for ‖∇J‖ and
-    |ΔJ| themselves).
+    The other parameters are those of `LinearRegression` (no closed form here; the unit of ‖∇J‖ and
+    |ΔJ| is 1).
 
     Attributes
     ----------
@@ -71,9 +71,7 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
         if chunks is not None:
             self._check_parameters()
             classes, passes, about = label_passes(chunks, self)
-            outputs = len(classes) if len(classes) > 2 else 1
-            loss = Softmax() if outputs > 1 else Logistic()
-            self._fit_chunks(chunks, passes, about, loss, outputs)
+            self._fit_chunks(chunks, passes, about, *_likelihood(classes))
             self.classes_ = classes
             self._fitted_anew(about.weights)
             return self
@@ -81,9 +79,7 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
         classes, codes = encode(as_targets(y, len(X_)))
         require_classes(self, classes, codes[weights > 0])
         weights = weights * self._class_weights(classes, codes, weights)[codes]
-        outputs = len(classes) if len(classes) > 2 else 1
-        loss = Softmax() if outputs > 1 else Logistic()
-        self._fit(X_, codes.astype(np.float64), weights, loss, outputs)
+        self._fit(X_, codes.astype(np.float64), weights, *_likelihood(classes))
         self.classes_ = classes
         self._remember(X_.shape[1], names)
         self._fitted_anew(weights)
@@ -112,6 +108,11 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
 
     def __sklearn_tags__(self):
         return sklearn_tags("classifier", sparse=True)
+
+
+def _likelihood(classes):
+    """(loss, number of outputs): a sigmoid for two classes, softmax for more."""
+    return (Softmax(), len(classes)) if len(classes) > 2 else (Logistic(), 1)
 
 
 __all__ = ["LogisticRegression"]

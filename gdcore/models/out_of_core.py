@@ -17,9 +17,8 @@ LARGE = 1 << 28  # bytes from where on a memory map is read in chunks
 
 def as_chunks(X, y, sample_weight):
     """Checked chunks where X is a path, a large memory map or chunks; None for other rows."""
-    if isinstance(X, (str, os.PathLike)):
-        return readers.checked(readers.arrays(X, y, sample_weight), "X")
-    if isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= LARGE:
+    large = isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= LARGE
+    if large or isinstance(X, (str, os.PathLike)):
         return readers.checked(readers.arrays(X, y, sample_weight), "X")
     if not _gives_chunks(X, y):
         return None
@@ -60,15 +59,17 @@ class Labels:
     """Labels as class numbers: in the order in which they come up, then in that of the classes."""
 
     def __init__(self, factor_of):
-        self.codes, self.rank, self.factors = {}, None, None
+        self.codes, self.rank, self.factors = {}, None, []
         self.factor_of = factor_of
 
     def __call__(self, y, weights):
         values, where = encode(y)
-        new = [self.codes.setdefault(value, len(self.codes)) for value in values.tolist()]
-        own = np.array(new, np.intp)[where]
-        factors = [self.factor_of(label) for label in self.codes] if self.factors is None else None
-        weights = weights * (self.factors if factors is None else np.array(factors, float))[own]
+        for value in values.tolist():
+            if value not in self.codes:
+                self.codes[value] = len(self.codes)
+                self.factors.append(self.factor_of(value))
+        own = np.array([self.codes[value] for value in values.tolist()], np.intp)[where]
+        weights = weights * np.array(self.factors)[own]
         return (own if self.rank is None else self.rank[own]).astype(np.float64), weights
 
     def settle(self):
@@ -90,7 +91,7 @@ def label_passes(chunks, estimator):
     masses[rank[about.y.astype(int)]] = about.weights
     require_classes(estimator, classes, np.flatnonzero(masses))
     factors = estimator._class_weights(classes, np.arange(len(classes)), masses)
-    labels.factors = factors[rank]
+    labels.factors = factors[rank].tolist()
     if given == "balanced":  # which weighs the columns' moments as well
         about = survey(passes)
         masses = masses * factors

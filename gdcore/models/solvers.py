@@ -15,15 +15,11 @@ from gdcore.trace import COLUMNS
 
 FIRST = 0.5  # of the loss's width: the corner's rounding at first
 STAGES = 15  # of less and less rounding
-STEEP = (
-    1e-7  # slopes of such losses are about 1: no stage is solved further where nothing is proven
-)
+# Slopes of such losses are about 1: no stage is solved further where nothing is proven.
+STEEP = 1e-7
 SAMPLE = 8192  # rows at least of a sample to start from
 SPARED = 8  # times as many rows as a sample needs, from where on it is worth its time
-ROUNDING = {
-    4: 1e-6,
-    8: 1e-13,
-}  # of the gradient's unit, by the bytes of a number of X: all there is
+ROUNDING = {4: 1e-6, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
 
 
 def choose(model, penalty, full):
