@@ -1,6 +1,4 @@
-"""Rows in CSR form: checked, gathered, merged, and the moments of their columns. NumPy twins:
-gdcore/_numpy/sparse.py."""
-from libc.math cimport frexp, ldexp, sqrt
+"""Rows in CSR form: checked, gathered and merged. NumPy twins: gdcore/_numpy/sparse.py."""
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
@@ -10,8 +8,6 @@ from _sparse cimport index, outside_pass, require_rows, rows_hold
 
 cdef enum:
     RUN = 16  # entries that are sorted by insertion before runs are merged
-    STATE = 8  # what is kept of a column, side by side in memory: entries, their weight in two parts,
-    # low, high, origin, mean or its sum, sum of squares
 
 
 cdef hot_void falls_pass(const index *indices, Py_ssize_t n, long long *falls) noexcept nogil:
@@ -235,94 +231,3 @@ def merge_csr(real[::1] data not None, index[::1] indices not None, long long[::
     if left < 0:
         raise MemoryError("There is no memory for a copy of the longest row. Pass fewer rows.")
     return left
-
-
-cdef void moments_pass(
-    const real *data, const index *indices, const long long *indptr, const double *weights, double *mean,
-    double *deviation, Py_ssize_t n, Py_ssize_t p, double *state,
-) noexcept nogil:
-    """The weight of a column's implicit zeros is a difference, so weights are summed in two parts,
-    the first of which are multiples of one unit and have exact sums."""
-    cdef double total = 0, whole = 0, rest = 0, w, high, low, x, most, big, tiny
-    cdef double *of
-    cdef Py_ssize_t i, j
-    cdef long long k
-    cdef int exponent
-    for i in range(n):
-        total += weights[i]
-    frexp(total, &exponent)
-    big = ldexp(1.5, exponent)
-    for i in range(n):
-        w = weights[i]
-        high = (w + big) - big
-        low = w - high
-        whole += high
-        rest += low
-        for k in range(indptr[i], indptr[i + 1]):
-            x = data[k]
-            of = state + STATE * indices[k]
-            if of[0] == 0:
-                of[3] = of[4] = of[5] = x
-            of[0] += 1
-            of[1] += high
-            of[2] += low
-            of[3] = x if x < of[3] else of[3]
-            of[4] = x if x > of[4] else of[4]
-    for j in range(p):
-        of = state + STATE * j
-        if of[0] < n:  # some are zero: count from there, else from the first row, for constant columns
-            of[3] = 0 if of[3] > 0 else of[3]
-            of[4] = 0 if of[4] < 0 else of[4]
-            of[5] = 0
-    for i in range(n):
-        for k in range(indptr[i], indptr[i + 1]):
-            of = state + STATE * indices[k]
-            of[6] += weights[i] * (data[k] - of[5])
-    for j in range(p):
-        of = state + STATE * j
-        of[6] = of[5] + of[6] / total
-        most = of[4] - of[6] if of[4] - of[6] > of[6] - of[3] else of[6] - of[3]
-        of[3] = most
-        of[4] = most if most > 0 else 1  # squares of 1e-200 or 1e200 would leave the range
-    for i in range(n):
-        for k in range(indptr[i], indptr[i + 1]):
-            of = state + STATE * indices[k]
-            x = (data[k] - of[6]) / of[4]
-            of[7] += weights[i] * (x * x)
-    tiny = 1.1920928955078125e-07 if real is float else 2.220446049250313e-16
-    for j in range(p):
-        of = state + STATE * j
-        w = (whole - of[1]) + (rest - of[2]) if of[0] < n else 0
-        x = of[6] / of[4]
-        mean[j] = of[6]
-        deviation[j] = of[4] * sqrt((of[7] + (w if w > 0 else 0) * (x * x)) / total)
-        if of[3] <= 8 * tiny * abs(of[6]):  # what rounding makes of a constant column is no scale
-            deviation[j] = 0
-
-
-def csr_moments(
-    const real[::1] data not None, const index[::1] indices not None, const long long[::1] indptr not None,
-    const double[::1] weights not None, double[::1] mean not None, double[::1] deviation not None,
-):
-    """Weighted mean and standard deviation of each column, zeros that are not stored included; no row may name a column twice. Changes mean and deviation."""
-    cdef Py_ssize_t n = indptr.shape[0] - 1, p = mean.shape[0], entries = data.shape[0]
-    cdef const real *numbers = &data[0] if entries else NULL
-    cdef const index *columns = &indices[0] if entries else NULL
-    cdef long long wrong = 0
-    cdef double *state
-    require_rows(entries, indices.shape[0], indptr)
-    if weights.shape[0] != n or deviation.shape[0] != p:
-        raise ValueError("There must be one weight a row, and mean and deviation of one length. Pass such.")
-    if entries:
-        outside_pass(columns, entries, p, &wrong)
-    if wrong:
-        raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
-    if n and p:
-        state = <double *>calloc(p, STATE * sizeof(double))
-        if state == NULL:
-            raise MemoryError("There is no memory for the columns. Pass fewer columns.")
-        with nogil:
-            moments_pass(
-                numbers, columns, &indptr[0], &weights[0], &mean[0], &deviation[0], n, p, state,
-            )
-        free(state)

@@ -4,6 +4,7 @@ gdcore/_numpy/sparse_gradients.py.
 The letters are those of _rows.pxd. Shift and scale are folded into θ and g: z = x·w′ + b′ and
 g = (Σ rx − shift·Σ r)·inverse, so a row costs what it holds and no zero is ever written down. w′ and
 the sums are in X's precision: half the memory for float32, where they are read and written at random.
+No row may name a column twice.
 """
 from libc.stdlib cimport free
 
@@ -21,27 +22,61 @@ cdef struct Frame:
     double *total  # k: Σ r
 
 
+cdef inline double row_margin(
+    const real *cells, const real *x, const index *columns, Py_ssize_t n, double bias,
+) noexcept nogil:
+    """z of one row where there is one output."""
+    cdef Py_ssize_t j
+    cdef double a = bias, b = 0
+    for j in range(0, n - 1, 2):
+        a += cells[2 * columns[j]] * x[j]
+        b += cells[2 * columns[j + 1]] * x[j + 1]
+    if n % 2:
+        a += cells[2 * columns[n - 1]] * x[n - 1]
+    return a + b
+
+
 cdef inline void row_margins(
     const Frame *f, const real *cells, const real *x, const index *columns, Py_ssize_t n, double *z,
 ) noexcept nogil:
     """z[0], z[BLOCK], … of one row."""
     cdef Py_ssize_t j, c
     cdef const real *cell
-    cdef double a = f.bias[0], b = 0
-    if f.k > 1:
-        for c in range(f.k):
-            z[c * BLOCK] = f.bias[c]
-        for j in range(n):
-            cell = cells + 2 * f.k * columns[j]
-            for c in range(f.k):
-                z[c * BLOCK] += cell[c] * x[j]
+    if f.k == 1:
+        z[0] = row_margin(cells, x, columns, n, f.bias[0])
         return
-    for j in range(0, n - 1, 2):
-        a += cells[2 * columns[j]] * x[j]
-        b += cells[2 * columns[j + 1]] * x[j + 1]
-    if n % 2:
-        a += cells[2 * columns[n - 1]] * x[n - 1]
-    z[0] = a + b
+    for c in range(f.k):
+        z[c * BLOCK] = f.bias[c]
+    for j in range(n):
+        cell = cells + 2 * f.k * columns[j]
+        for c in range(f.k):
+            z[c * BLOCK] += cell[c] * x[j]
+
+
+cdef inline void add_row(
+    real *sums, const real *x, const index *columns, Py_ssize_t n, real r,
+) noexcept nogil:
+    """Add r·x of one row to its columns' sums where there is one output. No column comes twice in a
+    row, so four are read before the first is written: a processor waits for a write whose place may
+    be that of the next read."""
+    cdef Py_ssize_t j
+    cdef real *to[4]
+    cdef real a, b, c, d
+    for j in range(0, n - 3, 4):
+        to[0] = sums + 2 * columns[j]
+        to[1] = sums + 2 * columns[j + 1]
+        to[2] = sums + 2 * columns[j + 2]
+        to[3] = sums + 2 * columns[j + 3]
+        a = to[0][0] + r * x[j]
+        b = to[1][0] + r * x[j + 1]
+        c = to[2][0] + r * x[j + 2]
+        d = to[3][0] + r * x[j + 3]
+        to[0][0] = a
+        to[1][0] = b
+        to[2][0] = c
+        to[3][0] = d
+    for j in range(n - n % 4, n):
+        sums[2 * columns[j]] += r * x[j]
 
 
 cdef inline void add_sums(
@@ -50,16 +85,15 @@ cdef inline void add_sums(
     """Add r·x of one row to its columns' sums."""
     cdef Py_ssize_t j, c
     cdef real *cell
-    cdef real one = <real>r[0]
     for c in range(f.k):
         f.total[c] += r[c * BLOCK]
+    if f.k == 1:
+        add_row(cells + 1, x, columns, n, <real>r[0])
+        return
     for j in range(n):
         cell = cells + (2 * columns[j] + 1) * f.k
-        if f.k == 1:
-            cell[0] = cell[0] + one * x[j]
-        else:
-            for c in range(f.k):
-                cell[c] = cell[c] + <real>r[c * BLOCK] * x[j]
+        for c in range(f.k):
+            cell[c] = cell[c] + <real>r[c * BLOCK] * x[j]
 
 
 cdef void walk(

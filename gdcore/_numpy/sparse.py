@@ -1,20 +1,17 @@
 """Rows in CSR form, in NumPy. Compiled twins: src/sparse.pyx.
 
-Twins agree to the bit, but for the moments, which differ by 1e-13 of the largest.
+Twins agree to the bit.
 """
-
-import math
 
 import numpy as np
 
 from gdcore._numpy._require import (
     require_arrays,
-    require_doubles,
     require_whole,
     require_writeable,
 )
 
-__all__ = ["check_csr", "csr_moments", "merge_csr", "take_csr_rows"]
+__all__ = ["check_csr", "merge_csr", "take_csr_rows"]
 
 
 def check_csr(indices, indptr, columns):
@@ -91,60 +88,6 @@ def merge_csr(data, indices, indptr):
     data[left:], indices[left:] = 0, 0
     indptr[1:] = np.cumsum(np.bincount(rows[first], minlength=len(indptr) - 1))
     return left
-
-
-def csr_moments(data, indices, indptr, weights, mean, deviation):
-    """Weighted mean and standard deviation of each column, zeros that are not stored included; no row may name a column twice. Changes mean and deviation."""
-    _require_moments(data, indices, indptr, weights, mean, deviation)
-    if len(weights) == 0 or len(mean) == 0:
-        return
-    with np.errstate(all="ignore"):
-        _moments(data, indices, indptr, weights, mean, deviation)
-
-
-def _moments(data, indices, indptr, weights, mean, deviation):
-    n, p = len(weights), len(mean)
-    rows, tiny = row_of_each(indptr), np.finfo(data.dtype).eps
-    columns, x, w = indices, data.astype(np.float64), weights[rows]
-
-    def sums(values):
-        return np.bincount(columns, values, minlength=p)
-
-    count, total = np.bincount(columns, minlength=p), float(np.add.accumulate(weights)[-1])
-    # The weight of the zeros is a difference: the first parts, multiples of one unit, sum exactly.
-    big = math.ldexp(1.5, math.frexp(total)[1])
-    high = (weights + big) - big
-    low = weights - high
-    zeros = (high.sum() - sums(high[rows])) + (low.sum() - sums(low[rows]))
-    zeros = np.where(count < n, np.maximum(zeros, 0), 0)
-    least = np.where(count < n, 0.0, np.inf)
-    most = -least
-    np.minimum.at(least, columns, x)
-    np.maximum.at(most, columns, x)
-    origin = np.zeros(p)  # where none is zero, the first row: a constant column's mean is exact
-    begin = slice(0, indptr[1])
-    origin[columns[begin]] = np.where(count[columns[begin]] == n, x[begin], 0)
-    mean[:] = origin + sums(w * (x - origin[columns])) / total
-    most = np.maximum(most - mean, mean - least)
-    unit = np.where(most > 0, most, 1)  # squares of 1e-200 or 1e200 would leave the range
-    square = sums(w * ((x - mean[columns]) / unit[columns]) ** 2) + zeros * (mean / unit) ** 2
-    deviation[:] = unit * np.sqrt(square / total)
-    deviation[most <= 8 * tiny * np.abs(mean)] = 0
-
-
-def _require_moments(data, indices, indptr, weights, mean, deviation):
-    require_arrays(data)
-    _require_columns(indices)
-    require_whole(indptr=indptr)
-    require_doubles(weights, mean, deviation)
-    require_writeable(mean, deviation)
-    require_csr(data, indices, indptr)
-    if len(weights) != len(indptr) - 1 or len(deviation) != len(mean):
-        raise ValueError(
-            "There must be one weight a row, and mean and deviation of one length. Pass such."
-        )
-    if not ((indices >= 0) & (indices < len(mean))).all():
-        raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
 
 
 def require_csr(data, indices, indptr):
