@@ -5,11 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
-from gdcore.cost import Cost, Penalised, largest_eigenvalue
+from gdcore.cost import Cost, Penalised
 from gdcore.data import Rows, Spread, visiting_order
 from gdcore.errors import require
 from gdcore.newton import FEW
 from gdcore.penalties import Penalty
+from gdcore.second_order import largest_eigenvalue
 from gdcore.threads import Threads, resolve
 
 

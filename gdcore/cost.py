@@ -10,9 +10,10 @@ from gdcore import kernels
 from gdcore.continuation import Continuation
 from gdcore.data import visiting_order
 from gdcore.lines import Margins
-from gdcore.second_order import curvature, hessian
+from gdcore.second_order import curvature, hessian, largest_eigenvalue
 from gdcore.threads import Threads, resolve
 
+SAMPLE = 8192  # rows at least that are to tell what all are like
 CHUNK = 1 << 22  # numbers of X in one call of an epoch kernel, so that Ctrl-C is heard soon
 
 
@@ -78,6 +79,10 @@ class Penalised:
         """Row numbers in the order in which an epoch visits them."""
         return visiting_order(len(self), rng)
 
+    def about_curvature(self):
+        """What `safe_rate` takes for L where it is one part of a sum."""
+        return self.curvature()
+
     def safe_rate(self, batch_size):
         """A step length for plain SGD that does not diverge, 1/L for the batch's own smoothness.
 
@@ -87,9 +92,10 @@ class Penalised:
         largest alone it crawls.
         """
         n, b = len(self.rows), min(batch_size, len(self.rows))
-        full = self.curvature()
         if n == 1 or b == n:
+            full = self.curvature()
             return 1 / full if full > 0 else 1.0
+        full = self.about_curvature() if b > 1 else 0.0
         mean, most = self.lengths
         one = self.bend * math.sqrt(mean * most) + self.penalty.ridge.max()
         mixed = one * (n - b) / (b * (n - 1)) + full * n * (b - 1) / (b * (n - 1))
@@ -141,7 +147,9 @@ class Cost(Penalised):
         return Cost(other, self.rows, self.penalty, self.threads.n_threads, self.unit)
 
     def keep_margins(self):
-        """From now on z (n, k) of the θ measured last stays in `margins`."""
+        """From now on z (n, k) of the θ measured last stays in `margins`, if the model has any."""
+        if not hasattr(self.model, "write_margins"):
+            return
         self.margins = Margins(len(self), self.model.outputs, self.shards)
         self.threads.hold_blas()  # whose threads would change the bits of second-order steps
 
@@ -154,6 +162,15 @@ class Cost(Penalised):
         work = list(zip(self.shards, parts, strict=True))
         self.threads.map(lambda part: self.model.write_margins(theta, *part), work)
         return parts
+
+    def baseline(self, theta, value):
+        """A cost that no descent has business far above: the larger of J(θ) and J(0), whose margins
+        are zeros."""
+        if not hasattr(self.model, "write_margins"):
+            return super().baseline(theta, value)
+        loss, k = self.model.loss, self.model.outputs
+        parts = [s.weights @ loss.value(np.zeros((len(s), k)), s.y) for s in self.shards]
+        return max(value, float(sum(parts)) / len(self))
 
     def value_and_gradient(self, theta, g):
         """J(θ); its gradient, without the |θ| term's, is written into g."""
@@ -263,6 +280,19 @@ class Cost(Penalised):
             self._curvature = self.bend * bound + float(self.penalty.ridge.max())
         return self._curvature
 
+    def about_curvature(self):
+        """L of a sample of the rows, where there are many more: 30 reads of all of them would take
+        longer than the epochs of small batches that ask for it. The largest eigenvalue of a sample
+        is too large on average, hence safe. The sample is the same in every fit.
+        """
+        n, take = len(self), max(SAMPLE, CHUNK * len(self) // max(1, self.rows.X.nbytes // 8))
+        if n < 4 * take:
+            return self.curvature()
+        chosen = np.sort(np.random.default_rng(0).choice(n, take, replace=False))
+        part = Cost(self.model, self.rows.part(chosen), self.penalty, self.threads.n_threads)
+        part.threads = self.threads
+        return part.curvature()
+
     def hessian(self, theta):
         """The second derivatives (size, size)."""
         return hessian(self, theta)
@@ -355,18 +385,3 @@ def held_out(model, rows):
         return total / float(rows.weights.sum())
 
     return loss
-
-
-def largest_eigenvalue(product, size, rounds=40, tolerance=1e-3):
-    v = np.random.default_rng(0).standard_normal(size)
-    v /= kernels.norm(v)
-    value = 0.0
-    for _ in range(rounds):
-        w = product(v)
-        before, value = value, kernels.norm(w)
-        if value == 0 or not np.isfinite(value):
-            return value
-        v = w / value
-        if abs(value - before) <= tolerance * value:
-            break
-    return value

@@ -128,7 +128,7 @@ class _Run:
         self.exact = self.full or asked or isinstance(self.rate, AutoRate)
         self.noisy = getattr(cost, "noisy", False)  # J is another one at each step
         self.searches = self.full and optimizer.searches
-        if (self.searches or optimizer.visits) and hasattr(cost, "keep_margins"):
+        if hasattr(cost, "keep_margins"):  # for searches, and for proofs
             cost.keep_margins()
         self.averages = isinstance(self.rate, AutoRate) and not self.full
         self.proof = Proof(self)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from gdcore import kernels
+
 LEAST = 1e-6  # of a loss's curvature: of what no ridge holds, where ℓ″ may vanish
 
 
@@ -88,3 +90,19 @@ def _softmax_product(cost, margins):
         return cost.combine(cost.threads.map(slopes, work)) + cost.penalty.ridge * v
 
     return times
+
+
+def largest_eigenvalue(product, size, rounds=40, tolerance=1e-3):
+    """That of a matrix given by its product with a vector, from below, by power iteration."""
+    v = np.random.default_rng(0).standard_normal(size)
+    v /= kernels.norm(v)
+    value = 0.0
+    for _ in range(rounds):
+        w = product(v)
+        before, value = value, kernels.norm(w)
+        if value == 0 or not np.isfinite(value):
+            return value
+        v = w / value
+        if abs(value - before) <= tolerance * value:
+            break
+    return value

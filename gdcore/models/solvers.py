@@ -6,7 +6,7 @@ from gdcore import optim
 from gdcore.certificate import duality_gap, rounding
 from gdcore.chunk_cost import ChunkCost, sample
 from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Saturated, Status
-from gdcore.cost import Cost
+from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows
 from gdcore.descent import descend
 from gdcore.losses import Loss, Squared
@@ -17,7 +17,6 @@ FIRST = 0.5  # of the loss's width: the corner's rounding at first
 STAGES = 15  # of less and less rounding
 # Slopes of such losses are about 1: no stage is solved further where nothing is proven.
 STEEP = 1e-7
-SAMPLE = 8192  # rows at least of a sample to start from
 SPARED = 8  # times as many rows as a sample needs, from where on it is worth its time
 ROUNDING = {4: 1e-6, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
 
