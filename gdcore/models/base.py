@@ -111,6 +111,7 @@ class LinearEstimator(Estimator):
             from gdcore.models.least_squares import solve
 
             result = solve(model, train, penalty, self.n_threads)
+            result.choice = "as asked"
         else:
             cost = Cost(model, train, penalty, self.n_threads, unit_of(loss, train))
             validate = held_out(model, other) if other is not None else None

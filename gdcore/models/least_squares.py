@@ -30,16 +30,33 @@ def solve(model, rows, penalty, n_threads=None):
     middle = np.average(rows.y, weights=rows.weights) * intercept
     left = np.vstack([root * (x - center), np.diag(np.sqrt(n * penalty.ridge[:p]))])
     right = np.concatenate([root[:, 0] * (rows.y - middle), np.zeros(p)])
-    coef, *_ = np.linalg.lstsq(left, right, rcond=None)
+    coef, inverse_root = _shortest(left, right)
     theta = np.append(coef, middle - center @ coef)
     g, trace = np.empty_like(theta), Trace()
     with Cost(model, rows, penalty, n_threads) as cost:
         value = cost.value_and_gradient(theta, g)
     norm = kernels.norm(g)
+    # J is a parabola: J − J* = ½ gᵀH⁻¹g, where the intercept of centred columns stands alone.
+    step = inverse_root @ (g[:p] - g[p] * center)
+    bound = 0.5 * (n * float(step @ step) + intercept * g[p] ** 2)
     trace.add(step=0, epoch=1, cost=value, gradient_norm=norm, examples=n)
     status = Status.CLOSED_FORM
     return Result(
         x=theta, fun=value, jac=g, nit=1, nfev=1, status=status, success=True,
         message=f"‖∇J‖ = {norm:.3g}. {status.value}", trace=trace, optimizer="closed-form",
-        learning_rate=float("nan"), batch_size=n,
+        learning_rate=float("nan"), batch_size=n, bound=bound,
     )  # fmt: skip
+
+
+def _shortest(left, right):
+    """(the shortest w with the least ‖left·w − right‖, a root of the inverse of leftᵀ·left).
+
+    By the singular values of R in left = QR, whose Q is never formed; singular values that are
+    rounding count as zeros.
+    """
+    p = left.shape[1]
+    R = np.linalg.qr(np.column_stack([left, right]), mode="r")
+    U, values, V = np.linalg.svd(R[:p, :p])
+    kept = values > max(left.shape) * np.finfo(float).eps * values[:1]
+    root = V[kept] / values[kept, None]
+    return root.T @ (U[:, kept].T @ R[:p, p]), root

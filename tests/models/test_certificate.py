@@ -149,3 +149,16 @@ def test_weights_and_threads_do_not_change_the_proof():
     assert {result.x.tobytes() for result in results} == {results[0].x.tobytes()}
     assert {result.bound for result in results} == {results[0].bound}
     assert 0 <= results[0].bound <= 1e-8 * results[0].fun
+
+
+@pytest.mark.parametrize("alpha", [0, "auto"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_closed_form_is_proven_too(alpha, fit_intercept):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 5)) + 100
+    X[:, 4] = X[:, 0] - X[:, 1]  # collinear: the shortest of many minima
+    y = rng.normal(size=60)
+    settings = {"alpha": alpha, "fit_intercept": fit_intercept}
+    result = gd.LinearRegression(optimizer="closed-form", **settings).fit(X, y).result_
+    assert 0 <= result.bound < 1e-20
+    assert result.choice == "as asked"
