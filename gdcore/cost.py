@@ -9,7 +9,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore.continuation import Continuation
 from gdcore.data import visiting_order
-from gdcore.lines import Margins
+from gdcore.lines import Margins, Points
 from gdcore.second_order import curvature, hessian
 from gdcore.threads import Threads, resolve
 
@@ -200,6 +200,15 @@ class Cost(Penalised):
         self.threads.map(one, list(zip(self.shards, slopes, parts, strict=True)))
         return parts.sum(axis=0) / len(self)
 
+    def seen(self, theta):
+        """(shard, z) of all rows as `Points`, for proofs."""
+        return Points(list(zip(self.shards, self.margins_at(theta), strict=True)), True)
+
+    def gather(self, points, count):
+        """(Σ s·r·x̃/n, Σ count/n) of points (shard, z, r) and count(shard, z, r)."""
+        total = sum(count(*point) for point in points)
+        return self.combine([r for _, _, r in points]), total / len(self)
+
     def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
         """Steps over the batches of `order`, one rate each. Returns J as met on the way.
 
@@ -357,9 +366,9 @@ def held_out(model, rows):
     return loss
 
 
-def largest_eigenvalue(product, size, rounds=40, tolerance=1e-3):
-    v = np.random.default_rng(0).standard_normal(size)
-    v /= kernels.norm(v)
+def largest_eigenvalue(product, size, rounds=40, tolerance=1e-3, start=None):
+    v = np.random.default_rng(0).standard_normal(size) if start is None else start
+    v = v / kernels.norm(v)
     value = 0.0
     for _ in range(rounds):
         w = product(v)
