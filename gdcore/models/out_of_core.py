@@ -99,3 +99,15 @@ def label_passes(chunks, estimator, held=None):
         about = survey(passes)
         masses = masses * factors
     return classes, passes, replace(about, y=np.arange(float(len(classes))), weights=masses)
+
+
+def one_class(passes, about, c):
+    """(Passes, Survey) of class c against the rest, whose columns need no second look."""
+
+    def encode(y, weights):
+        codes, weights = passes.encode(y, weights)
+        return (codes == c).astype(np.float64), weights
+
+    own = Passes(passes.given, encode, passes.held)
+    own.mass, own.counts = passes.mass, passes.counts
+    return own, replace(about, y=(about.y == c).astype(np.float64))
