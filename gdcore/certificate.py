@@ -12,7 +12,9 @@ import numpy as np
 
 LEFT = 0.1  # of what rounded corners leave out: descending further would not help
 STEPS = 50  # of Newton's method on intercepts alone
+FEW_STEPS = 6  # where each is a pass over files
 BALANCED = 1e-14  # Σ s·r/n that is zero but for rounding, in the unit of slopes
+NEARLY = 1e-12  # and what is as good where a further step is a pass
 SOFTENED = 0.01  # of the loss's width: how far a corner is rounded where its slopes are asked for
 
 
@@ -21,7 +23,7 @@ class Proof:
 
     def __init__(self, run):
         self.run = run
-        self.dual = hasattr(run.cost, "along")  # margins of all rows can be had at once
+        self.dual = hasattr(run.cost, "seen")  # the margins of all rows can be had
         self.proven = None, math.inf  # the θ of the last proof, and its bound
 
     def estimate(self, theta, g, value):
@@ -83,22 +85,29 @@ def duality_gap(cost, theta, value):
         return math.inf
     soft, exact = _soft(cost), _exact(model.loss)
     with np.errstate(all="ignore"):
-        here = cost.margins_at(theta)
-        margins, balanced = here, True
+        here = cost.seen(theta)
+        shift, balanced = np.zeros(model.outputs), True
         if model.columns[1, -1] != 0:
-            margins, balanced = _centred(cost, soft, here)
-        slopes = [soft.slope(z, s.y) for z, s in zip(margins, cost.shards, strict=True)]
-        if not balanced and not _balance(cost, slopes):
+            shift, balanced = _centred(cost, soft, here)
+        shares = (1.0, 1.0) if balanced else _shares(cost, soft, here, shift)
+        if shares is None:
             return math.inf
-        loss = cost.combine(slopes)[:width]
+        points = here.then(lambda rows, z: _sloped(soft, rows, z + shift, shares))
+
+        def losses(rows, z, r):
+            before = exact.value(z - shift, rows.y) if soft is not exact else 0 * rows.y
+            return np.array([rows.weights @ exact.value(z, rows.y), rows.weights @ before])
+
+        loss, (there, before) = cost.gather(points, losses)
+        loss = loss[:width]
         scale = _feasible(loss, ridge, lasso)
         gap = _penalty_gap(theta[:width], scale * loss, ridge, lasso)
         if scale < 1 or soft is not exact or not balanced:
-            gap += _loss_gap(cost, margins, slopes, scale)
+            gap += _loss_gap(cost, points, scale)
         omega = penalty.value(theta)
         if soft is not exact:
-            value = _mean_loss(cost, here) + omega
-        gap += max(0.0, value - _mean_loss(cost, margins) - omega)
+            value = before + omega
+        gap += max(0.0, value - there - omega)
     return float(gap) if gap >= 0 else math.inf
 
 
@@ -107,9 +116,15 @@ def rounding(cost, theta):
     soft, exact = _soft(cost), _exact(cost.model.loss)
     if soft is exact:
         return 0.0
-    pairs = zip(cost.margins_at(theta), cost.shards, strict=True)
-    rest = sum(float(s.weights @ (exact.value(z, s.y) - soft.value(z, s.y))) for z, s in pairs)
-    return rest / len(cost)
+    noted = getattr(cost, "noted", None)  # where a walk would be a pass over files
+    if noted is not None and np.array_equal(noted[0], theta):
+        return noted[1]
+    return sum(rounded_off(soft, rows, z) for rows, z in cost.seen(theta)) / len(cost)
+
+
+def rounded_off(loss, rows, z):
+    """What the corner's rounding takes off the loss of these rows."""
+    return float(rows.weights @ (_exact(loss).value(z, rows.y) - loss.value(z, rows.y)))
 
 
 def _soft(cost):
@@ -123,60 +138,65 @@ def _exact(loss):
     return loss.rounded(0) if getattr(loss, "smooth", 0) else loss
 
 
-def _centred(cost, loss, margins):
-    """(margins moved by the intercepts that make Σ s·r zero, whether that came about).
+def _centred(cost, loss, seen):
+    """(what moves each intercept to where Σ s·r is zero, whether that came about).
 
-    By Newton's method with halving.
+    By Newton's method with halving; where each look is a pass over files, fewer of them.
     """
-    shards, n = cost.shards, len(cost)
-
-    def slope(shift):
-        sums = [
-            s.weights @ loss.slope(z + shift, s.y) for z, s in zip(margins, shards, strict=True)
-        ]
-        return np.sum(sums, axis=0) / n
-
+    steps, enough = (STEPS, BALANCED) if seen.kept else (FEW_STEPS, NEARLY * cost.unit)
     shift = np.zeros(cost.model.outputs)
-    r = slope(shift)
-    for _ in range(STEPS):
-        if np.abs(r).sum() <= BALANCED:
+    r, H = _at_shift(cost, loss, seen, shift)
+    for _ in range(steps):
+        if np.abs(r).sum() <= enough or not np.isfinite(H).all():
             break
-        step = _intercept_step(cost, loss, margins, shift, r)
-        t, there = 1.0, slope(shift + step)
-        while not np.abs(there).sum() < np.abs(r).sum() and t > 1e-3:
+        step = -np.linalg.lstsq(H, r, rcond=1e-12)[0]
+        t, there = 1.0, _at_shift(cost, loss, seen, shift + step)
+        while not np.abs(there[0]).sum() < np.abs(r).sum() and t > (1e-3 if seen.kept else 0.2):
             t /= 2
-            there = slope(shift + t * step)
-        if not np.abs(there).sum() < 0.9 * np.abs(r).sum():
+            there = _at_shift(cost, loss, seen, shift + t * step)
+        if not np.abs(there[0]).sum() < 0.9 * np.abs(r).sum():
             break
-        shift, r = shift + t * step, there
-    return [z + shift for z in margins], bool(np.abs(r).sum() <= 1e4 * BALANCED * cost.unit)
+        shift, (r, H) = shift + t * step, there
+    return shift, bool(np.abs(r).sum() <= 1e4 * BALANCED * cost.unit)
 
 
-def _balance(cost, slopes):
-    """Scale those of one sign down until Σ s·r is zero: a loss that can have a slope can have a
-    smaller one, too. False for several outputs, which Newton's method is enough for."""
-    if cost.model.outputs > 1:
-        return False
-    pairs = list(zip(slopes, cost.shards, strict=True))
-    up = sum(float(s.weights @ np.maximum(r[:, 0], 0)) for r, s in pairs)
-    down = sum(float(s.weights @ np.maximum(-r[:, 0], 0)) for r, s in pairs)
-    share = min(up, down) / max(up, down) if max(up, down) > 0 else 1.0
-    for r in slopes:
-        np.multiply(r, share, out=r, where=(r > 0) if up > down else (r < 0))
-    return True
-
-
-def _intercept_step(cost, loss, margins, shift, r):
+def _at_shift(cost, loss, seen, shift):
+    """(Σ s·r/n, its slopes in the shift)."""
     k, n = cost.model.outputs, len(cost)
-    H = np.zeros((k, k))
-    for z, shard in zip(margins, cost.shards, strict=True):
+    r, H = np.zeros(k), np.zeros((k, k))
+    for rows, z in seen:
         at = z + shift
-        H[np.diag_indices(k)] += shard.weights @ loss.bend(at, shard.y)
+        r += rows.weights @ loss.slope(at, rows.y)
+        H[np.diag_indices(k)] += rows.weights @ loss.bend(at, rows.y)
         if k > 1:
             p = loss.mean(at)
-            away = (p * shard.weights[:, None]).T @ p
+            away = (p * rows.weights[:, None]).T @ p
             H -= away - np.diag(np.diag(away))
-    return -np.linalg.lstsq(H / n, r, rcond=1e-12)[0] if np.isfinite(H).all() else 0 * r
+    return r / n, H / n
+
+
+def _shares(cost, loss, seen, shift):
+    """What to scale slopes above zero by, and those below, for Σ s·r to be zero: a loss that can
+    have a slope can have a smaller one, too. None for several outputs, which Newton's method is
+    enough for."""
+    if cost.model.outputs > 1:
+        return None
+    up = down = 0.0
+    for rows, z in seen:
+        r = loss.slope(z + shift, rows.y)[:, 0]
+        up += float(rows.weights @ np.maximum(r, 0))
+        down += float(rows.weights @ np.maximum(-r, 0))
+    share = min(up, down) / max(up, down) if max(up, down) > 0 else 1.0
+    return (share, 1.0) if up > down else (1.0, share)
+
+
+def _sloped(loss, rows, z, shares):
+    """(rows, z, r) with slopes scaled by their sign's share."""
+    r = loss.slope(z, rows.y)
+    for share, one in zip(shares, (r > 0, r < 0), strict=True):
+        if share != 1:
+            np.multiply(r, share, out=r, where=one)
+    return rows, z, r
 
 
 def _feasible(loss, ridge, lasso):
@@ -195,16 +215,10 @@ def _penalty_gap(w, g, ridge, lasso):
     return float((squares + np.abs(w) * lasso + w * (g - soft)).sum())
 
 
-def _loss_gap(cost, margins, slopes, scale):
+def _loss_gap(cost, points, scale):
     """The mean of ℓ(z) + ℓ*(c·r) − c·r·z; zero where r are the exact slopes and c = 1."""
     exact, total = _exact(cost.model.loss), 0.0
-    for z, r, shard in zip(margins, slopes, cost.shards, strict=True):
-        gap = exact.value(z, shard.y) + exact.conjugate(scale * r, shard.y)
-        total += float(shard.weights @ (gap - scale * (r * z).sum(axis=1)))
+    for rows, z, r in points:
+        gap = exact.value(z, rows.y) + exact.conjugate(scale * r, rows.y)
+        total += float(rows.weights @ (gap - scale * (r * z).sum(axis=1)))
     return total / len(cost)
-
-
-def _mean_loss(cost, margins):
-    exact = _exact(cost.model.loss)
-    pairs = zip(margins, cost.shards, strict=True)
-    return sum(float(s.weights @ exact.value(z, s.y)) for z, s in pairs) / len(cost)

@@ -1,104 +1,39 @@
 """J(θ) over chunks of rows that need not fit into memory: read in each pass, summed in order."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
-from gdcore.cost import Cost, Penalised
-from gdcore.data import Rows, Spread, visiting_order
-from gdcore.errors import require
+from gdcore.certificate import rounded_off
+from gdcore.cost import SAMPLE, Cost, Penalised
+from gdcore.data import Rows, visiting_order
+from gdcore.lines import Margins, Points
 from gdcore.newton import FEW
 from gdcore.penalties import Penalty
 from gdcore.second_order import largest_eigenvalue
 from gdcore.threads import Threads, resolve
 
-
-@dataclass(frozen=True, eq=False)
-class Shape:
-    """What of X is known without it."""
-
-    shape: tuple
-    dtype: np.dtype
+SAMPLED = 1 << 22  # numbers of X in a sample at most
+KEPT = 48 << 20  # bytes of margins, targets and weights that are kept where chunks allow it
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
-    """What one pass tells of all rows: enough to choose coordinates, a unit and a start.
+class Targets:
+    """What of a chunk's rows is kept beside their margins."""
 
-    `y` and `weights` are few targets that stand for all: each class with its weight, or two numbers
-    of the same mean and deviation.
-    """
-
-    X: Shape
     y: np.ndarray
     weights: np.ndarray
-    mean: np.ndarray
-    deviation: np.ndarray
 
     def __len__(self):
-        return self.X.shape[0]
-
-    def moments(self):
-        """Mean and deviation of each column."""
-        return self.mean, self.deviation
-
-
-class Passes:
-    """Rows of chunks, targets as numbers and weights as factors: `each()` walks over them once."""
-
-    def __init__(self, chunks, encode):
-        self.chunks, self.encode, self.mass = chunks, encode, 1.0
-
-    def each(self):
-        """Rows of each chunk that has a weight."""
-        for X, y, weights in self.chunks:
-            y, weights = self.encode(y, weights)
-            kept = weights > 0
-            if not kept.all():
-                X, y, weights = X[kept], y[kept], weights[kept]
-            if len(y):
-                yield Rows(X, y, weights)
-
-
-def survey(passes):
-    """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass."""
-    n, labels, spread, X = 0, {}, Spread(), None
-    target = np.zeros(2)  # the targets' mean, and squares around it
-    for rows in passes.each():
-        before, X = spread.mass, rows.X
-        spread.add(X, rows.weights)
-        weight = spread.mass - before
-        middle = float(np.average(rows.y, weights=rows.weights))
-        around = float(rows.weights @ (rows.y - middle) ** 2)
-        step, share = middle - target[0], weight / spread.mass
-        target += [step * share, around + step * step * before * share]
-        if len(labels) <= 1000:
-            for value, mass in zip(*_masses(rows.y, rows.weights), strict=True):
-                labels[value] = labels.get(value, 0.0) + mass
-        n += len(rows)
-    require(n > 0, "No row of the chunks has a weight. Give at least one row one.")
-    passes.mass = spread.mass / n
-    y, weights = _standing(labels, target, spread.mass)
-    shape = Shape((n, X.shape[1]), X.dtype)
-    return Survey(shape, y, weights, spread.mean, spread.deviation())
-
-
-def _masses(y, weights):
-    values, where = np.unique(y, return_inverse=True)
-    return values.tolist(), np.bincount(where, weights).tolist()
-
-
-def _standing(labels, target, mass):
-    if len(labels) <= 1000:
-        values = sorted(labels)
-        return np.array(values), np.array([labels[value] for value in values])
-    deviation = np.sqrt(target[1] / mass)
-    return target[0] + deviation * np.array([-1.0, 1.0]), np.array([mass / 2, mass / 2])
+        return len(self.y)
 
 
 class ChunkCost(Penalised):
     """The mean loss over chunks plus a penalty; each evaluation is a pass over them.
+
+    Margins of up to about a million rows are kept, as `Cost` keeps them, where each pass gives
+    the same rows in the same order; those of more rows are computed anew in each pass.
 
     Parameters
     ----------
@@ -110,32 +45,110 @@ class ChunkCost(Penalised):
     """
 
     margins = None
+    shards = None  # `Targets` of each chunk, noted in the first pass where they are to be kept
+    noted = None  # (θ, what its corner's rounding takes off) of the last pass
+    along = Cost.along
 
     def __init__(self, model, rows, passes, penalty, n_threads=None, unit=1.0):
         self.model, self.rows, self.passes = model, rows, passes
         self.penalty, self.unit, self.size = penalty, unit, model.size
         self.threads = Threads(resolve(n_threads), products=True)
+        self.judge, self.judged = model, [None]  # the loss held out, and (θ, its value there)
         self._free = Penalty(np.zeros(self.size), np.zeros(self.size))
+        self._known = {}
+        self.few = passes.steady and len(rows) * 16 * (model.outputs + 1) <= KEPT
 
-    def _parts(self):
+    def like(self, loss):
+        """The same cost with another loss."""
+        other = ChunkCost(
+            self.model.like(loss), self.rows, self.passes, self.penalty, self.threads.n_threads,
+            self.unit,
+        )  # fmt: skip
+        other._known, other.shards = self._known, self.shards
+        other.judge, other.judged = self.judge, self.judged
+        return other
+
+    def _parts(self, watch=None, mixed=False):
         """A cost of each chunk alone, without the penalty, weights of mean one over all chunks."""
-        for rows in self.passes.each():
+        targets = [] if self.few and self.shards is None and not mixed else None
+        for rows in self.passes.mixed() if mixed else self.passes.each(watch):
             scaled = Rows(rows.X, rows.y, rows.weights / self.passes.mass)
             part = Cost(self.model, scaled, self._free, 1, self.unit)
             part.threads = self.threads
+            if targets is not None:
+                targets.append(Targets(rows.y, scaled.weights))
             yield part
+        if targets is not None:
+            self.shards = targets
+
+    def keep_margins(self):
+        """From now on z (n, k) of the θ measured last stays in `margins`, if the rows are few."""
+        if self.few:
+            self.margins = Margins(len(self), self.model.outputs, list(map(range, self._counts())))
+
+    def _counts(self):
+        return [len(targets) for targets in self.shards] if self.shards else self.passes.counts
 
     def value_and_gradient(self, theta, g):
         """J(θ); its gradient, without the |θ| term's, is written into g."""
-        total, own = 0.0, np.empty_like(g)
+        total, rest, own = 0.0, 0.0, np.empty_like(g)
+        rooms = None if self.margins is None else self.margins.turn(theta)
+        rounded = rooms is None and getattr(self.model.loss, "smooth", 0)
+        score = None if self.passes.held is None else _Score(self.judge, theta)
         g[:] = 0
         with np.errstate(all="ignore"):
-            for part in self._parts():
+            for number, part in enumerate(self._parts(score)):
+                if rooms or rounded:
+                    z = rooms[number] if rooms else np.empty((len(part), self.model.outputs))
+                    part.margins = _Into(z, part.shards)
                 share = len(part) / len(self)
                 total += share * part.value_and_gradient(theta, own)
                 g += share * own
+                if rounded:
+                    rest += rounded_off(self.model.loss, part.rows, z)
             self.penalty.add_gradient(theta, g)
+            self.noted = (theta.copy(), rest / len(self)) if rounded else None
+            if score is not None:
+                self.judged[0] = theta.copy(), score.mean()
             return total + self.penalty.value(theta)
+
+    def validate(self, theta):
+        """The plain mean loss on the rows held out: what early stopping watches."""
+        if self.judged[0] is None or not np.array_equal(self.judged[0][0], theta):
+            score = _Score(self.judge, theta)
+            for _ in self.passes.each(score):
+                pass
+            self.judged[0] = theta.copy(), score.mean()
+        return self.judged[0][1]
+
+    def seen(self, theta):
+        """(rows, z) of all rows as `Points`: kept ones of few rows, else a pass in each walk."""
+        if not self.few:
+            return Points(lambda: self._walk(theta), False)
+        z = None if self.margins is None else self.margins.of(theta)
+        if z is None:
+            z = [np.concatenate(part.margins_at(theta)) for part in self._parts()]
+        return Points(list(zip(self.shards, z, strict=True)), True)
+
+    def _walk(self, theta):
+        for part in self._parts():
+            yield from zip(part.shards, part.margins_at(theta), strict=True)
+
+    def gather(self, points, count):
+        """(Σ s·r·x̃/n, Σ count/n) of points (rows, z, r) and count(rows, z, r), in one pass."""
+        total, counted, out = np.zeros(self.size), 0.0, np.zeros(self.size)
+        if points.kept:
+            for part, point in zip(self._parts(), points, strict=True):
+                cuts = np.cumsum([len(shard) for shard in part.shards[:-1]])
+                total += part.combine(np.split(point[2], cuts)) * len(part)
+                counted = counted + count(*point)
+        else:
+            for rows, z, r in points:
+                out[:] = 0
+                self.model.combine(rows, r * rows.weights[:, None], out)
+                total += out
+                counted = counted + count(rows, z, r)
+        return total / len(self), counted / len(self)
 
     def hessian(self, theta):
         """The second derivatives (size, size)."""
@@ -156,17 +169,27 @@ class ChunkCost(Penalised):
 
         return times, self.bend + self.penalty.ridge
 
-    @cached_property
+    @property
     def lengths(self):
         """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
+        if "lengths" not in self._known:
+            self._known["lengths"] = self._measure()
+        return self._known["lengths"]
+
+    def _measure(self):
         mean = most = 0.0
         for part in self._parts():
             own, longest = self.model.measure(part.rows)
             mean, most = mean + own * len(part) / len(self), max(most, longest)
         return mean, most
 
-    @cached_property
+    @property
     def _largest(self):
+        if "largest" not in self._known:
+            self._known["largest"] = self._eigenvalue()
+        return self._known["largest"]
+
+    def _eigenvalue(self):
         """The largest eigenvalue of the rows' second moments."""
         width = self.model.features + 1
         if width <= FEW:
@@ -183,7 +206,21 @@ class ChunkCost(Penalised):
                 total += part.second_moments(v) * (len(part) / len(self))
             return total
 
-        return largest_eigenvalue(times, width)
+        start = self._sampled_eigenvector()
+        return largest_eigenvalue(times, width, rounds=40 if start is None else 8, start=start)
+
+    def _sampled_eigenvector(self):
+        """That of some rows, from where a few passes do; None for sparse ones."""
+        rows = sample(self, SAMPLE)
+        if rows is None:
+            return None
+        part, found = Cost(self.model, rows, self._free, 1), []
+
+        def times(v):
+            found.append(part.second_moments(v))
+            return found[-1]
+
+        return found[-1] if largest_eigenvalue(times, self.model.features + 1) > 0 else None
 
     def curvature(self):
         """An upper estimate of the smoothness constant L, as in `Cost`."""
@@ -202,7 +239,7 @@ class ChunkCost(Penalised):
         """
         total, at, taken = 0.0, 0, 0
         mean = np.zeros_like(average)
-        for part in self._parts():
+        for part in self._parts(mixed=True):
             rows = visiting_order(len(part), order.rng)
             count = -(-len(rows) // batch_size)
             own = rates[np.minimum(np.arange(at, at + count), len(rates) - 1)]
@@ -229,8 +266,42 @@ class _Order:
         return self.n
 
 
+class _Into:
+    """Margins of one chunk, written into a room of all rows', in the parts of its shards."""
+
+    def __init__(self, room, shards):
+        cuts = np.cumsum([0, *map(len, shards)]).tolist()
+        self.parts = [room[a:b] for a, b in pairwise(cuts)]
+
+    def turn(self, theta):
+        """Where to write them."""
+        return self.parts
+
+    def of(self, theta):
+        """Nothing is known yet."""
+        return None
+
+
+class _Score:
+    """The mean loss over rows that come chunk by chunk."""
+
+    def __init__(self, model, theta):
+        self.model, self.theta, self.g = model, theta, np.zeros(model.size)
+        self.total = self.mass = 0.0
+
+    def __call__(self, rows):
+        self.total += self.model.add_cost_and_gradient(self.theta, rows, self.g)
+        self.mass += float(rows.weights.sum())
+
+    def mean(self):
+        """Of all so far."""
+        return self.total / self.mass
+
+
 def sample(cost, take):
-    """About `take` rows of all chunks, the same in every fit; None for sparse ones."""
+    """About `take` rows of all chunks, the same in every fit, fewer if they are wide; None for
+    sparse ones."""
+    take = min(take, SAMPLED // cost.model.features)
     rng, kept, share = np.random.default_rng(0), [], take / len(cost)
     for rows in cost.passes.each():
         chosen = np.flatnonzero(rng.random(len(rows)) < share)

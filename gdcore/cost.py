@@ -9,7 +9,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore.continuation import Continuation
 from gdcore.data import visiting_order
-from gdcore.lines import Margins
+from gdcore.lines import Margins, Points
 from gdcore.second_order import curvature, hessian, largest_eigenvalue
 from gdcore.threads import Threads, resolve
 
@@ -216,6 +216,15 @@ class Cost(Penalised):
 
         self.threads.map(one, list(zip(self.shards, slopes, parts, strict=True)))
         return parts.sum(axis=0) / len(self)
+
+    def seen(self, theta):
+        """(shard, z) of all rows as `Points`, for proofs."""
+        return Points(list(zip(self.shards, self.margins_at(theta), strict=True)), True)
+
+    def gather(self, points, count):
+        """(Σ s·r·x̃/n, Σ count/n) of points (shard, z, r) and count(shard, z, r)."""
+        total = sum(count(*point) for point in points)
+        return self.combine([r for _, _, r in points]), total / len(self)
 
     def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
         """Steps over the batches of `order`, one rate each. Returns J as met on the way.

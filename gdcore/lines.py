@@ -34,6 +34,22 @@ class Margins:
         return self._rooms[0] if known else None
 
 
+class Points:
+    """(rows, z) of each part of all rows, to be walked over again and again: kept, or made anew."""
+
+    def __init__(self, source, kept):
+        self.source, self.kept = source, kept
+
+    def __iter__(self):
+        return iter(self.source) if self.kept else self.source()
+
+    def then(self, function):
+        """What function(rows, z, …) makes of each part."""
+        if self.kept:
+            return Points([function(*point) for point in self.source], True)
+        return Points(lambda: (function(*point) for point in self.source()), False)
+
+
 class MarginLine:
     """J along x + t·d: the first trial reads X, the others only margins, which are linear in t."""
 

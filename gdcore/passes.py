@@ -170,3 +170,34 @@ class _Below:
             there = np.flatnonzero(home == k)
             out[there] = part[rows[there] - self.starts[k]]
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Checked chunks without the rows that are held out: a share of each chunk, chosen by a seed
+    and the chunk's number, hence the same in each pass."""
+
+    source: Checked
+    share: float
+    seed: int
+
+    @property
+    def pieces(self):
+        """Those of the source where each is a chunk, whose number is known; else None."""
+        return self.source.pieces if hasattr(self.source.source, "parts") else None
+
+    def __iter__(self):
+        for number, chunk in enumerate(self.source):
+            yield self.part(chunk, number, self.share, self.seed)
+
+    def visit(self, order):
+        """Those pieces in this order."""
+        for number, chunk in zip(order, self.source.visit(order), strict=True):
+            yield self.part(chunk, int(number), self.share, self.seed)
+
+    @staticmethod
+    def part(chunk, number, share, seed, kept=True):
+        """(X, y, weights) of the rows of this chunk that stay, or of those held out."""
+        X, y, weights = chunk
+        chosen = (np.random.default_rng([seed, number]).random(len(y)) >= share) == kept
+        return X[chosen], y[chosen], weights[chosen]

@@ -92,10 +92,10 @@ def _softmax_product(cost, margins):
     return times
 
 
-def largest_eigenvalue(product, size, rounds=40, tolerance=1e-3):
+def largest_eigenvalue(product, size, rounds=40, tolerance=1e-3, start=None):
     """That of a matrix given by its product with a vector, from below, by power iteration."""
-    v = np.random.default_rng(0).standard_normal(size)
-    v /= kernels.norm(v)
+    v = np.random.default_rng(0).standard_normal(size) if start is None else start
+    v = v / kernels.norm(v)
     value = 0.0
     for _ in range(rounds):
         w = product(v)

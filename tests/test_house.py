@@ -55,6 +55,7 @@ FLOORS = [
         "search",
         "curvature",
         "certificate",
+        "survey",
     },
     {"newton", "reduced"},
     {"chunk_cost"},

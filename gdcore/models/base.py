@@ -129,17 +129,23 @@ class LinearEstimator(Estimator):
     def _fit_chunks(self, chunks, passes, about, loss, outputs):
         """The same where rows are read in each pass."""
         require(
-            not self.early_stopping and self.optimizer != "closed-form",
-            "early_stopping and optimizer='closed-form' need rows in memory. Pass arrays, or leave "
-            "them out.",
+            self.optimizer != "closed-form",
+            "optimizer='closed-form' needs rows in memory. Pass arrays, or optimizer='auto'.",
         )
         rng = generator(self.random_state)
         model, penalty = self._model(about, about.weights.sum(), loss, outputs)
         unit = unit_of(loss, about)
         cost = ChunkCost(model, about, passes, penalty, self.n_threads, unit)
-        self._keep(self._descend(cost, None, rng), model, about.X.dtype)
+        validate = cost.validate if passes.held is not None else None
+        self._keep(self._descend(cost, validate, rng), model, about.X.dtype)
         self._remember(about.X.shape[1], chunks.feature_names)
         return self
+
+    def _held(self):
+        """(share, seed) of the rows of chunks that early stopping holds out, or None."""
+        if not self.early_stopping:
+            return None
+        return self.validation_fraction, int(generator(self.random_state).integers(2**63))
 
     def _descend(self, cost, validate, rng):
         model = cost.model
@@ -165,11 +171,6 @@ class LinearEstimator(Estimator):
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
             if corner and not given and self.tol > 0:
-                require(
-                    isinstance(cost, Cost),
-                    "A loss with a corner needs rows in memory, or small batches. Pass "
-                    "batch_size=256.",
-                )
                 result = rounded_descent(cost, theta, optimizer, tol=self.tol, **settings)
             else:
                 size = None if full else int(self.batch_size)

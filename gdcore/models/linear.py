@@ -54,7 +54,7 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         gd.convergence is used as it is.
     early_stopping : bool or int
         Hold out `validation_fraction` of the rows, stop after 5 (or that many) epochs without a
-        lower loss there, and keep the best.
+        lower loss there, and keep the best. Of chunks, that share of each, the same in each pass.
     warm_start : bool
         Go on from the last fit's coefficients.
     callbacks : callable or list of them
@@ -101,7 +101,7 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         if chunks is not None:
             self._check_parameters()
             loss = as_loss(self.loss, REGRESSION)
-            passes, about = real_passes(chunks, getattr(loss, "check", None))
+            passes, about = real_passes(chunks, getattr(loss, "check", None), self._held())
             self._fit_chunks(chunks, passes, about, loss, outputs=1)
             self._fitted_anew(about.weights)
             return self

@@ -70,7 +70,7 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
         chunks = as_chunks(X, y, sample_weight)
         if chunks is not None:
             self._check_parameters()
-            classes, passes, about = label_passes(chunks, self)
+            classes, passes, about = label_passes(chunks, self, self._held())
             self._fit_chunks(chunks, passes, about, *_likelihood(classes))
             self.classes_ = classes
             self._fitted_anew(about.weights)

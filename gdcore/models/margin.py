@@ -10,6 +10,7 @@ from gdcore.models.base import LinearEstimator
 from gdcore.models.classifier import Classifier, encode, most_probable, require_classes
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.family import margins
+from gdcore.models.out_of_core import as_chunks, label_passes, one_class
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -56,21 +57,45 @@ class LinearClassifier(Classifier, LinearEstimator):
 
     _closed_form = False
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator."""
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
+
+        X may be sparse; or the path of an .npy file, a numpy.memmap, or chunks (see gd.chunks),
+        which are read in each pass and need not fit into memory.
+        """
+        chunks = as_chunks(X, y, sample_weight)
+        if chunks is not None:
+            self._check_parameters()
+            loss = as_loss(self.loss, MARGIN)
+            classes, passes, about = label_passes(chunks, self, self._held())
+
+            def fit(c):
+                self._fit_chunks(chunks, *one_class(passes, about, c), loss, outputs=1)
+
+            return self._fit_classes(classes, about.X.shape[1], fit)
         X_, weights, names = self._begin(X, sample_weight)
         classes, codes = encode(as_targets(y, len(X_)))
         require_classes(self, classes, codes[weights > 0])
         weights = weights * self._class_weights(classes, codes, weights)[codes]
-        loss, known = as_loss(self.loss, MARGIN), self._known(len(classes), X_.shape[1])
-        results, rows = [], []
+        loss = as_loss(self.loss, MARGIN)
+
+        def fit(c):
+            self._fit(X_, (codes == c).astype(np.float64), weights, loss, outputs=1)
+
+        self._fit_classes(classes, X_.shape[1], fit)
+        self._remember(X_.shape[1], names)
+        return self
+
+    def _fit_classes(self, classes, p, fit):
+        """The second of two classes, or each of more, against the rest by fit(number)."""
+        known, results, rows = self._known(len(classes), p), [], []
         for c in range(1, 2) if len(classes) == 2 else range(len(classes)):
             if known is not None:  # warm_start: each row goes on from its own
                 row = c if len(classes) > 2 else 0
                 self.coef_, self.intercept_ = known[0][row : row + 1], known[1][row : row + 1]
             elif hasattr(self, "coef_"):
                 del self.coef_
-            self._fit(X_, (codes == c).astype(np.float64), weights, loss, outputs=1)
+            fit(c)
             results.append(self.result_)
             rows.append((self.coef_, self.intercept_, self.n_iter_))
         coef, intercept, steps = zip(*rows, strict=True)
@@ -78,7 +103,6 @@ class LinearClassifier(Classifier, LinearEstimator):
         self.classes_, self.n_iter_, self.results_ = classes, max(steps), results
         worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
         self.result_, self.trace_ = worst, worst.trace
-        self._remember(X_.shape[1], names)
         return self
 
     def _known(self, k, p):

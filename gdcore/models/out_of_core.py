@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from gdcore import chunks as readers
-from gdcore.chunk_cost import Passes, survey
 from gdcore.data import as_numbers, require_finite
 from gdcore.errors import require
 from gdcore.models.classifier import encode, require_classes
 from gdcore.passes import Checked, Shuffled
+from gdcore.survey import Passes, survey
 
 LARGE = 1 << 28  # bytes from where on a memory map is read in chunks
 
@@ -41,18 +41,21 @@ def _gives_chunks(X, y):
     return hasattr(X, "__iter__") or callable(X)
 
 
-def real_passes(chunks, check=None):
-    """(Passes, Survey) with real targets; check(y) refuses some."""
+def real_passes(chunks, check=None, held=None):
+    """(Passes, Survey) with real targets; check(y) refuses some; `held` as in `Passes`."""
 
     def numbers(y, weights):
         y = np.ascontiguousarray(as_numbers(y, "y"), np.float64)
         require_finite(y, "y")
         if check is not None:
-            check(y[weights > 0])
+            check(np.append(y[weights > 0], 1.0))  # others may have what this chunk lacks
         return y, weights
 
-    passes = Passes(chunks, numbers)
-    return passes, survey(passes)
+    passes = Passes(chunks, numbers, held)
+    about = survey(passes)
+    if check is not None:
+        check(np.average(about.y, weights=about.weights, keepdims=True))
+    return passes, about
 
 
 class Labels:
@@ -79,12 +82,12 @@ class Labels:
         return classes
 
 
-def label_passes(chunks, estimator):
+def label_passes(chunks, estimator, held=None):
     """(classes, Passes, Survey) with class numbers for targets, weighed by class_weight."""
     given = estimator.class_weight
     named = given if isinstance(given, dict) else {}
     labels = Labels(lambda label: float(named.get(label, 1.0)))
-    passes = Passes(chunks, labels)
+    passes = Passes(chunks, labels, held)
     about = survey(passes)
     classes, rank = labels.settle(), labels.rank
     masses = np.zeros(len(classes))
@@ -96,3 +99,15 @@ def label_passes(chunks, estimator):
         about = survey(passes)
         masses = masses * factors
     return classes, passes, replace(about, y=np.arange(float(len(classes))), weights=masses)
+
+
+def one_class(passes, about, c):
+    """(Passes, Survey) of class c against the rest, whose columns need no second look."""
+
+    def encode(y, weights):
+        codes, weights = passes.encode(y, weights)
+        return (codes == c).astype(np.float64), weights
+
+    own = Passes(passes.given, encode, passes.held)
+    own.mass, own.counts = passes.mass, passes.counts
+    return own, replace(about, y=(about.y == c).astype(np.float64))

@@ -17,6 +17,7 @@ FIRST = 0.5  # of the loss's width: the corner's rounding at first
 STAGES = 15  # of less and less rounding
 # Slopes of such losses are about 1: no stage is solved further where nothing is proven.
 STEEP = 1e-7
+LEAST = 8  # times as many rows as numbers in θ, or a sample's minimum says little
 SPARED = 8  # times as many rows as a sample needs, from where on it is worth its time
 ROUNDING = {4: 1e-6, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
 
@@ -45,7 +46,7 @@ def stop_rule(tol, cost, optimizer, full):
         return None
     model, penalty, unit = cost.model, cost.penalty, cost.unit
     provable = hasattr(model.loss, "conjugate")
-    here = hasattr(cost, "along")  # the rows, and with them a proof by duality
+    here = hasattr(cost, "seen")  # the margins of all rows, and with them a proof by duality
     exact = isinstance(optimizer, Newton) and getattr(model.loss, "concordance", None) is not None
     if provable and ((here and held(model, penalty)) or (exact and model.size <= FEW)):
         rule = RelativeGap(tol) | GradientNorm(ROUNDING[cost.rows.X.dtype.itemsize] * unit)
@@ -103,7 +104,7 @@ def head_start(cost, theta, optimizer):
     else:
         chosen = np.sort(np.random.default_rng(0).choice(len(rows), take, replace=False))
         some = rows.part(chosen)
-    if some is None or not some.y.std() > 0:
+    if some is None or len(some) < LEAST * model.size or not some.y.std() > 0:
         return theta
     some = Rows(some.X, some.y, some.weights / some.weights.mean())
     part = Cost(model.like(), some, cost.penalty, cost.threads.n_threads, unit)

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 import gdcore as gd
+from gdcore import chunk_cost
+from gdcore.passes import Split
+from gdcore.survey import Passes
 
 pytestmark = pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
 
@@ -58,6 +61,106 @@ def test_every_kind_of_descent_runs(rows, settings):
     other = gd.LinearRegression(**settings).fit(X, y)
     loose = 1e-2 if "batch_size" in settings else 1e-6
     assert one.result_.fun == pytest.approx(other.result_.fun, rel=loose)
+
+
+CORNERS = [
+    (gd.LinearClassifier, 2, {}), (gd.LinearClassifier, 2, {"loss": "squared_hinge"}),
+    (gd.LinearClassifier, 3, {"alpha": 0.01, "class_weight": "balanced"}),
+    (gd.LinearClassifier, 2, {"alpha": 0.01, "l1_ratio": 0.5}),
+    (gd.LinearRegression, 1, {"loss": gd.losses.Quantile(0.9)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [chunk_cost.KEPT, 0], ids=["kept margins", "passes"])
+@pytest.mark.parametrize(("kind", "target", "settings"), CORNERS)
+def test_corners_have_the_same_minimum(rows, kind, target, settings, kept, monkeypatch):
+    monkeypatch.setattr(chunk_cost, "KEPT", kept)
+    X, y = rows[0][:2000], rows[target][:2000]
+    one = kind(tol=1e-5, **settings).fit(chunked(X, y))
+    other = kind(tol=1e-5, **settings).fit(X, y)
+    assert one.result_.status is gd.Status.CERTIFIED
+    assert one.result_.bound <= 1e-5 * one.result_.fun
+    assert one.result_.fun == pytest.approx(other.result_.fun, rel=1e-5)
+    assert one.score(X, y) == pytest.approx(other.score(X, y), abs=2e-3)
+
+
+def test_a_classifier_of_margins_takes_files_and_maps(rows, tmp_path):
+    X, y = rows[0], rows[3]
+    np.save(tmp_path / "X.npy", X)
+    settings = {"loss": "squared_hinge", "alpha": 0.01}
+    expected = gd.LinearClassifier(**settings).fit(X, y)
+    for given in (tmp_path / "X.npy", np.load(tmp_path / "X.npy", mmap_mode="r")):
+        model = gd.LinearClassifier(**settings).fit(given, y)
+        near(model, expected, 1e-3)
+        assert model.score(X, y) == pytest.approx(expected.score(X, y), abs=1e-3)
+    assert [result.status.name for result in model.results_] == ["CERTIFIED"] * 3
+
+
+def test_chunks_without_a_positive_count_are_counts(rows):
+    y = np.r_[np.zeros(1000), np.arange(1000.0) % 3]
+    one = gd.LinearRegression(loss="poisson").fit(chunked(rows[0][:2000], y))
+    near(one, gd.LinearRegression(loss="poisson").fit(rows[0][:2000], y), 1e-3)
+    with pytest.raises(ValueError, match="zero everywhere"):
+        gd.LinearRegression(loss="poisson").fit(chunked(rows[0], np.zeros(6000)))
+
+
+def held_out(X, y, s, seed, share=0.25, rows=701):
+    """The rows that a fit over these chunks holds out, each chunk's by its number."""
+    seed = int(np.random.default_rng(seed).integers(2**63))
+    parts = [
+        Split.part((X[a : a + rows], y[a : a + rows], s[a : a + rows]), k, share, seed, kept=False)
+        for k, a in enumerate(range(0, len(y), rows))
+    ]
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+@pytest.mark.parametrize("settings", [
+    {"optimizer": "lbfgs"}, {"batch_size": 8, "learning_rate": 0.05}, {"batch_size": 64},
+])  # fmt: skip
+@pytest.mark.parametrize("mix", [False, True])
+def test_early_stopping_keeps_the_best_on_rows_held_out(rows, settings, mix):
+    """The trace has the plain weighted mean loss of those rows; they are in no step and no sum."""
+    X, y = np.hstack([rows[0], np.random.default_rng(3).normal(size=(6000, 30))])[:1500], rows[1]
+    y = y[:1500] / y.std()
+    s = np.random.default_rng(1).integers(0, 4, len(y)) * 2.5
+    held = held_out(X, y, s, seed=7)
+    # what only the rows held out say: columns that would give their targets away
+    X = np.c_[X, np.where(np.isin(y, held[1]), 1e3 * y, 0.0)]
+    held = held_out(X, y, s, seed=7)
+    chunks = chunked(X, y, s)
+    model = gd.LinearRegression(
+        early_stopping=3, validation_fraction=0.25, random_state=7, tol=0, alpha=1e-6, **settings
+    ).fit(gd.chunks.shuffled(chunks) if mix else chunks)
+    losses = model.trace_.validation
+    assert model.result_.status.name in ("VALIDATION", "STALLED")
+    assert model.coef_[-1] == 0  # constant among the rows that are not held out
+    mine = float(np.average(0.5 * (model.predict(held[0]) - held[1]) ** 2, weights=held[2]))
+    assert mine == pytest.approx(np.nanmin(losses), rel=1e-9)
+
+
+@pytest.mark.parametrize("mix", [False, True])
+def test_steps_never_see_the_rows_held_out(rows, mix):
+    y, seed = np.arange(6000.0), 5
+    chunks = gd.chunks.checked(chunked(rows[0], y))
+    passes = Passes(
+        gd.chunks.shuffled(chunks) if mix else chunks, lambda y, s: (y, s), (0.25, seed)
+    )
+    watched = []
+    summed = np.concatenate([part.y for part in passes.each(lambda part: watched.append(part.y))])
+    orders = [np.concatenate([part.y for part in passes.mixed()]) for _ in range(2)]
+    for stepped in orders:
+        np.testing.assert_array_equal(np.sort(stepped), summed)
+    np.testing.assert_array_equal(np.sort(np.r_[summed, np.concatenate(watched)]), y)
+    assert np.array_equal(*orders) is not mix
+
+
+def test_early_stopping_of_classes(rows):
+    X, y = rows[0][:3000], rows[3][:3000]
+    for kind in (gd.LogisticRegression, gd.LinearClassifier):
+        settings = {"early_stopping": True, "class_weight": "balanced", "random_state": 0}
+        model = kind(**settings).fit(gd.chunks.shuffled(chunked(X, y)))
+        assert model.score(X, y) == pytest.approx(kind(**settings).fit(X, y).score(X, y), abs=0.02)
+        np.testing.assert_array_equal(model.coef_, kind(**settings).fit(chunked(X, y)).coef_)
 
 
 def test_weights_go_with_the_chunks(rows):
@@ -112,9 +215,8 @@ def test_csv_files(rows, tmp_path):
 
 REFUSED = [
     (lambda X, y: (chunk for chunk in chunked(X, y)), {}, TypeError, "only once"),
-    (chunked, {"loss": "quantile"}, ValueError, "needs rows in memory, or small batches"),
-    (chunked, {"early_stopping": True}, ValueError, "need rows in memory"),
-    (chunked, {"optimizer": "closed-form"}, ValueError, "need rows in memory"),
+    (lambda X, y: chunked(X[:2], y[:2]), {"early_stopping": True}, ValueError, "to hold out"),
+    (chunked, {"optimizer": "closed-form"}, ValueError, "needs rows in memory"),
     (lambda X, y: [(X, y), (X[:, :2], y)], {}, ValueError, "2 features, and others have 6"),
     (lambda X, y: [(X, y * np.nan)], {}, ValueError, "NaN"),
 ]

@@ -1,0 +1,141 @@
+"""Passes over the rows of chunks, and what the first of them tells of all rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdcore.arrow import FileChunks
+from gdcore.chunks import ArrayChunks
+from gdcore.data import Rows, Spread
+from gdcore.errors import require
+from gdcore.passes import Shuffled, Split
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What of X is known without it."""
+
+    shape: tuple
+    dtype: np.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What one pass tells of all rows: enough to choose coordinates, a unit and a start.
+
+    `y` and `weights` are few targets that stand for all: each class with its weight, or two numbers
+    of the same mean and deviation.
+    """
+
+    X: Shape
+    y: np.ndarray
+    weights: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def __len__(self):
+        return self.X.shape[0]
+
+    def moments(self):
+        """Mean and deviation of each column."""
+        return self.mean, self.deviation
+
+
+class Passes:
+    """Rows of chunks, targets as numbers and weights as factors: `each()` walks over them once.
+
+    Sums do not ask for an order, so that only `mixed()`, for steps, goes by that of
+    `gd.chunks.shuffled`. With `held`, (share, seed), that share of the rows of each chunk is held
+    out, the same ones in each pass.
+    """
+
+    def __init__(self, chunks, encode, held=None):
+        self.given, self.encode, self.mass, self.held = chunks, encode, 1.0, held
+        self.chunks = chunks.source if isinstance(chunks, Shuffled) else chunks
+        self.counts = []  # rows of each chunk, once there was a whole pass
+
+    @property
+    def steady(self):
+        """Whether each pass is sure to give the same rows in the same order."""
+        source = getattr(self.chunks, "source", None)
+        return isinstance(source, (ArrayChunks, FileChunks, list, tuple))
+
+    def each(self, watch=None):
+        """Rows of each chunk that has a weight; watch(rows) is told of those held out."""
+        counts = []
+        for number, chunk in enumerate(self.chunks):
+            if self.held is not None:
+                if watch is not None:
+                    rows = self._encoded(*Split.part(chunk, number, *self.held, kept=False))
+                    if len(rows):
+                        watch(rows)
+                chunk = Split.part(chunk, number, *self.held)
+            rows = self._encoded(*chunk)
+            del chunk
+            if len(rows):
+                counts.append(len(rows))
+                yield rows
+        self.counts = counts
+
+    def mixed(self):
+        """The same rows in the order for steps."""
+        if self.given is self.chunks:
+            yield from self.each()
+            return
+        for chunk in self.given if self.held is None else self._mixed_rest():
+            rows = self._encoded(*chunk)
+            if len(rows):
+                yield rows
+
+    def _mixed_rest(self):
+        """A pass over a shuffle of what is not held out, counted where the given one counts."""
+        given = self.given
+        given.passes += 1
+        rest = Split(self.chunks, *self.held)
+        return Shuffled(rest, given.buffer, given.seed).epoch(given.passes - 1)
+
+    def _encoded(self, X, y, weights):
+        y, weights = self.encode(y, weights)
+        kept = weights > 0
+        return Rows(X, y, weights) if kept.all() else Rows(X[kept], y[kept], weights[kept])
+
+
+def survey(passes):
+    """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass."""
+    n, labels, spread, X, held = 0, {}, Spread(), None, []
+    target = np.zeros(2)  # the targets' mean, and squares around it
+    for rows in passes.each(lambda rows: held.append(len(rows))):
+        before, X = spread.mass, rows.X
+        spread.add(X, rows.weights)
+        weight = spread.mass - before
+        middle = float(np.average(rows.y, weights=rows.weights))
+        around = float(rows.weights @ (rows.y - middle) ** 2)
+        step, share = middle - target[0], weight / spread.mass
+        target += [step * share, around + step * step * before * share]
+        if len(labels) <= 1000:
+            for value, mass in zip(*_masses(rows.y, rows.weights), strict=True):
+                labels[value] = labels.get(value, 0.0) + mass
+        n += len(rows)
+    require(
+        passes.held is None or (n > 0 and bool(held)),
+        f"early_stopping needs rows to train on and others to hold out: {n + sum(held)} rows in "
+        "chunks leave one of them without. Pass more rows, or another validation_fraction.",
+    )
+    require(n > 0, "No row of the chunks has a weight. Give at least one row one.")
+    passes.mass = spread.mass / n
+    y, weights = _standing(labels, target, spread.mass)
+    shape = Shape((n, X.shape[1]), X.dtype)
+    return Survey(shape, y, weights, spread.mean, spread.deviation())
+
+
+def _masses(y, weights):
+    values, where = np.unique(y, return_inverse=True)
+    return values.tolist(), np.bincount(where, weights).tolist()
+
+
+def _standing(labels, target, mass):
+    if len(labels) <= 1000:
+        values = sorted(labels)
+        return np.array(values), np.array([labels[value] for value in values])
+    deviation = np.sqrt(target[1] / mass)
+    return target[0] + deviation * np.array([-1.0, 1.0]), np.array([mass / 2, mass / 2])
