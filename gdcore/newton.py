@@ -1,4 +1,4 @@
-"""Newton's method on sums over examples: by eigenvalues where there are few columns, else by CG."""
+"""Newton's method on sums over examples: by a matrix for few columns, else by CG."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ import numpy as np
 from gdcore import kernels
 from gdcore.optim.base import Optimizer, require_rate
 
-FEW = 400  # numbers in θ up to which the matrix of second derivatives is formed
+FEW = 400  # numbers in θ up to which H is taken apart into eigenvectors, which prove distances
+MANY = 1024  # up to which H is formed
+SOLVED = 1e-3  # of ‖g‖: what a solution of H·d = −g may leave of it
 FORGIVEN = 0.25  # of ‖g‖: a Hessian that did not bring the gradient below that is formed anew
 SETTLED, SWEEPS = 1e-3, 5000  # how small a coordinate's last move of the gradient, of ‖g‖; at most
 MOST_PRODUCTS = 250  # of a step by conjugate gradients
@@ -18,7 +20,7 @@ MOST_PRODUCTS = 250  # of a step by conjugate gradients
 class Newton(Optimizer):
     """Step along −H⁻¹·g, H the matrix of second derivatives; for full batches of a linear model.
 
-    Up to 400 numbers in θ, H is formed, and used again as long as it serves; beyond, H·d = −g is
+    Up to 1,024 numbers in θ, H is formed, and used again as long as it serves; beyond, H·d = −g is
     solved by conjugate gradients, which need products only, as far as the gradient is small
     (Nocedal & Wright, 2006, §7.1). Step lengths by strong Wolfe conditions on kept margins. With an
     |θ| term the step is the minimum of the quadratic with that term, and the first of 1, ½, … that
@@ -43,9 +45,11 @@ class Newton(Optimizer):
         require_rate(self)
 
     def init(self, theta, shapes=None):
-        """No Hessian yet: its eigenvectors and eigenvalues, and how old it is."""
-        few = len(theta) if len(theta) <= FEW else 0
-        state = {"V": np.zeros((few, few)), "values": np.zeros(few), "drift": np.full(1, math.inf)}
+        """No Hessian yet: itself or its eigenvectors, its eigenvalues, and how old it is."""
+        size = len(theta)
+        formed, few = size * (size <= MANY), size * (size <= FEW)
+        state = {"V": np.zeros((formed, formed)), "values": np.zeros(few)}
+        state["drift"] = np.full(1, math.inf)
         return state | {"first": np.zeros(1), "t": np.zeros(1, np.int64)}
 
     def step(self, theta, g, state, lr, cost=None):
@@ -57,25 +61,30 @@ class Newton(Optimizer):
         size = kernels.norm(g)
         if not state["t"].item():
             state["first"][0] = size
-        if len(theta) > FEW:
+        if len(theta) > MANY:
             tolerance = _forcing(size, state["first"].item())
             d = conjugate_gradients(*cost.second(theta), g, tolerance)
         else:
             if not math.isfinite(state["drift"].item()):
-                state["values"][:], state["V"][:] = np.linalg.eigh(cost.hessian(theta))
+                H = cost.hessian(theta)
+                if cost.penalty.smooth and len(theta) <= FEW:
+                    state["values"][:], state["V"][:] = np.linalg.eigh(H)
+                else:
+                    state["V"][:] = H
                 state["drift"][0] = 0
             d = self._solve(cost, theta, g, state)
         return d, kernels.dot(d, g), 1.0
 
     def _solve(self, cost, theta, g, state):
-        """−H⁻¹g on the eigenvectors whose values are above rounding; with an |θ| term the step that
-        is the model's minimum, by coordinate descent."""
+        """−H⁻¹g, on the eigenvectors whose values are above rounding where those are known; with an
+        |θ| term the step that is the model's minimum, by coordinate descent."""
         values, V = state["values"], state["V"]
         if not cost.penalty.smooth:
             d, small = np.empty_like(g), SETTLED * kernels.norm(cost.steepest(theta, g))
-            H = np.ascontiguousarray((V * values) @ V.T)
-            kernels.lasso_step(H, g, theta, cost.penalty.lasso, d, SWEEPS, small)
+            kernels.lasso_step(V, g, theta, cost.penalty.lasso, d, SWEEPS, small)
             return d
+        if not len(values):
+            return solved(V, g)
         kept = values > len(values) * np.finfo(float).eps * values[-1]
         return -(V[:, kept] / values[kept]) @ (V[:, kept].T @ g)
 
@@ -89,7 +98,7 @@ class Newton(Optimizer):
 
     def forget(self, state):
         """Ask for a new Hessian; False where this one is new. Changes state."""
-        old = len(state["values"]) > 0 and state["drift"].item() > 0
+        old = len(state["V"]) > 0 and state["drift"].item() > 0
         state["drift"][0] = math.inf
         return old
 
@@ -117,6 +126,18 @@ class Newton(Optimizer):
         rho = 2 * nu * math.exp(0.5 + M * drift) / math.sqrt(values[alive][0])
         reach = M * math.sqrt(cost.lengths[1]) * rho
         return 0.5 * nu * nu * math.exp(M * drift + reach) if reach <= 0.5 else math.inf
+
+
+def solved(H, g):
+    """d with H·d = −g: directly, or by conjugate gradients where rounding leaves H no inverse."""
+    try:
+        d = -np.linalg.solve(H, g)
+        if kernels.norm(H @ d + g) <= SOLVED * kernels.norm(g) and kernels.dot(d, g) < 0:
+            return d
+    except np.linalg.LinAlgError:
+        pass  # collinear columns and no penalty
+    scale = np.diag(H)
+    return conjugate_gradients(H.dot, np.where(scale > 0, scale, 1), g, SOLVED)
 
 
 def _forcing(size, first):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import gdcore as gd
-from gdcore.newton import FEW
+from gdcore.newton import FEW, MANY
 
 PAGE = Path(__file__).parents[1] / "docs" / "linear.md"
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="a wheel is under test, without its docs")
@@ -34,4 +34,5 @@ def test_every_loss_is_named():
 
 
 def test_the_limit_is_the_codes():
-    assert f"up to {FEW} numbers in θ" in TEXT
+    assert f"up to {FEW} numbers in θ, up to {MANY} where dense rows" in TEXT
+    assert f"up to {MANY} numbers in θ also an L1 term" in TEXT

@@ -32,7 +32,7 @@ from gdcore.models.solvers import (
     stop_rule,
     unit_of,
 )
-from gdcore.newton import FEW, Newton
+from gdcore.newton import MANY, Newton
 from gdcore.progress import reporting
 from gdcore.reduced import REDUCED
 from gdcore.sparse import CSR
@@ -152,11 +152,11 @@ class LinearEstimator(Estimator):
         full = self.batch_size in ("auto", "full") or self.batch_size >= len(cost)
         chosen, why = self._optimizer(), "as asked"
         if chosen is None:
-            chosen, why = choose(model, cost.penalty, full)
+            chosen, why = choose(cost, full)
         optimizer = self._suited(chosen, full)
         require(
-            cost.penalty.smooth or not isinstance(optimizer, Newton) or cost.size <= FEW,
-            f"optimizer='newton' takes an L1 term for up to {FEW} numbers in θ, and there are "
+            cost.penalty.smooth or not isinstance(optimizer, Newton) or cost.size <= MANY,
+            f"optimizer='newton' takes an L1 term for up to {MANY} numbers in θ, and there are "
             f"{cost.size}. Pass optimizer='fista'.",
         )
         theta = self._start(model, cost.rows)

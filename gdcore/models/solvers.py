@@ -10,7 +10,8 @@ from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows
 from gdcore.descent import descend
 from gdcore.losses import Loss, Squared
-from gdcore.newton import FEW, Newton
+from gdcore.newton import FEW, MANY, Newton
+from gdcore.sparse import CSR
 from gdcore.trace import COLUMNS
 
 FIRST = 0.5  # of the loss's width: the corner's rounding at first
@@ -18,25 +19,35 @@ STAGES = 15  # of less and less rounding
 # Slopes of such losses are about 1: no stage is solved further where nothing is proven.
 STEEP = 1e-7
 LEAST = 8  # times as many rows as numbers in θ, or a sample's minimum says little
+ROWS_EACH = 4  # rows for each number in θ, or reading them is cheaper than a matrix
 SPARED = 8  # times as many rows as a sample needs, from where on it is worth its time
 ROUNDING = {4: 1e-6, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
 
 
-def choose(model, penalty, full):
+def choose(cost, full):
     """(optimizer, why) for optimizer="auto"."""
+    model, penalty, few = cost.model, cost.penalty, forms(cost)
     loss, size = model.loss, model.size
     if not full:
         return optim.SGD(), "SGD: small batches"
-    if not penalty.smooth and (size > FEW or not isinstance(loss, Loss)):
+    if not penalty.smooth and not (few and isinstance(loss, Loss)):
         return optim.FISTA(), "FISTA: an L1 penalty"
     if not isinstance(loss, Loss):
         return optim.LBFGS(), "L-BFGS: a loss of your own"
     if hasattr(loss, "rounded") and penalty.smooth and not held(model, penalty):
         return optim.LBFGS(), "L-BFGS: a loss with a corner and no penalty"
-    if size <= FEW:
+    if few:
         kind = "smooth cost" if penalty.smooth else "cost with an L1 penalty"
         return Newton(), f"Newton: a {kind} of {size} numbers"
     return optim.LBFGS(), f"L-BFGS: a smooth cost of {size} numbers"
+
+
+def forms(cost):
+    """Whether a matrix of second derivatives is worth its price: about size/50 reads of rows."""
+    model, X = cost.model, cost.rows.X
+    if model.size <= FEW or model.size > MANY:
+        return model.size <= FEW
+    return model.outputs == 1 and not isinstance(X, CSR) and len(cost) >= ROWS_EACH * model.size
 
 
 def stop_rule(tol, cost, optimizer, full):

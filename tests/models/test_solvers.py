@@ -244,3 +244,22 @@ def test_several_classes_of_margins_are_one_against_the_rest():
     np.testing.assert_allclose(model.coef_[3], one.coef_[0], rtol=1e-6, atol=1e-9)
     z = model.decision_function(data.X)
     np.testing.assert_array_equal(model.predict(data.X), z.argmax(axis=1))
+
+
+@pytest.mark.parametrize("collinear", [False, True])
+@pytest.mark.parametrize("l1_ratio", [0, 1])
+def test_newton_solves_with_the_matrix_where_eigenvectors_take_too_long(l1_ratio, collinear):
+    n, p = 1800, 440
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 8)) @ rng.normal(size=(8, p)) + rng.normal(size=(n, p))
+    if collinear:  # and nothing that holds them apart: there is no inverse
+        X[:, 1] = X[:, 0]
+    y = (rng.logistic(size=n) < X[:, :5].sum(axis=1)).astype(float)
+    alpha = 0.01 if l1_ratio or not collinear else 0
+    settings = {"alpha": alpha, "l1_ratio": l1_ratio, "tol": 1e-9}
+    model = gd.LinearRegression(loss="huber", **settings).fit(X, y)
+    assert model.result_.choice.startswith("Newton")
+    assert model.result_.nit < 15
+    slow = "fista" if l1_ratio else "lbfgs"
+    other = gd.LinearRegression(loss="huber", optimizer=slow, **settings).fit(X, y)
+    assert model.result_.fun == pytest.approx(other.result_.fun, rel=1e-7)
