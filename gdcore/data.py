@@ -33,7 +33,13 @@ class Rows:
 
     def part(self, rows):
         """These rows: a view for a slice, a copy for numbers."""
-        return Rows(self.X[rows], self.y[rows], self.weights[rows])
+        X, numbers = self.X, isinstance(rows, np.ndarray) and rows.dtype != bool
+        if numbers and isinstance(X, np.ndarray) and len(rows) * X.shape[1] > AT_ONCE:
+            room = np.empty((len(rows), X.shape[1]), X.dtype)
+            chosen = _filled(room, lambda a, b: X[rows[a:b]])
+        else:
+            chosen = X[rows]
+        return Rows(chosen, self.y[rows], self.weights[rows])
 
     def per_call(self, numbers):
         """Rows of about so many numbers; more where each call reads all columns and entries."""
@@ -115,7 +121,18 @@ def as_numbers(values, name):
     if array.dtype.kind not in "fiub":
         array = _from_objects(array, name)
     dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64
-    return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+    there = array.flags.c_contiguous and array.dtype == dtype
+    if array.ndim != 2 or array.size <= AT_ONCE or there:
+        return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+    return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
+
+
+def _filled(out, rows):
+    """`out` (n, p), filled with rows(a, b) some at a time, so that Ctrl-C is heard soon."""
+    step = max(1, AT_ONCE // out.shape[1])
+    for a in range(0, len(out), step):
+        out[a : a + step] = rows(a, a + step)
+    return out
 
 
 def _from_objects(array, name):
