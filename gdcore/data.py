@@ -45,8 +45,8 @@ class Rows:
         """Rows of about so many numbers; more where each call reads all columns and entries."""
         n, p = self.X.shape
         if isinstance(self.X, CSR):
-            return max(4 * numbers, ENTRIES * p) * n // max(len(self.X.data), 1)
-        return numbers // p
+            return max(1, max(numbers, ENTRIES * p) * n // max(len(self.X.data), 1))
+        return max(1, numbers // p)
 
     def shards(self):
         """Contiguous parts, cut by the data alone, so that sums do not depend on the threads."""
@@ -265,12 +265,12 @@ def column_moments(X, weights):
 
     Squares of 1e-200 or 1e200 leave the range: such columns are counted in units of their own.
     """
-    spread, step = Spread(), max(1, AT_ONCE // X.shape[1])
-    if isinstance(X, CSR):
-        spread.add(X, weights)
-        return spread.mean, spread.deviation()
+    sparse = isinstance(X, CSR)
+    spread, step = Spread(), Rows(X, None, weights).per_call(AT_ONCE // 8 if sparse else AT_ONCE)
     for a in range(0, len(X), step):  # so that Ctrl-C is heard soon
         spread.add(X[a : a + step], weights[a : a + step])
+    if sparse:
+        return spread.mean, spread.deviation()
     mean, deviation, most = spread.mean, spread.deviation(), spread.most
     extreme = (most > 0) & ~((spread.square > EXTREME) & (spread.square < 1 / EXTREME))
     if extreme.any():

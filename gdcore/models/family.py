@@ -21,7 +21,7 @@ from gdcore.models.visits import (
 )
 from gdcore.sparse import CSR
 
-VISITED = 1 << 21  # numbers of X in one call of a kernel that visits rows in random order
+VISITED = 1 << 20  # numbers of X in one call of a kernel that visits rows in random order
 CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
 
 
@@ -144,7 +144,7 @@ class LinearFamily:
             )
         loss, (X, columns) = self.loss, self._seen(rows, penalty)
         known = (loss.name, loss.shape, loss.smooth, *_stored(X), rows.y, rows.weights)
-        step = max(1, rows.per_call(VISITED))  # so that Ctrl-C is heard soon
+        step = rows.per_call(VISITED)  # so that Ctrl-C is heard soon
         pieces = [order[a : a + step] for a in range(0, len(order), step)]
         if not _sparse(X):
             for piece in pieces:
@@ -220,7 +220,9 @@ class LinearFamily:
 def _squares(X, columns):
     """|x̃|² (n,) of each row, without its 1, some rows at a time."""
     square, n = np.empty(len(X)), len(X)
-    step = max(1, (AT_ONCE * n // max(1, len(X.data))) if _sparse(X) else AT_ONCE // X.shape[1])
+    step = max(
+        1, (AT_ONCE // 4 * n // max(1, len(X.data))) if _sparse(X) else AT_ONCE // X.shape[1]
+    )
     kernel = kernels.csr_lengths if _sparse(X) else kernels.row_lengths
     for a in range(0, n, step):
         kernel(*_stored(X[a : a + step]), columns, square[a : a + step])
