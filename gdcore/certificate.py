@@ -43,12 +43,15 @@ class Proof:
         rest += cost.unit * float(np.abs(g[_weighed(cost)[0] :]).sum())
         return rest <= abs(value) and rest <= LEFT * rounding(cost, theta)
 
-    def bound(self, theta, g, value, wanted=0.0):
-        """An upper bound of J(θ) − J*; the cheaper one where that is no more than wanted."""
+    def bound(self, theta, g, value, wanted=0.0, at_once=False):
+        """An upper bound of J(θ) − J*; the cheaper one where that is no more than wanted, and
+        none but what is known already where it has to be there at once."""
         if not math.isfinite(value):
             return math.inf
         if self.proven[0] is not None and np.array_equal(self.proven[0], theta):
             return self.proven[1]
+        if at_once:
+            return math.inf
         found = self._newton(g)
         if self.dual and not found <= wanted:
             found = min(found, duality_gap(self.run.cost, theta, value))

@@ -33,14 +33,20 @@ class Rows:
 
     def part(self, rows):
         """These rows: a view for a slice, a copy for numbers."""
-        return Rows(self.X[rows], self.y[rows], self.weights[rows])
+        X, numbers = self.X, isinstance(rows, np.ndarray) and rows.dtype != bool
+        if numbers and isinstance(X, np.ndarray) and len(rows) * X.shape[1] > AT_ONCE:
+            room = np.empty((len(rows), X.shape[1]), X.dtype)
+            chosen = _filled(room, lambda a, b: X[rows[a:b]])
+        else:
+            chosen = X[rows]
+        return Rows(chosen, self.y[rows], self.weights[rows])
 
     def per_call(self, numbers):
         """Rows of about so many numbers; more where each call reads all columns and entries."""
         n, p = self.X.shape
         if isinstance(self.X, CSR):
-            return max(4 * numbers, ENTRIES * p) * n // max(len(self.X.data), 1)
-        return numbers // p
+            return max(1, max(numbers, ENTRIES * p) * n // max(len(self.X.data), 1))
+        return max(1, numbers // p)
 
     def shards(self):
         """Contiguous parts, cut by the data alone, so that sums do not depend on the threads."""
@@ -115,7 +121,18 @@ def as_numbers(values, name):
     if array.dtype.kind not in "fiub":
         array = _from_objects(array, name)
     dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64
-    return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+    there = array.flags.c_contiguous and array.dtype == dtype
+    if array.ndim != 2 or array.size <= AT_ONCE or there:
+        return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+    return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
+
+
+def _filled(out, rows):
+    """`out` (n, p), filled with rows(a, b) some at a time, so that Ctrl-C is heard soon."""
+    step = max(1, AT_ONCE // out.shape[1])
+    for a in range(0, len(out), step):
+        out[a : a + step] = rows(a, a + step)
+    return out
 
 
 def _from_objects(array, name):
@@ -248,12 +265,12 @@ def column_moments(X, weights):
 
     Squares of 1e-200 or 1e200 leave the range: such columns are counted in units of their own.
     """
-    spread, step = Spread(), max(1, AT_ONCE // X.shape[1])
-    if isinstance(X, CSR):
-        spread.add(X, weights)
-        return spread.mean, spread.deviation()
+    sparse = isinstance(X, CSR)
+    spread, step = Spread(), Rows(X, None, weights).per_call(AT_ONCE // 8 if sparse else AT_ONCE)
     for a in range(0, len(X), step):  # so that Ctrl-C is heard soon
         spread.add(X[a : a + step], weights[a : a + step])
+    if sparse:
+        return spread.mean, spread.deviation()
     mean, deviation, most = spread.mean, spread.deviation(), spread.most
     extreme = (most > 0) & ~((spread.square > EXTREME) & (spread.square < 1 / EXTREME))
     if extreme.any():

@@ -10,7 +10,7 @@ from gdcore.certificate import Proof
 from gdcore.convergence import Moment, Status
 from gdcore.errors import require_number
 from gdcore.parameters import aligned_copy
-from gdcore.rates import AutoRate, FixedRate
+from gdcore.rates import AutoRate, FixedRate, advice, stops
 from gdcore.result import Result
 from gdcore.search import searched
 from gdcore.snapshot import Snapshot
@@ -144,6 +144,9 @@ class _Run:
         # Nothing but the next round tells of a θ that is not measured: the one before stays, too.
         self.earlier = self.best.copy() if validate is None and not self.exact else None
         self.best_cost = self.best_validation = math.inf
+        # Of costs that take long to measure anew: J and ∇J where the best was, for Ctrl-C.
+        self.slopes = np.full_like(self.g, math.nan) if hasattr(cost, "seen") else None
+        self.lowest = math.nan
         self.waited = self.above = self.still = 0
         self.stuck = False  # a line search found no lower point
         self.finite = True  # θ and what is known of its cost
@@ -223,6 +226,9 @@ class _Run:
         self.finite = sound and told and math.isfinite(moment.cost)
         if not better or not self.finite:
             return
+        if self.slopes is not None:
+            self.lowest = moment.cost
+            self.slopes[:] = self.g if self.exact or self.step == 0 else math.nan
         if self.searches:
             self.best = self.theta  # every step has an array of its own
             return
@@ -232,12 +238,12 @@ class _Run:
 
     def _reason(self, moment):
         """(Status, sentence), or None to go on."""
-        asked = any([_stops(call(moment)) for call in self.callbacks])
+        asked = any([stops(call(moment)) for call in self.callbacks])
         cost, high, far = moment.cost, *self.limits
         self.above = self.above + 1 if cost > high else 0
         if not self.finite or cost > far or self.above >= DIVERGED_AFTER:
             if not self.rate.halve():
-                return Status.DIVERGED, self._advice(moment)
+                return Status.DIVERGED, advice(self, moment)
             self.return_to_best()
         if self.stop is not None and (fired := self.stop.check(moment)):
             return fired
@@ -282,18 +288,6 @@ class _Run:
             self.here = self.cost.value_and_gradient(self.theta, self.g)
         if self.full or broken:
             self.state = self._fresh()
-
-    def _advice(self, moment):
-        # Where J is another one at each step, no automatic rate is to be had either.
-        safe = None if self.noisy else self.cost.safe_rate(self.batch_size)
-        cure = "try a tenth of it"
-        if safe is not None:
-            rate = AutoRate.start(self.optimizer, safe, self.full, self.cost.unit).rate
-            cure = f"try {rate:.2g}, or learning_rate='auto'"
-        return (
-            f"cost {self.trace.cost[0]:.3g} → {moment.cost:.3g} at learning rate "
-            f"{moment.learning_rate:.3g}; {cure}"
-        )
 
     def advance(self):
         """One full-batch step, or one epoch of mini-batch steps."""
@@ -361,6 +355,12 @@ class _Run:
                 chosen, self.measured, self.g = point, value, g
         return chosen
 
+    def _at_best(self):
+        """The best θ with what was measured there: who pressed Ctrl-C does not wait for more."""
+        self.measured, self.g = self.lowest, self.slopes
+        self.finite = True
+        return self.best
+
     def _search(self):
         """A quasi-Newton step by line search, which measures the point it goes to."""
         x, g = np.empty(len(self.theta)), np.empty(len(self.theta))
@@ -379,7 +379,8 @@ class _Run:
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
         self.cost.leave(self)
-        theta = self._chosen(status)
+        at_once = status is Status.INTERRUPTED and self.slopes is not None
+        theta = self._at_best() if at_once else self._chosen(status)
         if not self.finite and status is not Status.DIVERGED:
             status, sentence = Status.DIVERGED, f"the last steps led nowhere; {sentence}"
         last = self.noisy and (self.validate is None or self.patience is None)
@@ -390,10 +391,6 @@ class _Run:
             nit=self.step, nfev=self.evaluations, status=status, success=status.success,
             message=f"{sentence}. {status.cure(last)}", trace=self.trace,
             optimizer=self.optimizer, learning_rate=self.rate.now(self.step),
-            batch_size=self.batch_size, bound=self.proof.bound(theta, self.g, self.measured),
+            batch_size=self.batch_size,
+            bound=self.proof.bound(theta, self.g, self.measured, at_once=at_once),
         )  # fmt: skip
-
-
-def _stops(answer):
-    """Whether a callback said True, in Python or NumPy; whatever else it returns says nothing."""
-    return isinstance(answer, (bool, np.bool_)) and bool(answer)

@@ -9,6 +9,7 @@ from gdcore.errors import require
 
 MOST_COLUMNS = 2**63 - 1
 MOST_SHORT = 2**31  # columns that int32 can number
+AT_ONCE = 1 << 22  # numbers in one call of a kernel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -290,7 +291,7 @@ def _refuse(fault, place, fields, name):
 
 
 def _require_finite(data, indices, indptr, name):
-    if kernels.all_finite(data):
+    if all(kernels.all_finite(data[a : a + AT_ONCE]) for a in range(0, len(data), AT_ONCE)):
         return
     place = int(np.argmax(~np.isfinite(data)))
     what = "NaN" if np.isnan(data[place]) else "infinity"

@@ -7,7 +7,7 @@ import numpy as np
 from gdcore import optim
 from gdcore.chunk_cost import ChunkCost
 from gdcore.continuation import fingerprint
-from gdcore.convergence import Rule
+from gdcore.convergence import Rule, Status
 from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
 from gdcore.descent import descend
@@ -159,6 +159,11 @@ class LinearEstimator(Estimator):
             f"optimizer='newton' takes an L1 term for up to {MANY} numbers in θ, and there are "
             f"{cost.size}. Pass optimizer='fista'.",
         )
+        require(
+            isinstance(cost, Cost) or not optimizer.visits,
+            f"{type(optimizer).__name__} visits single rows and needs them in memory. Pass arrays, "
+            "or optimizer='auto'.",
+        )
         theta = self._start(model, cost.rows)
         if why != "as asked" and optimizer.searches and not self.warm_start:
             theta = head_start(cost, theta, optimizer)
@@ -204,6 +209,8 @@ class LinearEstimator(Estimator):
         """Classes that a plane separates have no finite minimum without a penalty: say so."""
         name = getattr(cost.model.loss, "name", "")
         if name not in ("logistic", "softmax") or not isinstance(cost, Cost):
+            return
+        if result.status is Status.INTERRUPTED:
             return
         result.separable = separated(cost, result.x)
         if result.separable and not held(cost.model, cost.penalty):

@@ -7,6 +7,8 @@ from gdcore.errors import require, require_choice
 from gdcore.losses import Logistic, Softmax
 from gdcore.models.labels import as_label_matrix
 
+AT_ONCE = 1 << 16  # labels that are sorted in one call
+
 
 class Probabilities:
     """What follows from `predict_proba`."""
@@ -97,4 +99,8 @@ def encode(y):
         kinds = {str if isinstance(label, str) else float for label in y}
         if len(kinds) > 1:
             raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
-    return np.unique(y, return_inverse=True)
+    if len(y) <= AT_ONCE:
+        return np.unique(y, return_inverse=True)
+    parts = [y[a : a + AT_ONCE] for a in range(0, len(y), AT_ONCE)]  # so that Ctrl-C is heard soon
+    classes = np.unique(np.concatenate([np.unique(part) for part in parts]))
+    return classes, np.concatenate([np.searchsorted(classes, part) for part in parts])

@@ -134,9 +134,10 @@ class Estimator(Parametrised):
             f"early_stopping needs rows to train on: {n} rows with validation_fraction="
             f"{self.validation_fraction} leave none. Pass more rows or a smaller fraction.",
         )
-        order = rng.permutation(n)
+        out = np.zeros(n, bool)
+        out[rng.permutation(n)[:held]] = True
         everything = Rows(X, y, weights)
-        return everything.part(np.sort(order[held:])), everything.part(np.sort(order[:held]))
+        return everything.part(np.flatnonzero(~out)), everything.part(np.flatnonzero(out))
 
     @property
     def _patience(self):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gdcore import kernels
+from gdcore.data import AT_ONCE
 from gdcore.lines import NOWHERE
 from gdcore.losses import Loss
 from gdcore.models.visits import (
@@ -20,6 +21,7 @@ from gdcore.models.visits import (
 )
 from gdcore.sparse import CSR
 
+VISITED = 1 << 20  # numbers of X in one call of a kernel that visits rows in random order
 CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
 
 
@@ -141,22 +143,28 @@ class LinearFamily:
                 "optimizer, as 'lbfgs'."
             )
         loss, (X, columns) = self.loss, self._seen(rows, penalty)
-        known = (loss.name, loss.shape, loss.smooth, *_stored(X), rows.y, rows.weights, order)
+        known = (loss.name, loss.shape, loss.smooth, *_stored(X), rows.y, rows.weights)
+        step = rows.per_call(VISITED)  # so that Ctrl-C is heard soon
+        pieces = [order[a : a + step] for a in range(0, len(order), step)]
         if not _sparse(X):
-            kernels.linear_corrected(*known, columns, theta, margins, mean, rate, int(learn))
+            for piece in pieces:
+                kernels.linear_corrected(
+                    *known, piece, columns, theta, margins, mean, rate, int(learn)
+                )
             return
         move(theta, self.columns, -1)
         width = self.outputs * self.features
         around = self.columns[SHIFT, :-1] * self.columns[INVERSE, :-1]
         if around.any():
             mean[:width] += np.outer(mean[width:] / columns[INVERSE, -1], around).ravel()
-        kernels.csr_corrected(*known, columns, theta, margins, mean, rate, int(learn))
+        for piece in pieces:
+            kernels.csr_corrected(*known, piece, columns, theta, margins, mean, rate, int(learn))
         move(theta, self.columns, 1)
 
     def steepest_row(self, rows, penalty):
         """The largest s·|x̃|² of a row as `visit` sees it."""
-        (X, columns), square = self._seen(rows, penalty), np.empty(len(rows))
-        (kernels.csr_lengths if _sparse(X) else kernels.row_lengths)(*_stored(X), columns, square)
+        X, columns = self._seen(rows, penalty)
+        square = _squares(X, columns)
         return float((rows.weights * (square + columns[INVERSE, -1] ** 2)).max())
 
     def _seen(self, rows, penalty):
@@ -204,11 +212,21 @@ class LinearFamily:
 
     def measure(self, rows):
         """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
-        square = np.empty(len(rows))
-        kernel = kernels.csr_lengths if _sparse(rows.X) else kernels.row_lengths
-        kernel(*_stored(rows.X), self.columns, square)
+        square = _squares(rows.X, self.columns)
         one = float(self.columns[INVERSE, self.features] ** 2)
         return float(np.average(square, weights=rows.weights)) + one, float(square.max()) + one
+
+
+def _squares(X, columns):
+    """|x̃|² (n,) of each row, without its 1, some rows at a time."""
+    square, n = np.empty(len(X)), len(X)
+    step = max(
+        1, (AT_ONCE // 4 * n // max(1, len(X.data))) if _sparse(X) else AT_ONCE // X.shape[1]
+    )
+    kernel = kernels.csr_lengths if _sparse(X) else kernels.row_lengths
+    for a in range(0, n, step):
+        kernel(*_stored(X[a : a + step]), columns, square[a : a + step])
+    return square
 
 
 def margins(X, coef, intercept):

@@ -10,6 +10,8 @@ from gdcore.models.family import INVERSE, SHIFT
 from gdcore.result import Result
 from gdcore.trace import Trace
 
+NUMBERS = 1 << 20  # in a block of rows, or four times as many rows as columns
+
 
 def solve(model, rows, penalty, n_threads=None):
     """The minimum by singular values of √s·x̃ with √(n·ridge) below it; never the normal equations.
@@ -23,14 +25,13 @@ def solve(model, rows, penalty, n_threads=None):
         "Pass l1_ratio=0, or optimizer='auto'.",
     )
     p, n = model.features, len(rows)
-    root = np.sqrt(rows.weights)[:, None]
-    x = (rows.X - model.columns[SHIFT, :p]) * model.columns[INVERSE, :p]
-    intercept = model.columns[INVERSE, p] != 0
-    center = np.average(x, axis=0, weights=rows.weights) * intercept
+    columns = model.columns
+    intercept = columns[INVERSE, p] != 0
+    center = (rows.moments()[0] - columns[SHIFT, :p]) * columns[INVERSE, :p] * intercept
     middle = np.average(rows.y, weights=rows.weights) * intercept
-    left = np.vstack([root * (x - center), np.diag(np.sqrt(n * penalty.ridge[:p]))])
-    right = np.concatenate([root[:, 0] * (rows.y - middle), np.zeros(p)])
-    coef, inverse_root = _shortest(left, right)
+    left, right = _triangle(rows, columns, center, middle)
+    left = np.vstack([left, np.diag(np.sqrt(n * penalty.ridge[:p]))])
+    coef, inverse_root = _shortest(left, np.append(right, np.zeros(p)), n + p)
     theta = np.append(coef, middle - center @ coef)
     g, trace = np.empty_like(theta), Trace()
     with Cost(model, rows, penalty, n_threads) as cost:
@@ -48,7 +49,7 @@ def solve(model, rows, penalty, n_threads=None):
     )  # fmt: skip
 
 
-def _shortest(left, right):
+def _shortest(left, right, n):
     """(the shortest w with the least ‖left·w − right‖, a root of the inverse of leftᵀ·left).
 
     By the singular values of R in left = QR, whose Q is never formed; singular values that are
@@ -57,6 +58,24 @@ def _shortest(left, right):
     p = left.shape[1]
     R = np.linalg.qr(np.column_stack([left, right]), mode="r")
     U, values, V = np.linalg.svd(R[:p, :p])
-    kept = values > max(left.shape) * np.finfo(float).eps * values[:1]
+    kept = values > max(n, left.shape[1]) * np.finfo(float).eps * values[:1]
     root = V[kept] / values[kept, None]
     return root.T @ (U[:, kept].T @ R[:p, p]), root
+
+
+def _triangle(rows, columns, center, middle):
+    """R and Qᵀ·right of √s·(x̃ − center) = QR and √s·(y − middle); of few rows themselves.
+
+    Block by block (Demmel et al., 2012): the same singular values to rounding, no copy of X, and
+    Ctrl-C is heard between two of them.
+    """
+    p = rows.X.shape[1]
+    step, known = max(4 * p, NUMBERS // p), np.empty((0, p + 1))
+    for a in range(0, len(rows), step):
+        part = rows.part(slice(a, a + step))
+        x = (part.X - columns[SHIFT, :p]) * columns[INVERSE, :p] - center
+        block = np.column_stack([x, part.y - middle]) * np.sqrt(part.weights)[:, None]
+        known = np.vstack([known, block])
+        if len(rows) > step:
+            known = np.linalg.qr(known, mode="r")
+    return known[:, :p], known[:, p]

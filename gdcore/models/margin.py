@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore.convergence import Status
 from gdcore.data import as_targets
 from gdcore.losses import MARGIN, as_loss
 from gdcore.models.base import LinearEstimator
@@ -43,6 +44,8 @@ class LinearClassifier(Classifier, LinearEstimator):
     ------
     ValueError, TypeError
         For a parameter outside its range, one class only, and data that are not finite numbers.
+    KeyboardInterrupt
+        By Ctrl-C where there are more than two classes, as not all of them were fitted.
 
     Example
     -------
@@ -96,6 +99,9 @@ class LinearClassifier(Classifier, LinearEstimator):
             elif hasattr(self, "coef_"):
                 del self.coef_
             fit(c)
+            if len(classes) > 2 and self.result_.status is Status.INTERRUPTED:
+                self._forget(known)
+                raise KeyboardInterrupt
             results.append(self.result_)
             rows.append((self.coef_, self.intercept_, self.n_iter_))
         coef, intercept, steps = zip(*rows, strict=True)
@@ -104,6 +110,13 @@ class LinearClassifier(Classifier, LinearEstimator):
         worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
         self.result_, self.trace_ = worst, worst.trace
         return self
+
+    def _forget(self, known):
+        """What was fitted of some classes: without the others it predicts nothing."""
+        if known is not None:
+            self._shape_coefficients(*known)
+        elif hasattr(self, "coef_"):
+            del self.coef_
 
     def _known(self, k, p):
         """What warm_start goes on from, where it fits."""

@@ -120,7 +120,10 @@ def head_start(cost, theta, optimizer):
     some = Rows(some.X, some.y, some.weights / some.weights.mean())
     part = Cost(model.like(), some, cost.penalty, cost.threads.n_threads, unit)
     rule = RelativeGap(1e-4) | GradientNorm(1e-4 * unit)
-    return descend(part, theta, optimizer, stop=rule, max_epochs=50).x
+    found = descend(part, theta, optimizer, stop=rule, max_epochs=50)
+    if found.status is Status.INTERRUPTED:  # which is meant for the fit
+        raise KeyboardInterrupt
+    return found.x
 
 
 def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
@@ -139,6 +142,10 @@ def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
         result = descend(part, theta, optimizer, stop=rule, max_epochs=left, **settings)
         theta, nit, nfev = result.x, nit + result.nit, nfev + result.nfev
         rows.append(_continued(rows, result.trace.table()))
+        if result.status is Status.INTERRUPTED:  # nothing more is measured, nothing proven
+            result.trace.restore(np.concatenate(rows))
+            result.nit, result.nfev = nit, nfev
+            return result
         with part:
             left_out = rounding(part, theta)
         near = result.status is Status.GRADIENT and left_out <= tol * result.fun

@@ -215,7 +215,8 @@ def test_csv_files(rows, tmp_path):
 
 REFUSED = [
     (lambda X, y: (chunk for chunk in chunked(X, y)), {}, TypeError, "only once"),
-    (lambda X, y: chunked(X[:2], y[:2]), {"early_stopping": True}, ValueError, "to hold out"),
+    (lambda X, y: chunked(X[:1], y[:1]), {"early_stopping": True}, ValueError, "to hold out"),
+    (chunked, {"optimizer": "saga"}, ValueError, "needs them in memory"),
     (chunked, {"optimizer": "closed-form"}, ValueError, "needs rows in memory"),
     (lambda X, y: [(X, y), (X[:, :2], y)], {}, ValueError, "2 features, and others have 6"),
     (lambda X, y: [(X, y * np.nan)], {}, ValueError, "NaN"),

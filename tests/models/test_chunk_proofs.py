@@ -5,6 +5,7 @@ import pytest
 
 import gdcore as gd
 from gdcore import chunk_cost
+from gdcore.models import solvers
 
 pytestmark = pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
 
@@ -93,3 +94,60 @@ def test_rows_in_another_order_each_pass_are_no_matter(wide):
     other = gd.LogisticRegression(alpha=0.05).fit(*wide[:1], y).result_
     assert one.status is gd.Status.CERTIFIED
     assert one.fun == pytest.approx(other.fun, rel=1e-7)
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"l1_ratio": 0.5}, {"batch_size": 64, "random_state": 0}, {"early_stopping": True},
+])  # fmt: skip
+def test_no_pass_follows_ctrl_c(wide, settings):
+    """The answer is the best so far as it was measured, with its gradient."""
+    X, chunks = counted(wide[0], (wide[1] > 0).astype(int))
+    seen = []
+
+    def press(moment):
+        if moment.epoch == 4:
+            seen.append(X.passes)
+            raise KeyboardInterrupt
+
+    model = gd.LogisticRegression(alpha=0.01, tol=1e-9, callbacks=press, **settings)
+    result = model.fit(chunks).result_
+    assert result.status is gd.Status.INTERRUPTED
+    assert seen == [X.passes]
+    assert result.fun in result.trace.cost
+    assert result.bound == np.inf
+    again = gd.LogisticRegression(alpha=0.01, max_epochs=0, warm_start=True, **settings)
+    again.coef_, again.intercept_ = model.coef_, model.intercept_
+    if "early_stopping" not in settings:  # which holds out other rows
+        there = again.fit(chunks).result_
+        assert there.fun == pytest.approx(result.fun, rel=1e-9)
+        np.testing.assert_allclose(there.jac, result.jac, rtol=1e-6, atol=1e-12)
+
+
+def test_ctrl_c_in_the_sample_to_start_from_is_the_fits(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(70_000, 2))
+    y = (X[:, 0] > 0.3 * X[:, 1]).astype(int)
+    descend = solvers.descend
+
+    def pressed(*given, **settings):
+        def press(moment):
+            raise KeyboardInterrupt
+
+        return descend(*given, **settings, callbacks=[press])
+
+    monkeypatch.setattr(solvers, "descend", pressed)
+    model = gd.LogisticRegression()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert not hasattr(model, "coef_")
+
+
+def test_some_of_several_classes_are_no_model(wide):
+    def press(moment):
+        raise KeyboardInterrupt
+
+    model = gd.LinearClassifier(callbacks=press)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(wide[0], np.digitize(wide[1], [-1, 1]))
+    assert not hasattr(model, "coef_")
+    result = model.fit(wide[0], (wide[1] > 0).astype(int)).result_
+    assert result.status is gd.Status.INTERRUPTED
