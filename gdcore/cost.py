@@ -313,7 +313,7 @@ class Cost(Penalised):
     @cached_property
     def lengths(self):
         """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
-        return self.model.measure(self.rows)
+        return self.model.measure(self.rows, self.threads.map)
 
     def second_moments(self, v):
         """(Σ sᵢ x̃ᵢx̃ᵢᵀ / n) v: the gradient of the squared loss at θ = v with targets zero."""

@@ -8,6 +8,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore.errors import DataConversionWarning, also_sklearns, require
 from gdcore.sparse import CSR, as_csr
+from gdcore.threads import Threads, resolve
 
 SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
 MOST_SHARDS = 64
@@ -27,9 +28,9 @@ class Rows:
     def __len__(self):
         return len(self.X)
 
-    def moments(self):
+    def moments(self, n_threads=1):
         """Mean and deviation of each column."""
-        return column_moments(self.X, self.weights)
+        return column_moments(self.X, self.weights, n_threads)
 
     def part(self, rows):
         """These rows: a view for a slice, a copy for numbers."""
@@ -231,13 +232,10 @@ class Spread:
 
     def add(self, X, weights):
         """Take more rows, dense or sparse; zeros that a CSR does not hold count as well."""
-        if isinstance(X, CSR):
-            mean, deviation = X.moments(weights)
-            weight = float(weights.sum())
-            square, low, high = weight * deviation**2, mean - deviation, mean + deviation
-        else:
-            mean, square, low, high = np.empty((4, X.shape[1]))
-            weight = kernels.column_moments(X, weights, mean, square, low, high)
+        self.merge(X.dtype, *part_moments(X, weights))
+
+    def merge(self, dtype, weight, mean, square, low, high):
+        """The same from what `part_moments` says of those rows."""
         if not weight > 0:
             return
         total = self.mass + weight
@@ -245,7 +243,7 @@ class Spread:
         self.square = self.square + square + away * away * (self.mass * weight / total)
         self.mean, self.mass = self.mean + away * (weight / total), total
         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
-        self.eps = np.finfo(X.dtype).eps
+        self.eps = np.finfo(dtype).eps
 
     @property
     def most(self):
@@ -259,16 +257,29 @@ class Spread:
         return deviation
 
 
+def part_moments(X, weights):
+    """(weight, mean, squares around it, least, largest number) of the columns of some rows."""
+    if isinstance(X, CSR):
+        mean, deviation = X.moments(weights)
+        weight = float(weights.sum())
+        return weight, mean, weight * deviation**2, mean - deviation, mean + deviation
+    found = np.empty((4, X.shape[1]))
+    return kernels.column_moments(X, weights, *found), *found
+
+
 @np.errstate(all="ignore")
-def column_moments(X, weights):
+def column_moments(X, weights, n_threads=1):
     """Weighted mean and standard deviation of each column, in float64, without cancellation.
 
     Squares of 1e-200 or 1e200 leave the range: such columns are counted in units of their own.
     """
     sparse = isinstance(X, CSR)
     spread, step = Spread(), Rows(X, None, weights).per_call(AT_ONCE // 8 if sparse else AT_ONCE)
-    for a in range(0, len(X), step):  # so that Ctrl-C is heard soon
-        spread.add(X[a : a + step], weights[a : a + step])
+    parts = [slice(a, a + step) for a in range(0, len(X), step)]  # so that Ctrl-C is heard soon
+    with Threads(resolve(n_threads)) as threads:
+        found = threads.map(lambda part: part_moments(X[part], weights[part]), parts)
+    for part in found:
+        spread.merge(X.dtype, *part)
     if sparse:
         return spread.mean, spread.deviation()
     mean, deviation, most = spread.mean, spread.deviation(), spread.most
@@ -276,7 +287,7 @@ def column_moments(X, weights):
     if extreme.any():
         own = np.ascontiguousarray(X[:, extreme], np.float64)
         middle, unit = own[0], np.abs(own - own[0]).max(axis=0)
-        away, wide = column_moments((own - middle) / unit, weights)
+        away, wide = column_moments((own - middle) / unit, weights, n_threads)
         mean[extreme], deviation[extreme] = middle + away * unit, wide * unit
         most[extreme] = np.abs(own - mean[extreme]).max(axis=0)
     deviation[most <= 8 * spread.eps * np.abs(mean)] = 0

@@ -36,7 +36,7 @@ class Survey:
     def __len__(self):
         return self.X.shape[0]
 
-    def moments(self):
+    def moments(self, n_threads=1):
         """Mean and deviation of each column."""
         return self.mean, self.deviation
 

@@ -23,7 +23,7 @@ def coordinates(rows, loss, outputs, alpha, settings, precondition):
     ridge, lasso = alpha * (1 - settings.l1_ratio), alpha * settings.l1_ratio
     units = np.ones(p)  # original coefficient × its unit = what the penalty weighs
     if settings.standardize or precondition:
-        mean, deviation = rows.moments()
+        mean, deviation = rows.moments(settings.n_threads)
         if settings.fit_intercept:
             columns[SHIFT, :p] = mean
         else:  # without an intercept there is no centre: the scale is the root mean square

@@ -210,22 +210,26 @@ class LinearFamily:
         X = shard.X.dense() if _sparse(shard.X) else shard.X  # few columns: the shard is small
         kernels.linear_hessian(X, np.ascontiguousarray(bends), self.columns, H)
 
-    def measure(self, rows):
-        """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
-        square = _squares(rows.X, self.columns)
+    def measure(self, rows, each=map):
+        """(mean, largest) squared length of a row as the descent sees it, its 1 included; `each`
+        may call a function for some rows at a time by several threads."""
+        square = _squares(rows.X, self.columns, each)
         one = float(self.columns[INVERSE, self.features] ** 2)
         return float(np.average(square, weights=rows.weights)) + one, float(square.max()) + one
 
 
-def _squares(X, columns):
+def _squares(X, columns, each):
     """|x̃|² (n,) of each row, without its 1, some rows at a time."""
     square, n = np.empty(len(X)), len(X)
     step = max(
         1, (AT_ONCE // 4 * n // max(1, len(X.data))) if _sparse(X) else AT_ONCE // X.shape[1]
     )
     kernel = kernels.csr_lengths if _sparse(X) else kernels.row_lengths
-    for a in range(0, n, step):
-        kernel(*_stored(X[a : a + step]), columns, square[a : a + step])
+
+    def write(rows):
+        kernel(*_stored(X[rows]), columns, square[rows])
+
+    list(each(write, [slice(a, a + step) for a in range(0, n, step)]))
     return square
 
 
