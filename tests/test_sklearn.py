@@ -48,7 +48,7 @@ def test_clone_pipeline_and_search(kind):
     from sklearn.preprocessing import StandardScaler
 
     data = load_breast_cancer()
-    model = kind(alpha=0.1, max_epochs=100)
+    model = kind(alpha=0.1, max_epochs=50)
     assert clone(model).get_params() == model.get_params()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -85,7 +85,7 @@ def test_search_in_two_processes_and_cross_validation(kind):
     from sklearn.model_selection import GridSearchCV, cross_val_score
 
     data = load_breast_cancer()
-    model, alphas = kind(max_epochs=100), {"alpha": [1e-3, 1e-1]}
+    model, alphas = kind(max_epochs=100, tol=1e-2), {"alpha": [1e-3, 1e-1]}
     grid = GridSearchCV(model, alphas, cv=3, n_jobs=2).fit(data.X, data.y)
     alone = GridSearchCV(model, alphas, cv=3).fit(data.X, data.y)
     np.testing.assert_array_equal(

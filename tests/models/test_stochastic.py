@@ -59,7 +59,7 @@ def test_sparse_rows_come_near_the_minimum(name, batch_size):
     given["learning_rate"] = "auto"
     best = gd.LogisticRegression(**given, optimizer="fista", tol=1e-8, max_epochs=20_000)
     best = best.fit(X, y).result_.fun
-    model = gd.LogisticRegression(**given, batch_size=batch_size, max_epochs=150).fit(stored(X), y)
+    model = gd.LogisticRegression(**given, batch_size=batch_size, max_epochs=60).fit(stored(X), y)
     assert model.result_.fun < best * 1.01
 
 

@@ -48,6 +48,8 @@ def descend(rule, theta, landscape):
     state = rule.init(theta)
     for t in range(landscape.steps):
         cost, g = landscape.fun(theta.astype(np.float64))
+        if not np.abs(g).max() > 1e-12:  # there, or lost
+            break
         lr = rule.lr / (1 + t / (landscape.steps / 6))
         rule.step(theta, g.astype(theta.dtype), state, lr, cost=cost)
         rule.extrapolate(theta, g, state)
