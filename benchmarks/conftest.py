@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import ExitStack
 from importlib.metadata import version
 
 import pytest
@@ -33,15 +34,39 @@ def outcomes():
     return {}
 
 
+class Opening:
+    """The group that is open in a smoke run: built once, and not once for each contender."""
+
+    def __init__(self):
+        self.group, self.stack = None, ExitStack()
+
+    def contenders(self, group):
+        if group is not self.group:
+            self.close()
+            self.found = self.stack.enter_context(opened(group, smoke=True))
+            self.group = group
+        return self.found
+
+    def close(self):
+        self.group = None
+        self.stack.close()
+
+
+@pytest.fixture(scope="module")
+def opening():
+    one = Opening()
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def contend(benchmark, outcomes):
+def contend(benchmark, outcomes, opening):
     """Report one contender of a group; with --benchmark-disable run it once, on small sizes."""
 
     def report(group, contender):
         benchmark.group = f"{group.label}, {threads(group.threads)}"
         if benchmark.disabled:
-            with opened(group, smoke=True) as contenders:
-                benchmark.pedantic(once, args=(contenders[contender],))
+            benchmark.pedantic(once, args=(opening.contenders(group)[contender],))
             return
         if group.threads > available():
             pytest.skip(f"needs {group.threads} cores")

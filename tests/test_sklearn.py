@@ -21,11 +21,18 @@ KINDS = pytest.mark.parametrize(
 )
 
 
+BRIEF = {  # the checks ask for ways to behave, and for no more than 83 of 100 right
+    gd.LinearClassifier: {"tol": 1e-2},
+    gd.MLPClassifier: {"max_epochs": 50},
+    gd.MLPRegressor: {"max_epochs": 50},
+}
+
+
 @KINDS
 def test_check_estimator_whole(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        results = checks.check_estimator(kind(), on_skip=None, on_fail=None)
+        results = checks.check_estimator(kind(**BRIEF.get(kind, {})), on_skip=None, on_fail=None)
     failed = [each["check_name"] for each in results if each["status"] not in ("passed", "skipped")]
     skipped = [each["check_name"] for each in results if each["status"] == "skipped"]
     assert not failed
@@ -41,7 +48,7 @@ def test_clone_pipeline_and_search(kind):
     from sklearn.preprocessing import StandardScaler
 
     data = load_breast_cancer()
-    model = kind(alpha=0.1, max_epochs=100)
+    model = kind(alpha=0.1, max_epochs=50)
     assert clone(model).get_params() == model.get_params()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -78,12 +85,13 @@ def test_search_in_two_processes_and_cross_validation(kind):
     from sklearn.model_selection import GridSearchCV, cross_val_score
 
     data = load_breast_cancer()
-    grid = GridSearchCV(kind(), {"alpha": [1e-3, 1e-1]}, cv=3, n_jobs=2).fit(data.X, data.y)
-    alone = GridSearchCV(kind(), {"alpha": [1e-3, 1e-1]}, cv=3).fit(data.X, data.y)
+    model, alphas = kind(max_epochs=100, tol=1e-2), {"alpha": [1e-3, 1e-1]}
+    grid = GridSearchCV(model, alphas, cv=3, n_jobs=2).fit(data.X, data.y)
+    alone = GridSearchCV(model, alphas, cv=3).fit(data.X, data.y)
     np.testing.assert_array_equal(
         grid.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
     )
-    assert cross_val_score(kind(), data.X, data.y, cv=3).min() > 0.6
+    assert cross_val_score(model, data.X, data.y, cv=3).min() > 0.6
 
 
 @LINEAR

@@ -44,7 +44,7 @@ def test_softmax_over_threads(large):
     X, rng = large[0], np.random.default_rng(1)
     y = (X @ rng.normal(size=(20, 4))).argmax(axis=1)
     fits = [
-        gd.LogisticRegression(n_threads=n, max_epochs=30, tol=0).fit(X, y).coef_ for n in (1, 2, 4)
+        gd.LogisticRegression(n_threads=n, max_epochs=10, tol=0).fit(X, y).coef_ for n in (1, 2, 4)
     ]
     np.testing.assert_array_equal(fits[0], fits[1])
     np.testing.assert_array_equal(fits[0], fits[2])

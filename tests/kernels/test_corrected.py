@@ -15,7 +15,7 @@ LEARN = pytest.mark.parametrize("learn", [0, 1], ids=["SVRG", "SAGA"])
 CHANGED = ("theta", "margins", "mean")
 
 
-def passes(loss, kind, learn, rate=0.05, dtype=np.float64, *, n=120, p=11, seed=0):
+def passes(loss, kind, learn, rate=0.05, dtype=np.float64, *, n=60, p=11, seed=0):
     """(arguments for dense rows, the same rows in CSR form), from a point with others' margins."""
     work, stored = thinned(examples(loss, dtype, n=n, p=p, seed=seed), 0.15, np.int32)
     rng, columns = np.random.default_rng(seed), work["columns"]
@@ -81,7 +81,7 @@ def test_a_step_is_the_textbooks(kernels, learn):
     after = run(kernels.linear_corrected, dense)
     near = {"rtol": 1e-12, "atol": 1e-14}
     np.testing.assert_allclose(after["theta"], moved / (1 + 0.05 * dense["columns"][2]), **near)
-    noted = change / 120 if learn else 0
+    noted = change / 60 if learn else 0
     np.testing.assert_allclose(after["mean"], dense["mean"] + noted, **near)
     expected = x @ theta if learn else dense["margins"][7, 0]
     assert after["margins"][7, 0] == pytest.approx(expected, rel=1e-12)
@@ -112,8 +112,8 @@ def test_a_pass_may_be_cut_anywhere(kernels, learn, kind):
         strict=True,
     ):
         whole = run(kernel, work)
-        half = run(kernel, work | {"order": work["order"][:77]})
-        require_near(run(kernel, work | half | {"order": work["order"][77:]}), whole)
+        half = run(kernel, work | {"order": work["order"][:47]})
+        require_near(run(kernel, work | half | {"order": work["order"][47:]}), whole)
 
 
 @LEARN
@@ -124,7 +124,7 @@ def test_rows_without_weight_leave_noted_means_alone(kernels, learn, kind):
         passes("logistic", kind, learn),
         strict=True,
     ):
-        after = run(kernel, work | {"weights": np.zeros(120)})
+        after = run(kernel, work | {"weights": np.zeros(60)})
         np.testing.assert_array_equal(after["mean"], work["mean"])
 
 
@@ -139,8 +139,8 @@ def test_divergence_ends_quietly(kernels, loss, kind):
 BAD = {
     "a row before the first": ({"order": np.array([0, -1])}, "order must hold row numbers"),
     "a row far away": ({"order": np.array([0, 2**62])}, "order must hold row numbers"),
-    "margins of fewer rows": ({"margins": np.zeros((119, 1))}, "margins must be .n, k."),
-    "margins of more outputs": ({"margins": np.zeros((120, 2))}, "margins must be .n, k."),
+    "margins of fewer rows": ({"margins": np.zeros((59, 1))}, "margins must be .n, k."),
+    "margins of more outputs": ({"margins": np.zeros((60, 2))}, "margins must be .n, k."),
     "a short mean": ({"mean": np.zeros(5)}, "margins must be .n, k., and mean have theta's"),
     "a short theta": ({"theta": np.zeros(5)}, "theta must hold the coefficients"),
 }

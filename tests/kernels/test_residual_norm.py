@@ -6,7 +6,7 @@ import pytest
 from tests.kernels.twins import same_bits
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-COLUMNS = pytest.mark.parametrize("p", [1, 2, 7, 15, 16, 17, 64, 100])
+COLUMNS = (1, 2, 7, 15, 16, 17, 64, 100)
 BIASED = pytest.mark.parametrize("biased", [False, True], ids=["without bias", "bias"])
 RESIDUAL = pytest.mark.parametrize("residual", [False, True], ids=["without R", "R"])
 NEAR = {np.float32: 1e-5, np.float64: 1e-13}  # of the largest number of an array
@@ -58,57 +58,57 @@ def in_double(given):
 
 
 @DTYPES
-@COLUMNS
 @BIASED
 @RESIDUAL
-def test_both_ways_are_the_textbooks_at_every_width(kernels, dtype, p, biased, residual):
-    given = problem(dtype, p=p, biased=biased)
-    sum_, mean, inverse = in_double(given)
-    hat, gain = (sum_ - mean) * inverse, given["gain"].astype(np.float64)
-    D, Y, statistics = forward(kernels, given)
-    assert_near(D, sum_)
-    assert_near(Y, hat * gain + given["shift"])
-    assert_near(statistics, np.concatenate([mean, inverse], axis=1))
-    dY, R = slopes_for(given, residual)
-    d = dY * gain
-    # The Jacobian of (x − mean)·inverse, as a matrix for each row.
-    J = np.eye(p) - 1 / p - hat[:, :, None] * hat[:, None, :] / p
-    dD = inverse * np.einsum("nj,njk->nk", d, J) + (R if residual else 0)
-    sums = (dY * hat).sum(axis=0), dY.sum(axis=0, dtype=np.float64), dD.sum(axis=0)
-    exact = dD, *sums[:2], sums[2] if biased else np.zeros(0)
-    for ours, theirs in zip(backward(kernels, given, dY, R), exact, strict=True):
-        assert_near(ours, theirs)
+def test_both_ways_are_the_textbooks_at_every_width(kernels, dtype, biased, residual):
+    for p in COLUMNS:
+        given = problem(dtype, p=p, biased=biased)
+        sum_, mean, inverse = in_double(given)
+        hat, gain = (sum_ - mean) * inverse, given["gain"].astype(np.float64)
+        D, Y, statistics = forward(kernels, given)
+        assert_near(D, sum_)
+        assert_near(Y, hat * gain + given["shift"])
+        assert_near(statistics, np.concatenate([mean, inverse], axis=1))
+        dY, R = slopes_for(given, residual)
+        d = dY * gain
+        # The Jacobian of (x − mean)·inverse, as a matrix for each row.
+        J = np.eye(p) - 1 / p - hat[:, :, None] * hat[:, None, :] / p
+        dD = inverse * np.einsum("nj,njk->nk", d, J) + (R if residual else 0)
+        sums = (dY * hat).sum(axis=0), dY.sum(axis=0, dtype=np.float64), dD.sum(axis=0)
+        exact = dD, *sums[:2], sums[2] if biased else np.zeros(0)
+        for ours, theirs in zip(backward(kernels, given, dY, R), exact, strict=True):
+            assert_near(ours, theirs)
 
 
 @DTYPES
-@COLUMNS
 @BIASED
-def test_the_stream_is_a_sum_and_its_norm_that_of_layer_norm(kernels, dtype, p, biased):
-    given = problem(dtype, p=p, biased=biased)
-    D, Y, statistics = forward(kernels, given)
-    joined = given["X"] + given["bias"] if biased else given["X"]
-    assert same_bits(D, given["D"] + joined)
-    other, also = np.empty_like(Y), np.empty_like(statistics)
-    kernels.layer_norm(D, given["gain"], given["shift"], EPS, other, also)
-    assert same_bits(Y, other)
-    assert same_bits(statistics, also)
+def test_the_stream_is_a_sum_and_its_norm_that_of_layer_norm(kernels, dtype, biased):
+    for p in COLUMNS:
+        given = problem(dtype, p=p, biased=biased)
+        D, Y, statistics = forward(kernels, given)
+        joined = given["X"] + given["bias"] if biased else given["X"]
+        assert same_bits(D, given["D"] + joined)
+        other, also = np.empty_like(Y), np.empty_like(statistics)
+        kernels.layer_norm(D, given["gain"], given["shift"], EPS, other, also)
+        assert same_bits(Y, other)
+        assert same_bits(statistics, also)
 
 
 @DTYPES
-@COLUMNS
 @BIASED
-def test_the_way_back_is_that_of_layer_norm_and_what_comes_by_the_stream(kernels, dtype, p, biased):
-    given = problem(dtype, p=p, biased=biased)
-    dY, R = slopes_for(given)
-    D, _, statistics = forward(kernels, given)
-    dX, dgain, dbias = np.empty_like(D), np.zeros_like(D[0]), np.zeros_like(D[0])
-    kernels.layer_norm_backward(D, given["gain"], statistics, dY, dX, dgain, dbias)
-    dD, *sums = backward(kernels, given, dY, R)
-    assert same_bits(dD, dX + R)
-    assert same_bits(sums[0], dgain)
-    assert same_bits(sums[1], dbias)
-    alone, *_ = backward(kernels, given, dY, R[:0, :0].copy())
-    assert same_bits(alone, dX)
+def test_the_way_back_is_that_of_layer_norm_and_what_comes_by_the_stream(kernels, dtype, biased):
+    for p in COLUMNS:
+        given = problem(dtype, p=p, biased=biased)
+        dY, R = slopes_for(given)
+        D, _, statistics = forward(kernels, given)
+        dX, dgain, dbias = np.empty_like(D), np.zeros_like(D[0]), np.zeros_like(D[0])
+        kernels.layer_norm_backward(D, given["gain"], statistics, dY, dX, dgain, dbias)
+        dD, *sums = backward(kernels, given, dY, R)
+        assert same_bits(dD, dX + R)
+        assert same_bits(sums[0], dgain)
+        assert same_bits(sums[1], dbias)
+        alone, *_ = backward(kernels, given, dY, R[:0, :0].copy())
+        assert same_bits(alone, dX)
 
 
 @BIASED
@@ -225,15 +225,15 @@ def test_rows_do_not_see_each_other(kernels, dtype, biased, residual):
 
 
 @DTYPES
-@COLUMNS
-def test_a_row_of_equal_numbers_becomes_the_shift(kernels, dtype, p):
-    given = problem(dtype, p=p)
-    given["D"][:], given["X"][:], given["bias"][:] = 3, -5, 0.5
-    D, Y, statistics = forward(kernels, given)
-    assert (D == -1.5).all()
-    np.testing.assert_array_equal(Y, np.tile(given["shift"], (3, 1)))
-    np.testing.assert_allclose(statistics[:, 1], 1 / np.sqrt(EPS), rtol=1e-6)
-    assert all(np.isfinite(each).all() for each in backward(kernels, given, *slopes_for(given)))
+def test_a_row_of_equal_numbers_becomes_the_shift(kernels, dtype):
+    for p in COLUMNS:
+        given = problem(dtype, p=p)
+        given["D"][:], given["X"][:], given["bias"][:] = 3, -5, 0.5
+        D, Y, statistics = forward(kernels, given)
+        assert (D == -1.5).all()
+        np.testing.assert_array_equal(Y, np.tile(given["shift"], (3, 1)))
+        np.testing.assert_allclose(statistics[:, 1], 1 / np.sqrt(EPS), rtol=1e-6)
+        assert all(np.isfinite(each).all() for each in backward(kernels, given, *slopes_for(given)))
 
 
 @DTYPES

@@ -44,14 +44,14 @@ def test_thirty_two_examples_are_learnt_by_heart(given, dtype):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(32, 10)), rng.integers(0, 4, 32)
     model = gd.MLPClassifier(
-        alpha=0, tol=0, learning_rate=0.01, dtype=dtype, random_state=0, **given
+        alpha=0, tol=0, max_epochs=400, learning_rate=0.01, dtype=dtype, random_state=0, **given
     )
     model.fit(X, y)
     assert model.loss_ < 1e-3
     assert model.score(X, y) == 1
     Y = rng.normal(size=(32, 2))
     curve = gd.MLPRegressor(
-        alpha=0, tol=0, learning_rate=0.01, dtype=dtype, random_state=0, **given
+        alpha=0, tol=0, max_epochs=500, learning_rate=0.01, dtype=dtype, random_state=0, **given
     )
     assert curve.fit(X, Y).loss_ < 1e-3
 

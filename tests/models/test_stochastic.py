@@ -59,7 +59,7 @@ def test_sparse_rows_come_near_the_minimum(name, batch_size):
     given["learning_rate"] = "auto"
     best = gd.LogisticRegression(**given, optimizer="fista", tol=1e-8, max_epochs=20_000)
     best = best.fit(X, y).result_.fun
-    model = gd.LogisticRegression(**given, batch_size=batch_size, max_epochs=400).fit(stored(X), y)
+    model = gd.LogisticRegression(**given, batch_size=batch_size, max_epochs=60).fit(stored(X), y)
     assert model.result_.fun < best * 1.01
 
 
@@ -141,10 +141,11 @@ def test_variance_reduction_reaches_a_proven_minimum(optimizer, l1_ratio, loss, 
 def test_variance_reduction_on_real_data(optimizer, l1_ratio, standardize):
     data = load_breast_cancer()
     alpha = 0.01 if l1_ratio else "auto"
-    given = {"optimizer": optimizer, "alpha": alpha, "standardize": standardize, "tol": 1e-10}
+    given = {"optimizer": optimizer, "alpha": alpha, "standardize": standardize, "tol": 1e-8}
     model = gd.LogisticRegression(**given, l1_ratio=l1_ratio, max_epochs=10_000)
-    for X in (data.X, stored(data.X)):
-        assert model.fit(X, data.y).result_.status is gd.Status.CERTIFIED
+    rows, y = data.X[::3], data.y[::3]
+    for X in (rows, stored(rows)):
+        assert model.fit(X, y).result_.status is gd.Status.CERTIFIED
 
 
 @MANY

@@ -37,7 +37,7 @@ def made(name, landscape):
         settings = {"minimum": landscape.least}
     rule = RULES[name](**settings)
     if name == "RAdam" and landscape.steep:  # its first steps are as long as the gradient says
-        return RULES[name](landscape.by)
+        return RULES[name](2 * landscape.by)
     if rule.scale == "gradient":
         return RULES[name](**settings | {"lr": rule.lr * landscape.by})
     return rule
@@ -48,6 +48,8 @@ def descend(rule, theta, landscape):
     state = rule.init(theta)
     for t in range(landscape.steps):
         cost, g = landscape.fun(theta.astype(np.float64))
+        if not np.abs(g).max() > 1e-12:  # there, or lost
+            break
         lr = rule.lr / (1 + t / (landscape.steps / 6))
         rule.step(theta, g.astype(theta.dtype), state, lr, cost=cost)
         rule.extrapolate(theta, g, state)
@@ -57,7 +59,7 @@ def descend(rule, theta, landscape):
 class Landscape:
     """value_and_gradient, a start, the rates' size relative to curvature 1, and what to reach."""
 
-    def __init__(self, fun, start, reach, by=1.0, steps=3000, steep=False, least=0.0):
+    def __init__(self, fun, start, reach, by=1.0, steps=1500, steep=False, least=0.0):
         self.fun, self.start, self.reach, self.least = fun, start, reach, least
         self.by, self.steps, self.steep = by, steps, steep
 
@@ -122,12 +124,12 @@ LANDSCAPES = {
     "quadratic, condition 100": quadratic(100),
     "quadratic, condition 1e6": quadratic(1e6),
     "Rosenbrock": Landscape(
-        rosenbrock, np.array([-1.2, 1.0]), 0.1, by=1e-3, steps=20_000, steep=True
+        rosenbrock, np.array([-1.2, 1.0]), 0.1, by=1e-3, steps=13_000, steep=True
     ),
-    "Beale": Landscape(beale, np.array([1.0, 1.0]), 0.02, by=0.01, steps=20_000, steep=True),
+    "Beale": Landscape(beale, np.array([1.0, 1.0]), 0.02, by=0.01, steps=5000, steep=True),
     "Styblinski-Tang": Landscape(
         styblinski_tang, np.array([-1.0, -4.0, -2.0]), 0.3, by=0.02, steep=True
     ),
     "logistic": Landscape(logistic(), np.zeros(5), 0.53, by=0.5, least=0.5216),
-    "a network": Landscape(*network(), 0.05, by=0.2, steps=5000),
+    "a network": Landscape(*network(), 0.05, by=0.2, steps=2500),
 }
