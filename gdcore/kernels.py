@@ -27,6 +27,7 @@ from gdcore._numpy.sampling import *
 from gdcore._numpy.sparse import *
 from gdcore._numpy.sparse_epochs import *
 from gdcore._numpy.sparse_gradients import *
+from gdcore._numpy.sparse_online import *
 from gdcore._numpy.updates import *
 from gdcore._numpy.vectors import *
 
@@ -58,6 +59,7 @@ if _wanted != "numpy":
         from gdcore._native.sparse import *
         from gdcore._native.sparse_epochs import *
         from gdcore._native.sparse_gradients import *
+        from gdcore._native.sparse_online import *
         from gdcore._native.updates import *
         from gdcore._native.vectors import *
     except ImportError as error:

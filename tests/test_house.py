@@ -110,6 +110,7 @@ NATIVE = {
         "sparse",
         "sparse_epochs",
         "sparse_gradients",
+        "sparse_online",
         "updates",
         "vectors",
     )

@@ -21,6 +21,7 @@ from gdcore.models.visits import (
 from gdcore.sparse import CSR
 
 CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
+FEW = 0.25  # entries a column, below which columns are sought out
 
 
 class LinearFamily:
@@ -215,6 +216,10 @@ def margins(X, coef, intercept):
     """X·coefᵀ + intercept (n, k), in float64 for sparse rows."""
     if not _sparse(X):
         return X @ coef.T + intercept
+    if len(X.data) < FEW * X.shape[1]:  # a few rows of very many columns: those that they hold
+        held, at = np.unique(X.indices, return_inverse=True)
+        X = CSR(X.data, at, X.indptr, (len(X), max(1, len(held))))
+        coef = coef[:, held] if len(held) else coef[:, :1]
     k, p = coef.shape
     columns, z = np.zeros((2, p + 1)), np.empty((len(X), k))
     columns[1] = 1

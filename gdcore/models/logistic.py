@@ -16,7 +16,6 @@ from gdcore.models.classifier import (
     require_classes,
 )
 from gdcore.models.estimator import sklearn_tags
-from gdcore.models.family import margins
 from gdcore.models.online import OnlineClassifier
 from gdcore.models.out_of_core import as_chunks, label_passes
 
@@ -88,7 +87,7 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
     def decision_function(self, X):
         """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
         X_ = self._features(X)
-        z = margins(X_, self.coef_, self.intercept_).astype(self.coef_.dtype, copy=False)
+        z = self._margins(X_).astype(self.intercept_.dtype, copy=False)
         return z[:, 0] if len(self.classes_) < 3 else z
 
     def predict_proba(self, X):
