@@ -223,30 +223,39 @@ cdef inline void measure(Job *job, double y, double h) noexcept nogil:
     clock[1] = clock[1] + h * dot_pass(job.u, job.u, job.p + 1)
 
 
+cdef inline double target(const Job *job, double y, Py_ssize_t c) noexcept nogil:
+    """That of one output: y, or whether y is its class, each of them against the rest."""
+    if job.k == 1:
+        return y
+    return 1 if y == c else 0
+
+
 cdef inline double learn(Job *job, double y, double h) noexcept nogil:
     """One example of weight h > 0, whose row is in x with the constant at its end; returns its loss."""
     cdef Py_ssize_t c, q = job.p + 1, own = <Py_ssize_t>y if job.loss == SOFTMAX else 0
-    cdef double lost, push, z, knob = job.c[1]
+    cdef double lost = 0, push, z, knob = job.c[1]
     for c in range(job.k):
         z = dot_pass(job.x, job.w + c * q, q)
         job.z[c] = most() if z > most() else (-most() if z < -most() else (z if z == z else 0))
-    lost = softmax_value(job.z, own, job.k) if job.loss == SOFTMAX else value(job.loss, job.z[0], y, knob)
+        if job.loss != SOFTMAX:
+            lost = lost + value(job.loss, job.z[c], target(job, y, c), knob)
+    if job.loss == SOFTMAX:
+        lost = softmax_value(job.z, own, job.k)
     measure(job, y, h)
     if job.loss == SOFTMAX:
         softmax_slopes(job.z, job.r, own, job.k)
-    else:
-        job.r[0] = slope(job.loss, job.z[0], y, knob)
     for c in range(job.k):
+        if job.loss != SOFTMAX:
+            job.r[c] = slope(job.loss, job.z[c], target(job, y, c), knob)
         job.S[c] = rate_pass(job.G + c * q, job.u, job.d + c * q, h * job.r[c] * job.r[c], q)
     push = h * job.c[0] * job.unit * sqrt(job.clock[4] / job.clock[1]) if job.clock[1] > 0 else 0
     job.push = push = push if push < most() else most()
     if job.loss == SOFTMAX:
         softmax_ways(job, own, push)
-    elif job.S[0] > 0:
-        job.v[0] = moved(job.loss, job.z[0], y, push * job.S[0], knob) / job.S[0]
-    else:
-        job.v[0] = 0
     for c in range(job.k):
+        if job.loss != SOFTMAX:
+            z = moved(job.loss, job.z[c], target(job, y, c), push * job.S[c], knob) if job.S[c] > 0 else 0
+            job.v[c] = z / job.S[c] if job.S[c] > 0 else 0
         z = move_pass(job.w + c * q, job.u, job.d + c * q, job.scale, job.mean, job.v[c], q)
         if job.c[2] > 0 or job.c[3] > 0:
             z = z + shrink_pass(job.w + c * q, job.G + c * q, job.scale, job.mean, job.units,
@@ -281,7 +290,7 @@ cdef inline int hold_state(Job *job, double *state, Py_ssize_t rows, bint wide, 
             "state must be 2k + 2 rows of p + 1 numbers, weights, sums, scale, mean, and perhaps units. "
             "Pass such.")
     job.k = rows // 2 - 1
-    if job.k > 1 and job.loss != SOFTMAX:
+    if job.k > 1 and job.loss not in (SOFTMAX, LOGISTIC, HINGE, SQUARED_HINGE):
         raise ValueError("This loss has one output. Pass a state of four rows, or five.")
     if not clocked:
         raise ValueError("clock must hold five numbers. Pass zeros to begin with.")

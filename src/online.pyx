@@ -100,7 +100,7 @@ cdef double run(Job *job, Held *held) except? -1:
 
 
 def online_pass(loss, X, y, weights, state, clock, numbers):
-    """Learn from the rows of X (n, p), or from one row (p,), one after the other, by normalised adaptive steps; returns the summed loss of each before it was learnt. numbers: rate, knob (where Huber's loss turns linear, or a quantile), l1, l2, 1 for penalties on scaled columns, 1 for an intercept. Changes state and clock."""
+    """Learn from the rows of X (n, p), or from one row (p,), one after the other, by normalised adaptive steps; returns the summed loss of each before it was learnt. numbers: rate, knob (where Huber's loss turns linear, or a quantile), l1, l2, 1 for penalties on scaled columns, 1 for an intercept. State of k outputs: softmax, or one class each against the rest. Changes state and clock."""
     cdef Job job
     cdef Held held
     cdef Py_ssize_t i

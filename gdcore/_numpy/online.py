@@ -23,13 +23,14 @@ __all__ = ["online_pass"]
 
 LOSSES = ("squared", "logistic", "softmax", "huber", "quantile", "poisson", "gamma", "hinge",
           "squared_hinge")  # fmt: skip
+SIDES = ("logistic", "hinge", "squared_hinge")  # with k outputs: one class each against the rest
 LEAST = 1e-150  # a column whose numbers are all smaller is a column of zeros
 MOST = 1e150  # so that squares are numbers
 MOST_PARTS = 64  # of a softmax step
 
 
 def online_pass(loss, X, y, weights, state, clock, numbers):
-    """Learn from the rows of X (n, p), or from one row (p,), one after the other, by normalised adaptive steps; returns the summed loss of each before it was learnt. numbers: rate, knob (where Huber's loss turns linear, or a quantile), l1, l2, 1 for penalties on scaled columns, 1 for an intercept. Changes state and clock."""
+    """Learn from the rows of X (n, p), or from one row (p,), one after the other, by normalised adaptive steps; returns the summed loss of each before it was learnt. numbers: rate, knob (where Huber's loss turns linear, or a quantile), l1, l2, 1 for penalties on scaled columns, 1 for an intercept. State of k outputs: softmax, or one class each against the rest. Changes state and clock."""
     require_loss(loss)
     numbers = six(numbers)
     for array in (X, y, weights, state, clock):
@@ -85,14 +86,17 @@ def rates(G):
 def learn(job, x, y, h):
     """One example of weight h > 0, with the constant at its end; returns its loss. Notes its push."""
     z = np.clip(np.nan_to_num((job.w * x).sum(axis=1), nan=0.0), -MOST, MOST)
-    own = int(y) if job.loss == "softmax" else 0
-    if job.loss == "softmax":
+    soft, own = job.loss == "softmax", int(y) if job.loss == "softmax" else 0
+    one = [y] if len(z) == 1 else [float(y == c) for c in range(len(z))]  # each against the rest
+    if soft:
         lost = math.log(np.exp(z - z.max()).sum()) + float(z.max() - z[own])
     else:
-        lost = value(job.loss, float(z[0]), y, job.knob)
+        pairs = zip(z.tolist(), one, strict=True)
+        lost = sum(value(job.loss, m, t, job.knob) for m, t in pairs)
     u, unit = _measure(job, x, z, y, h)
-    soft = job.loss == "softmax"
-    r = _softmax_slopes(z, own) if soft else np.array([slope(job.loss, float(z[0]), y, job.knob)])
+    pairs = list(zip(z.tolist(), one, strict=True))
+    r = _softmax_slopes(z, own) if soft else [slope(job.loss, m, t, job.knob) for m, t in pairs]
+    r = np.array(r)
     job.G += (h * r * r)[:, None] * (u * u)
     d = rates(job.G)
     S = (u * u * d).sum(axis=1)
@@ -102,8 +106,11 @@ def learn(job, x, y, h):
     if soft:
         way = _softmax_ways(z, r, S, own, push)
     else:
-        go = moved(job.loss, float(z[0]), y, push * float(S[0]), job.knob) if S[0] > 0 else 0.0
-        way = np.array([go / S[0] if S[0] > 0 else 0.0])
+        go = [
+            moved(job.loss, m, t, push * s, job.knob) / s if s > 0 else 0.0
+            for (m, t), s in zip(pairs, S.tolist(), strict=True)
+        ]
+        way = np.array(go)
     seen = job.scale > 0
     step = np.zeros_like(job.w)
     np.divide(way[:, None] * (u * d), job.scale, out=step, where=seen)
@@ -220,7 +227,7 @@ def require_state(loss, state, clock, p):
             "state must be 2k + 2 rows of p + 1 numbers, weights, sums, scale, mean, and perhaps units. "
             "Pass such."
         )
-    if rows > 5 and loss != "softmax":
+    if rows > 5 and loss not in ("softmax", *SIDES):
         raise ValueError("This loss has one output. Pass a state of four rows, or five.")
     if clock.shape != (5,):
         raise ValueError("clock must hold five numbers. Pass zeros to begin with.")
@@ -246,9 +253,9 @@ def require_numbers(loss, X, y, weights, k, numbers):
     if not ((np.abs(y) <= MOST) & (weights >= 0) & (weights <= MOST)).all():
         raise ValueError("y and weights must be finite, and no weight negative. Remove other rows.")
     known = True
-    if loss in ("logistic", "hinge", "squared_hinge"):
+    if loss in SIDES and k == 1:
         known = ((y == 0) | (y == 1)).all()
-    elif loss == "softmax":
+    elif loss == "softmax" or k > 1:
         known = ((y >= 0) & (y < k) & (y == np.floor(y))).all()
     elif loss in ("poisson", "gamma"):
         known = (y >= 0).all() if loss == "poisson" else (y > 0).all()

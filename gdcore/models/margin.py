@@ -7,19 +7,20 @@ import numpy as np
 from gdcore.data import as_targets
 from gdcore.losses import MARGIN, as_loss
 from gdcore.models.base import LinearEstimator
-from gdcore.models.classifier import Classifier, encode, most_probable, require_classes
+from gdcore.models.classifier import Classifier, encode, require_classes
 from gdcore.models.estimator import sklearn_tags
-from gdcore.models.family import margins
+from gdcore.models.online import OnlineClassifier, known_loss
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearClassifier(Classifier, LinearEstimator):
+class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
     """A linear support vector machine, or another loss of margins; no probabilities.
 
     J = Σ sᵢ·ℓ(xᵢ·w + b, yᵢ) / Σ sᵢ + alpha·(½(1 − l1_ratio)‖w‖² + l1_ratio‖w‖₁), y = 1 for the
     second class and 0 for the first, the intercept unpenalised; ℓ = max(0, 1 − tz), t = 2y − 1, by
     default (Cortes & Vapnik, 1995). More than two classes: one of them against the rest, each in
-    its turn (Rifkin & Klautau, 2004).
+    its turn (Rifkin & Klautau, 2004). `partial_fit` and `learn_one` learn from a stream, each
+    example once, of the same classes or new ones.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ class LinearClassifier(Classifier, LinearEstimator):
         require_classes(self, classes, codes[weights > 0])
         weights = weights * self._class_weights(classes, codes, weights)[codes]
         loss, known = as_loss(self.loss, MARGIN), self._known(len(classes), X_.shape[1])
-        results, rows = [], []
+        self._stream, results, rows = None, [], []
         for c in range(1, 2) if len(classes) == 2 else range(len(classes)):
             if known is not None:  # warm_start: each row goes on from its own
                 row = c if len(classes) > 2 else 0
@@ -79,6 +80,7 @@ class LinearClassifier(Classifier, LinearEstimator):
         worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
         self.result_, self.trace_ = worst, worst.trace
         self._remember(X_.shape[1], names)
+        self._fitted_anew(weights)
         return self
 
     def _known(self, k, p):
@@ -88,16 +90,9 @@ class LinearClassifier(Classifier, LinearEstimator):
             return self.coef_, self.intercept_
         return None
 
-    def decision_function(self, X):
-        """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
-        X_ = self._features(X)
-        z = margins(X_, self.coef_, self.intercept_).astype(self.coef_.dtype, copy=False)
-        return z[:, 0] if len(self.classes_) == 2 else z
-
-    def predict(self, X):
-        """The class with the largest margin, shape (n,)."""
-        z = self.decision_function(X)
-        return most_probable(self.classes_, z)
+    def _losses(self):
+        name = known_loss(self.loss, MARGIN).name
+        return name, name
 
     def _shape_coefficients(self, coef, intercept):
         self.coef_, self.intercept_ = coef, intercept

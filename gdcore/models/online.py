@@ -10,7 +10,7 @@ from gdcore.data import as_numbers, as_real_targets, as_targets
 from gdcore.errors import require, require_choice
 from gdcore.kernels import largest
 from gdcore.losses import REGRESSION, Loss, as_loss
-from gdcore.models.classifier import encode
+from gdcore.models.classifier import encode, most_probable
 from gdcore.models.estimator import counted
 from gdcore.models.family import margins
 from gdcore.models.stream import Stream
@@ -58,12 +58,12 @@ class Online:
         require(len(x) == p, f"x has {len(x)} features in place of {p}. Pass the fitted columns.")
         return x[None]
 
-    def _open(self, loss, p, knob=0.0):
+    def _open(self, p, loss, many=None, knob=0.0):
         """The stream, begun anew or from what was fitted, with today's parameters."""
         stream = self._stream
         if stream is None:
             k = len(np.atleast_2d(self.coef_)) if hasattr(self, "coef_") else 1
-            stream = Stream(loss, p, k)
+            stream = Stream(loss, p, k, many)
         alpha = 0.0 if isinstance(self.alpha, str) else float(self.alpha)
         rate = RATE if isinstance(self.learning_rate, str) else self.learning_rate
         require(
@@ -78,7 +78,7 @@ class Online:
     def _close(self, stream, names):
         """Show what was learnt: views of the stream's weights, where they are up to date."""
         if self._stream is None:
-            for stale in ("result_", "trace_"):
+            for stale in ("result_", "results_", "trace_"):
                 self.__dict__.pop(stale, None)
             self.n_iter_ = 1
             if not hasattr(self, "n_features_in_"):
@@ -132,14 +132,9 @@ class OnlineRegressor(Online):
         fresh = not self.__sklearn_is_fitted__()
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
         X_, y_, weights = counted(X_, as_real_targets(y, len(X_)), weights)
-        loss = as_loss(self.loss, REGRESSION)
-        require(
-            isinstance(loss, Loss),
-            "A stream takes the losses of gd.losses alone, not one of your own. Use fit, or "
-            "loss='huber' and its like.",
-        )
+        loss = known_loss(self.loss, REGRESSION)
         loss.check(y_)
-        stream = self._open(loss.name, X_.shape[1], loss.shape)
+        stream = self._open(X_.shape[1], loss.name, knob=loss.shape)
         if self._stream is None and not fresh:
             z = self._margins(X_)
             error, past = float(np.mean((z[:, 0] - y_) ** 2)), getattr(self, "_past", PAST)
@@ -190,7 +185,10 @@ class OnlineRegressor(Online):
 
 
 class OnlineClassifier(Online):
-    """Streams of the log-loss of two classes or more, which may come up on the way."""
+    """Streams of two classes or more, which may come up on the way.
+
+    `_losses` names the loss of two classes and that of more.
+    """
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Learn from the rows of X (n, p) one after the other, each once; returns the estimator.
@@ -214,7 +212,7 @@ class OnlineClassifier(Online):
         )
         labels = encode(y_)[0]
         announced = labels[:0] if classes is None else encode(np.asarray(classes))[0]
-        stream = self._open("logistic", X_.shape[1])
+        stream = self._open(X_.shape[1], *self._losses())
         if self._stream is None and not fresh:
             past = getattr(self, "_past", PAST)
             stream.follow(self.coef_, self.intercept_, past, UNSURE)
@@ -265,25 +263,24 @@ class OnlineClassifier(Online):
                 pass  # nothing has changed; learn a new class, say why, or convert
         return self.partial_fit(self._one(x), [y])
 
+    def decision_function(self, X):
+        """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
+        z = self._margins(self._features(X)).astype(self.intercept_.dtype, copy=False)
+        return z[:, 0] if len(self.classes_) < 3 else z
+
+    def predict(self, X):
+        """The class with the largest margin, the most probable one where margins are log-odds."""
+        z = self.decision_function(X)
+        if len(self.classes_) == 1:  # a stream that has met no other yet
+            return np.repeat(self.classes_, len(z))
+        return most_probable(self.classes_, z)
+
     def predict_one(self, x):
-        """The most probable class of one example x (p,)."""
+        """The class of one example x (p,), as `predict` has it."""
         z = self._margin(x)
         if len(z) == 1:
             return self.classes_[1 if z[0] > 0 and len(self.classes_) > 1 else 0]
         return self.classes_[z.index(max(z))]
-
-    def predict_proba_one(self, x):
-        """P(class | x) of one example x (p,), shape (k,)."""
-        z = self._margin(x)
-        if len(z) == 1:
-            e = math.exp(-abs(z[0]))
-            more = 1 / (1 + e)
-            both = np.array((e * more, more) if z[0] > 0 else (more, e * more))
-            return both if len(self.classes_) > 1 else np.ones(1)
-        most = max(z)
-        e = [math.exp(each - most) for each in z]
-        total = sum(e)
-        return np.array([each / total for each in e])
 
     def _margin(self, x):
         """The k margins of one example, a list."""
@@ -331,6 +328,34 @@ class OnlineClassifier(Online):
         kinds = {"text" if each.dtype.kind in "US" else "number" for each in labels if len(each)}
         if len(kinds) > 1 and not any(each.dtype.kind == "O" for each in labels):
             raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
+
+
+class OneProbability:
+    """Probabilities of one example, by the margins that a stream or a fit has taught."""
+
+    def predict_proba_one(self, x):
+        """P(class | x) of one example x (p,), shape (k,)."""
+        z = self._margin(x)
+        if len(z) == 1:
+            e = math.exp(-abs(z[0]))
+            more = 1 / (1 + e)
+            both = np.array((e * more, more) if z[0] > 0 else (more, e * more))
+            return both if len(self.classes_) > 1 else np.ones(1)
+        most = max(z)
+        e = [math.exp(each - most) for each in z]
+        total = sum(e)
+        return np.array([each / total for each in e])
+
+
+def known_loss(given, known):
+    """The loss behind a name or an object, which a stream must know."""
+    loss = as_loss(given, known)
+    require(
+        isinstance(loss, Loss),
+        "A stream takes the losses of gd.losses alone, not one of your own. Use fit, or one of "
+        f"{', '.join(map(repr, known))}.",
+    )
+    return loss
 
 
 def stretches(y, known):

@@ -20,8 +20,13 @@ class Stream:
     holds: the rule is `csr_online_pass`, and penalties wait in `state` for a column's next turn.
     """
 
-    def __init__(self, loss, p, k=1):
-        self.loss, self.p = loss, p
+    def __init__(self, loss, p, k=1, many=None):
+        self.loss, self.one, self.many, self.p = (
+            loss,
+            loss,
+            many,
+            p,
+        )  # many: of three classes or more
         self.state, self.clock = np.zeros((2 * k + 2, p + 1)), np.zeros(5)
         self.y, self.weight = np.zeros(1), np.ones(1)
         self.centred = None  # as the first rows will have it
@@ -114,22 +119,28 @@ class Stream:
     def called(self, classes):
         """The classes of the outputs there are."""
         self.classes, self.codes = classes, {each: c for c, each in enumerate(classes.tolist())}
-        self.loss = "softmax" if len(classes) > 2 else "logistic"
+        self.loss = self.many if len(classes) > 2 else self.one
 
     def _spread(self, places, k):
         """A row of weights for each class: those of the known ones keep their differences.
 
-        One sigmoid's margin z becomes ±z/2. A new class begins as if one of the examples so far had
-        been half its own, which leaves the odds of the others as they were.
+        One margin z of two becomes ±z/2, or ±z where each class is against the rest. A new class
+        begins as if one of the examples so far had been half its own, which leaves the odds of the
+        others as they were; against the rest at −1, where a hinge holds all of them.
         """
         q, w, G = self.p + 1, self.weights, self.state[len(self.weights) : -2]
+        soft = self.many == "softmax"
         if len(w) == 1:
-            w, G = np.concatenate([-0.5 * w, 0.5 * w]), np.concatenate([G, G])
+            share = 0.5 if soft else 1.0
+            w, G = np.concatenate([-share * w, share * w]), np.concatenate([G, G])
             if len(places) < 2:  # the second is the first of the new ones
                 places = [*places, *[c for c in range(k) if c not in places][: 2 - len(places)]]
         state = np.zeros((2 * k + 2, q))
-        state[:k] = w.mean(axis=0)
-        state[:k, -1] -= math.log1p(self.clock[0])
+        if soft:
+            state[:k] = w.mean(axis=0)
+            state[:k, -1] -= math.log1p(self.clock[0])
+        elif self.clock[0] > 0:
+            state[:k, -1] = -self.numbers[5]
         state[places], state[k:-2][places] = w, G
         state[-2:] = self.state[-2:]
         self.state = state
