@@ -56,7 +56,7 @@ FLOORS = [
         "curvature",
         "certificate",
     },
-    {"newton", "reduced"},
+    {"newton", "normalized", "reduced"},
     {"chunk_cost"},
     {"models.coordinates", "objective"},
     {"noise", "descent", "datasets", "models.least_squares"},
