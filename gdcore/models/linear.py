@@ -35,9 +35,9 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         copied and coef_ is for the columns as they came.
     optimizer : str or Optimizer
         "auto" (Newton's method for few columns, L-BFGS for many, FISTA with an L1 term, SGD for
-        small batches; `result_.choice` tells), "newton", "saga", "svrg",
-        "normalized-adaptive", "closed-form" (singular values, squared loss), a class of gd.optim in lower case, or an instance, which brings its
-        own rate.
+        small batches; `result_.choice` tells), "newton", "saga", "svrg", "normalized-adaptive",
+        "closed-form" (singular values, squared loss), a class of gd.optim in lower case, or an
+        instance, which brings its own rate.
     learning_rate : float, schedule t → factor, or "auto"
         "auto" needs no tuning: 1/L for full batches, adaptive for small ones.
     batch_size : int, "full" or "auto"
