@@ -28,6 +28,7 @@ from gdcore._numpy.sparse import *
 from gdcore._numpy.sparse_epochs import *
 from gdcore._numpy.sparse_gradients import *
 from gdcore._numpy.sparse_moments import *
+from gdcore._numpy.sparse_online import *
 from gdcore._numpy.updates import *
 from gdcore._numpy.vectors import *
 
@@ -60,6 +61,7 @@ if _wanted != "numpy":
         from gdcore._native.sparse_epochs import *
         from gdcore._native.sparse_gradients import *
         from gdcore._native.sparse_moments import *
+        from gdcore._native.sparse_online import *
         from gdcore._native.updates import *
         from gdcore._native.vectors import *
     except ImportError as error:

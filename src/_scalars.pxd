@@ -156,9 +156,9 @@ cdef inline double softmax_value(const double *z, Py_ssize_t own, Py_ssize_t k) 
 
 cdef inline bint fits(int loss, double y, Py_ssize_t k) noexcept nogil:
     """Whether y is a target of the loss."""
-    if loss == LOGISTIC or loss == HINGE or loss == SQUARED_HINGE:
+    if k == 1 and (loss == LOGISTIC or loss == HINGE or loss == SQUARED_HINGE):
         return y == 0 or y == 1
-    if loss == SOFTMAX:
+    if loss == SOFTMAX or k > 1:
         return 0 <= y < k and y == <Py_ssize_t>y
     if loss == POISSON:
         return y >= 0

@@ -57,7 +57,7 @@ FLOORS = [
         "certificate",
         "survey",
     },
-    {"newton", "reduced"},
+    {"newton", "normalized", "reduced"},
     {"chunk_cost"},
     {"models.coordinates", "objective"},
     {"noise", "descent", "datasets", "models.least_squares"},
@@ -111,6 +111,7 @@ NATIVE = {
         "sparse",
         "sparse_epochs",
         "sparse_gradients",
+        "sparse_online",
         "updates",
         "vectors",
     )

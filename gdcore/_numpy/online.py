@@ -23,71 +23,103 @@ __all__ = ["online_pass"]
 
 LOSSES = ("squared", "logistic", "softmax", "huber", "quantile", "poisson", "gamma", "hinge",
           "squared_hinge")  # fmt: skip
+SIDES = ("logistic", "hinge", "squared_hinge")  # with k outputs: one class each against the rest
 LEAST = 1e-150  # a column whose numbers are all smaller is a column of zeros
 MOST = 1e150  # so that squares are numbers
 MOST_PARTS = 64  # of a softmax step
 
 
 def online_pass(loss, X, y, weights, state, clock, numbers):
-    """Learn from the rows of X (n, p), or from one row (p,), one after the other, by normalised adaptive steps; returns the summed loss of each before it was learnt. numbers: rate, knob (where Huber's loss turns linear, or a quantile), l1, l2, 1 for penalties on scaled columns, 1 for an intercept. Changes state and clock."""
-    if not isinstance(loss, str) or loss not in LOSSES:
-        raise ValueError(
-            f"loss must be one of {', '.join(LOSSES)}, got {loss!r}. Pass one of them."
-        )
-    if not isinstance(numbers, tuple) or len(numbers) != 6:
-        raise ValueError("numbers must be a tuple of six. Pass what the signature names.")
-    numbers = as_floats(*numbers)
+    """Learn from the rows of X (n, p), or from one row (p,), one after the other, by normalised adaptive steps; returns the summed loss of each before it was learnt. numbers: rate, knob (where Huber's loss turns linear, or a quantile), l1, l2, 1 for penalties on scaled columns, 1 for an intercept. State of k outputs: softmax, or one class each against the rest. Changes state and clock."""
+    require_loss(loss)
+    numbers = six(numbers)
     for array in (X, y, weights, state, clock):
         _require_array(array, "fd" if array is X else "d")
     require_writeable(state, clock)
     k = _require_shapes(loss, X, y, weights, state, clock)
-    _require_numbers(loss, X, y, weights, k, numbers)
-    job = _Job()
-    job.loss, job.clock, job.scale, job.mean = loss, clock, state[2 * k], state[2 * k + 1]
-    job.w, job.G = state[:k], state[k : 2 * k]
-    job.rate, job.knob, job.l1, job.l2, job.scaled, job.constant = numbers
+    require_numbers(loss, X, y, weights, k, numbers)
+    job = Job(loss, clock, numbers)
+    job.centred = job.constant != 0
+    job.hold(state, k)
     lost = 0.0
     rows = X.reshape(len(y), -1)
     with np.errstate(all="ignore"):
         for i in range(len(y)):
             if weights[i] > 0:
                 row = np.append(rows[i].astype(np.float64), job.constant)
-                lost += _learn(job, row, float(y[i]), float(weights[i]))
+                lost += learn(job, row, float(y[i]), float(weights[i]))
     return lost
 
 
-class _Job:
-    """What stays the same from row to row: the loss, its numbers, and views of the state."""
+class Job:
+    """The loss, its numbers and the clock, and views of the columns that are learnt."""
+
+    def __init__(self, loss, clock, numbers):
+        self.loss, self.clock = loss, clock
+        self.rate, self.knob, self.l1, self.l2, self.scaled, self.constant = numbers
+
+    def hold(self, state, k):
+        """The columns of a state: k rows of w and of G, a scale, a mean, and units if it has them."""
+        self.w, self.G = state[:k], state[k : 2 * k]
+        self.scale, self.mean = state[2 * k : 2 * k + 2]
+        self.units = self.scale if self.scaled else np.ones(len(self.scale))
+        self.units = state[-1] if len(state) % 2 else self.units
+
+    def after(self, time):
+        """The weights, the intercept's too, after so much of the penalty's own descent."""
+        seen, d = self.scale > 0, rates(self.G)
+        scale = np.where(seen, self.scale, 1.0)
+        ratio = self.units / scale  # of what the penalty sees and what the rates are for
+        size, s = np.abs(self.w) * scale, self.l2 * time * d * (ratio * ratio)
+        gone = -np.expm1(-s)
+        share = np.divide(gone, s, out=np.ones_like(s), where=s > 0)
+        left = size - gone * size - self.l1 * time * d * ratio * share
+        left = np.where(left > 0, np.copysign(left, self.w), 0.0) / scale
+        return np.where(seen, left, self.w)
 
 
-def _learn(job, x, y, h):
-    """One example of weight h > 0, with the constant at its end; returns its loss."""
+def rates(G):
+    """1/√G, zero where nothing is known."""
+    return np.divide(1.0, np.sqrt(G), out=np.zeros_like(G), where=G > 0)
+
+
+def learn(job, x, y, h):
+    """One example of weight h > 0, with the constant at its end; returns its loss. Notes its push."""
     z = np.clip(np.nan_to_num((job.w * x).sum(axis=1), nan=0.0), -MOST, MOST)
-    own = int(y) if job.loss == "softmax" else 0
-    if job.loss == "softmax":
+    soft, own = job.loss == "softmax", int(y) if job.loss == "softmax" else 0
+    one = [y] if len(z) == 1 else [float(y == c) for c in range(len(z))]  # each against the rest
+    if soft:
         lost = math.log(np.exp(z - z.max()).sum()) + float(z.max() - z[own])
     else:
-        lost = value(job.loss, float(z[0]), y, job.knob)
+        pairs = zip(z.tolist(), one, strict=True)
+        lost = sum(value(job.loss, m, t, job.knob) for m, t in pairs)
     u, unit = _measure(job, x, z, y, h)
-    soft = job.loss == "softmax"
-    r = _softmax_slopes(z, own) if soft else np.array([slope(job.loss, float(z[0]), y, job.knob)])
+    pairs = list(zip(z.tolist(), one, strict=True))
+    r = _softmax_slopes(z, own) if soft else [slope(job.loss, m, t, job.knob) for m, t in pairs]
+    r = np.array(r)
     job.G += (h * r * r)[:, None] * (u * u)
-    d = np.divide(1.0, np.sqrt(job.G), out=np.zeros_like(job.G), where=job.G > 0)
+    d = rates(job.G)
     S = (u * u * d).sum(axis=1)
     clock = job.clock
     push = h * job.rate * unit * math.sqrt(clock[4] / clock[1]) if clock[1] > 0 else 0.0
+    job.push = push = min(push, MOST)
     if soft:
         way = _softmax_ways(z, r, S, own, push)
     else:
-        go = moved(job.loss, float(z[0]), y, push * float(S[0]), job.knob) if S[0] > 0 else 0.0
-        way = np.array([go / S[0] if S[0] > 0 else 0.0])
+        go = [
+            moved(job.loss, m, t, push * s, job.knob) / s if s > 0 else 0.0
+            for (m, t), s in zip(pairs, S.tolist(), strict=True)
+        ]
+        way = np.array(go)
     seen = job.scale > 0
     step = np.zeros_like(job.w)
     np.divide(way[:, None] * (u * d), job.scale, out=step, where=seen)
     job.w += step
     at_mean = (step * job.mean).sum(axis=1)
     if job.l1 > 0 or job.l2 > 0:
-        at_mean += _shrink(job, d, push * job.l1, push * job.l2)
+        v = job.after(push)[:, :-1]
+        at_mean += (job.mean[:-1] * (v - job.w[:, :-1])).sum(axis=1)
+        job.w[:, :-1] = v
     job.w[:, -1] -= at_mean
     return h * lost
 
@@ -106,7 +138,7 @@ def _measure(job, x, z, y, h):
         clock[2] += h * abs(r)
         unit = clock[2] / clock[0]
         square = min(unit, job.knob) ** 2 if job.loss == "huber" else 1.0
-    if job.constant != 0:
+    if job.centred:
         job.mean[:-1] += h / clock[4] * (x[:-1] - job.mean[:-1])
         x[:-1] -= job.mean[:-1]
         shift = min(h / before, 1e6) if before > 0 else 0.0
@@ -132,20 +164,6 @@ def _widen(job, x, z, square, shift):
         job.w[:, -1] += (cut * (job.mean[wider] - shift * x[wider])).sum(axis=1)
         z -= (cut * (x[wider] * (1 + shift))).sum(axis=1)
     job.G[:, wider] = np.maximum(G * (f * f), job.clock[3])
-
-
-def _shrink(job, d, l1, l2):
-    """The proximal step of l1|w| + ½l2·w² at each coordinate's own rate, the intercept's left out."""
-    seen = job.scale[:-1] > 0
-    scale, w, d = job.scale[:-1][seen], job.w[:, :-1], d[:, :-1][:, seen]
-    rate = d if job.scaled else d / scale
-    v = w[:, seen] * scale
-    v = np.where(v > l1 * rate, v - l1 * rate, np.where(v < -l1 * rate, v + l1 * rate, 0.0))
-    rate = d if job.scaled else rate / scale
-    v = v / (1 + l2 * rate) / scale
-    at_mean = (job.mean[:-1][seen] * (v - w[:, seen])).sum(axis=1)
-    w[:, seen] = v
-    return at_mean
 
 
 def _softmax_slopes(z, own):
@@ -185,20 +203,47 @@ def _require_shapes(loss, X, y, weights, state, clock):
         raise ValueError(
             "X, y and weights must have one number of rows. Pass one y and weight a row."
         )
-    rows = len(state) if state.ndim == 2 and state.shape[1] == p + 1 else 0
-    if rows % 2 or rows < 4:
+    return require_state(loss, state, clock, p)
+
+
+def require_loss(loss):
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise ValueError(
-            "state must be 2k + 2 rows of p + 1 numbers: weights, sums, scale, mean. Pass such."
+            f"loss must be one of {', '.join(LOSSES)}, got {loss!r}. Pass one of them."
         )
-    if rows > 4 and loss != "softmax":
-        raise ValueError("This loss has one output. Pass a state of four rows.")
+
+
+def six(numbers):
+    if not isinstance(numbers, tuple) or len(numbers) != 6:
+        raise ValueError("numbers must be a tuple of six. Pass what the signature names.")
+    return as_floats(*numbers)
+
+
+def require_state(loss, state, clock, p):
+    """The number of outputs."""
+    rows = len(state) if state.ndim == 2 and state.shape[1] == p + 1 else 0
+    if rows < 4 or p < 0:
+        raise ValueError(
+            "state must be 2k + 2 rows of p + 1 numbers, weights, sums, scale, mean, and perhaps units. "
+            "Pass such."
+        )
+    if rows > 5 and loss not in ("softmax", *SIDES):
+        raise ValueError("This loss has one output. Pass a state of four rows, or five.")
     if clock.shape != (5,):
         raise ValueError("clock must hold five numbers. Pass zeros to begin with.")
     return rows // 2 - 1
 
 
-def _require_numbers(loss, X, y, weights, k, numbers):
-    if not all(0 <= each <= MOST for each in numbers) or (loss == "quantile" and numbers[1] >= 1):
+def require_sizes(numbers):
+    if not all(0 <= each <= MOST for each in numbers):
+        raise ValueError(
+            "numbers must be finite, and none negative. Pass what the signature names."
+        )
+
+
+def require_numbers(loss, X, y, weights, k, numbers):
+    require_sizes(numbers)
+    if loss == "quantile" and numbers[1] >= 1:
         raise ValueError(
             "numbers must be finite, and none negative. Pass what the signature names."
         )
@@ -208,9 +253,9 @@ def _require_numbers(loss, X, y, weights, k, numbers):
     if not ((np.abs(y) <= MOST) & (weights >= 0) & (weights <= MOST)).all():
         raise ValueError("y and weights must be finite, and no weight negative. Remove other rows.")
     known = True
-    if loss in ("logistic", "hinge", "squared_hinge"):
+    if loss in SIDES and k == 1:
         known = ((y == 0) | (y == 1)).all()
-    elif loss == "softmax":
+    elif loss == "softmax" or k > 1:
         known = ((y >= 0) & (y < k) & (y == np.floor(y))).all()
     elif loss in ("poisson", "gamma"):
         known = (y >= 0).all() if loss == "poisson" else (y > 0).all()

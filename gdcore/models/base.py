@@ -33,9 +33,12 @@ from gdcore.models.solvers import (
     unit_of,
 )
 from gdcore.newton import MANY, Newton
+from gdcore.normalized import NormalizedAdaptive
 from gdcore.progress import reporting
 from gdcore.reduced import REDUCED
 from gdcore.sparse import CSR
+
+VISITING = {**REDUCED, "normalized-adaptive": NormalizedAdaptive}  # rules that ask for the rows
 
 # Parameters that may change where a fit goes on from the last one.
 BUDGET = ("max_epochs", "max_time", "tol", "callbacks", "progress", "verbose", "n_threads")
@@ -69,12 +72,12 @@ class LinearEstimator(Estimator):
             return self.optimizer
         require_optimizer(self.optimizer)
         closed = ["closed-form"] if self._closed_form else []
-        names = ["auto", "newton", *REDUCED, *closed, *map(str.lower, optim.__all__)]
+        names = ["auto", "newton", *VISITING, *closed, *map(str.lower, optim.__all__)]
         require_choice("optimizer", self.optimizer, names)
         if self.optimizer in ("auto", "closed-form"):
             return None
-        if self.optimizer in REDUCED:
-            return REDUCED[self.optimizer]()
+        if self.optimizer in VISITING:
+            return VISITING[self.optimizer]()
         return Newton() if self.optimizer == "newton" else optim.by_name(self.optimizer)()
 
     def _suited(self, optimizer, full):

@@ -23,6 +23,7 @@ from gdcore.sparse import CSR
 
 VISITED = 1 << 20  # numbers of X in one call of a kernel that visits rows in random order
 CHUNK = 1 << 16  # numbers at a time where a pass over X is NumPy's
+FEW = 0.25  # entries a column, below which columns are sought out
 
 
 class LinearFamily:
@@ -161,6 +162,45 @@ class LinearFamily:
             kernels.csr_corrected(*known, piece, columns, theta, margins, mean, rate, int(learn))
         move(theta, self.columns, 1)
 
+    def learn(self, theta, rows, penalty, *, order, kept, rate):
+        """A pass of the streams' rule over the rows in `order`, which goes on from what is kept of
+        them: (memory, clock). Changes theta and both."""
+        if not self._known:
+            raise TypeError(
+                "A loss of your own has no compiled slopes. Pass a loss of gd.losses, or another "
+                "optimizer, as 'lbfgs'."
+            )
+        (memory, clock), k = kept, self.outputs
+        coef, memory[:k, -1] = self.original(theta)
+        memory[:k, :-1] = coef
+        l1, l2, memory[-1, :-1] = self._raw_penalty(penalty)
+        numbers = rate, self.loss.shape, l1, l2, 0.0, float(self.columns[INVERSE, -1])
+        if _sparse(rows.X) and filled(rows.X):
+            rows = type(rows)(self._dense(rows.X), rows.y, rows.weights)
+        step = max(1, rows.per_call(CHUNK))
+        for a in range(0, len(order), step):
+            part = rows.part(order[a : a + step])
+            given = part.y, part.weights, memory, clock, numbers
+            kernel = kernels.csr_online_pass if _sparse(part.X) else kernels.online_pass
+            kernel(self.loss.name, *_stored(part.X), *given)
+        if _sparse(rows.X):
+            kernels.csr_online_settle(memory, numbers)
+        coef, intercept = memory[:k, :-1], memory[:k, -1]
+        constant = self.columns[INVERSE, :-1] == 0  # such a column is a second intercept
+        intercept = intercept + coef[:, constant] @ self.columns[SHIFT, :-1][constant]
+        theta[:] = self.from_original(coef, intercept)
+
+    def _raw_penalty(self, penalty):
+        """(l1, l2, units) of l1·|w·units| + ½l2·(w·units)² for coefficients w as they are."""
+        inverse, p = self.columns[INVERSE, :-1], self.features
+        scale = np.divide(1, inverse, out=np.zeros(p), where=inverse != 0)
+        ridge, lasso = np.sqrt(penalty.ridge[:p]) * scale, penalty.lasso[:p] * scale
+        units = ridge if ridge.any() else lasso
+        most = units.max()
+        if not most > 0:
+            return 0.0, 0.0, units
+        return float(lasso.max()), float(ridge.max()) ** 2, units / most
+
     def steepest_row(self, rows, penalty):
         """The largest s·|x̃|² of a row as `visit` sees it."""
         X, columns = self._seen(rows, penalty)
@@ -237,6 +277,10 @@ def margins(X, coef, intercept):
     """X·coefᵀ + intercept (n, k), in float64 for sparse rows."""
     if not _sparse(X):
         return X @ coef.T + intercept
+    if len(X.data) < FEW * X.shape[1]:  # a few rows of very many columns: those that they hold
+        held, at = np.unique(X.indices, return_inverse=True)
+        X = CSR(X.data, at, X.indptr, (len(X), max(1, len(held))))
+        coef = coef[:, held] if len(held) else coef[:, :1]
     k, p = coef.shape
     columns, z = np.zeros((2, p + 1)), np.empty((len(X), k))
     columns[1] = 1

@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from gdcore.data import as_real_targets, as_weights
 from gdcore.losses import REGRESSION, as_loss
 from gdcore.models.base import LinearEstimator
 from gdcore.models.estimator import sklearn_tags
-from gdcore.models.family import margins
 from gdcore.models.labels import r_squared
 from gdcore.models.online import OnlineRegressor
 from gdcore.models.out_of_core import as_chunks, real_passes
@@ -38,9 +35,9 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         copied and coef_ is for the columns as they came.
     optimizer : str or Optimizer
         "auto" (Newton's method for few columns, L-BFGS for many, FISTA with an L1 term, SGD for
-        small batches; `result_.choice` tells), "newton", "saga", "svrg", "closed-form" (singular
-        values, squared loss), a class of gd.optim in lower case, or an instance, which brings its
-        own rate.
+        small batches; `result_.choice` tells), "newton", "saga", "svrg", "normalized-adaptive",
+        "closed-form" (singular values, squared loss), a class of gd.optim in lower case, or an
+        instance, which brings its own rate.
     learning_rate : float, schedule t → factor, or "auto"
         "auto" needs no tuning: 1/L for full batches, adaptive for small ones.
     batch_size : int, "full" or "auto"
@@ -118,9 +115,9 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
     def predict(self, X):
         """ŷ = X·coef_ + intercept_, shape (n,); e to that for the losses with log link."""
         X_ = self._features(X)
-        z = margins(X_, np.atleast_2d(self.coef_), self.intercept_)
+        z = self._margins(X_)
         mean = getattr(as_loss(self.loss, REGRESSION), "mean", None)
-        return (z[:, 0] if mean is None else mean(z)).astype(self.coef_.dtype, copy=False)
+        return (z[:, 0] if mean is None else mean(z)).astype(self.intercept_.dtype, copy=False)
 
     def score(self, X, y, sample_weight=None):
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)²; 1 is perfect, 0 as good as the mean."""

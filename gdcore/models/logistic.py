@@ -11,18 +11,18 @@ from gdcore.models.classifier import (
     Classifier,
     Probabilities,
     encode,
-    most_probable,
     probabilities,
     require_classes,
 )
 from gdcore.models.estimator import sklearn_tags
-from gdcore.models.family import margins
-from gdcore.models.online import OnlineClassifier
+from gdcore.models.online import OneProbability, OnlineClassifier
 from gdcore.models.out_of_core import as_chunks, label_passes
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEstimator):
+class LogisticRegression(
+    OnlineClassifier, OneProbability, Probabilities, Classifier, LinearEstimator
+):
     """Classification of two or more classes by a linear model of their log-odds.
 
     Two classes: ℓ = log(1 + eᶻ) − yz with z = x·w + b. More: ℓ = log Σ eᶻ − z_y with one z a class,
@@ -85,23 +85,13 @@ class LogisticRegression(OnlineClassifier, Probabilities, Classifier, LinearEsti
         self._fitted_anew(weights)
         return self
 
-    def decision_function(self, X):
-        """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
-        X_ = self._features(X)
-        z = margins(X_, self.coef_, self.intercept_).astype(self.coef_.dtype, copy=False)
-        return z[:, 0] if len(self.classes_) < 3 else z
-
     def predict_proba(self, X):
         """P(class | x), shape (n, k), rows sum to one."""
         z = self.decision_function(X)
         return np.ones((len(z), 1)) if len(self.classes_) == 1 else probabilities(z)
 
-    def predict(self, X):
-        """The most probable class of each row, shape (n,)."""
-        z = self.decision_function(X)
-        if len(self.classes_) == 1:  # a stream that has met no other yet
-            return np.repeat(self.classes_, len(z))
-        return most_probable(self.classes_, z)
+    def _losses(self):
+        return "logistic", "softmax"
 
     def _shape_coefficients(self, coef, intercept):
         self.coef_, self.intercept_ = coef, intercept

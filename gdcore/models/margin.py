@@ -8,20 +8,21 @@ from gdcore.convergence import Status
 from gdcore.data import as_targets
 from gdcore.losses import MARGIN, as_loss
 from gdcore.models.base import LinearEstimator
-from gdcore.models.classifier import Classifier, encode, most_probable, require_classes
+from gdcore.models.classifier import Classifier, encode, require_classes
 from gdcore.models.estimator import sklearn_tags
-from gdcore.models.family import margins
+from gdcore.models.online import OnlineClassifier, known_loss
 from gdcore.models.out_of_core import as_chunks, label_passes, one_class
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearClassifier(Classifier, LinearEstimator):
+class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
     """A linear support vector machine, or another loss of margins; no probabilities.
 
     J = Σ sᵢ·ℓ(xᵢ·w + b, yᵢ) / Σ sᵢ + alpha·(½(1 − l1_ratio)‖w‖² + l1_ratio‖w‖₁), y = 1 for the
     second class and 0 for the first, the intercept unpenalised; ℓ = max(0, 1 − tz), t = 2y − 1, by
     default (Cortes & Vapnik, 1995). More than two classes: one of them against the rest, each in
-    its turn (Rifkin & Klautau, 2004).
+    its turn (Rifkin & Klautau, 2004). `partial_fit` and `learn_one` learn from a stream, each
+    example once, of the same classes or new ones.
 
     Parameters
     ----------
@@ -75,7 +76,9 @@ class LinearClassifier(Classifier, LinearEstimator):
             def fit(c):
                 self._fit_chunks(chunks, *one_class(passes, about, c), loss, outputs=1)
 
-            return self._fit_classes(classes, about.X.shape[1], fit)
+            self._fit_classes(classes, about.X.shape[1], fit)
+            self._fitted_anew(about.weights)
+            return self
         X_, weights, names = self._begin(X, sample_weight)
         classes, codes = encode(as_targets(y, len(X_)))
         require_classes(self, classes, codes[weights > 0])
@@ -87,11 +90,13 @@ class LinearClassifier(Classifier, LinearEstimator):
 
         self._fit_classes(classes, X_.shape[1], fit)
         self._remember(X_.shape[1], names)
+        self._fitted_anew(weights)
         return self
 
     def _fit_classes(self, classes, p, fit):
         """The second of two classes, or each of more, against the rest by fit(number)."""
-        known, results, rows = self._known(len(classes), p), [], []
+        known = self._known(len(classes), p)
+        self._stream, results, rows = None, [], []
         for c in range(1, 2) if len(classes) == 2 else range(len(classes)):
             if known is not None:  # warm_start: each row goes on from its own
                 row = c if len(classes) > 2 else 0
@@ -109,7 +114,6 @@ class LinearClassifier(Classifier, LinearEstimator):
         self.classes_, self.n_iter_, self.results_ = classes, max(steps), results
         worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
         self.result_, self.trace_ = worst, worst.trace
-        return self
 
     def _forget(self, known):
         """What was fitted of some classes: without the others it predicts nothing."""
@@ -125,16 +129,9 @@ class LinearClassifier(Classifier, LinearEstimator):
             return self.coef_, self.intercept_
         return None
 
-    def decision_function(self, X):
-        """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
-        X_ = self._features(X)
-        z = margins(X_, self.coef_, self.intercept_).astype(self.coef_.dtype, copy=False)
-        return z[:, 0] if len(self.classes_) == 2 else z
-
-    def predict(self, X):
-        """The class with the largest margin, shape (n,)."""
-        z = self.decision_function(X)
-        return most_probable(self.classes_, z)
+    def _losses(self):
+        name = known_loss(self.loss, MARGIN).name
+        return name, name
 
     def _shape_coefficients(self, coef, intercept):
         self.coef_, self.intercept_ = coef, intercept

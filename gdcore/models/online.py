@@ -8,13 +8,13 @@ from numpy import ndarray
 
 from gdcore.data import as_numbers, as_real_targets, as_targets
 from gdcore.errors import require, require_choice
-from gdcore.kernels import largest, online_pass
+from gdcore.kernels import largest
 from gdcore.losses import REGRESSION, Loss, as_loss
-from gdcore.models.classifier import encode
+from gdcore.models.classifier import encode, most_probable
 from gdcore.models.estimator import counted
 from gdcore.models.family import margins
 from gdcore.models.stream import Stream
-from gdcore.sparse import CSR
+from gdcore.sparse import CSR, as_csr
 
 RATE = 1.0  # of the first steps; see docs/decisions/0011-streams.md
 SETTINGS = (
@@ -28,15 +28,27 @@ class Online:
     """What estimators share that learn by a Stream."""
 
     _stream = None
+    _fitted = "intercept_"  # coef_ may have to be caught up with, which takes time
+
+    def __getattr__(self, name):
+        """coef_ while penalties wait for their columns: what is due is done in a copy."""
+        if name != "coef_" or self._stream is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.coef_ = self._parts(self._stream.settled())[0]
+        return self.coef_
 
     def __setattr__(self, name, value):
         """A stream whose settings have changed is looked at before its next example."""
         object.__setattr__(self, name, value)
         if name in SETTINGS and self._stream is not None:
-            self._stream.ready = False
+            self._stream.ready = None
 
     def _one(self, x):
         """x as one finite row, for all that the short way does not take."""
+        if isinstance(x, CSR) or hasattr(x, "tocsr"):
+            rows = as_csr(x, "x")
+            require(len(rows) == 1, f"x must be one example, got {len(rows)}. Pass one row of it.")
+            return rows
         x = np.ascontiguousarray(as_numbers(x, "x"))
         if x.ndim != 1:
             raise ValueError(f"x must be one example (p,), got shape {x.shape}. Pass x.ravel().")
@@ -46,12 +58,12 @@ class Online:
         require(len(x) == p, f"x has {len(x)} features in place of {p}. Pass the fitted columns.")
         return x[None]
 
-    def _open(self, loss, p, knob=0.0):
+    def _open(self, p, loss, many=None, knob=0.0):
         """The stream, begun anew or from what was fitted, with today's parameters."""
         stream = self._stream
         if stream is None:
             k = len(np.atleast_2d(self.coef_)) if hasattr(self, "coef_") else 1
-            stream = Stream(loss, p, k)
+            stream = Stream(loss, p, k, many)
         alpha = 0.0 if isinstance(self.alpha, str) else float(self.alpha)
         rate = RATE if isinstance(self.learning_rate, str) else self.learning_rate
         require(
@@ -60,20 +72,35 @@ class Online:
         )
         l1 = alpha * self.l1_ratio
         settings = rate, knob, l1, alpha - l1, self.standardize, self.fit_intercept
-        stream.numbers, stream.ready = tuple(map(float, settings)), True
+        stream.under(tuple(map(float, settings)))
         return stream
 
     def _close(self, stream, names):
-        """Show what was learnt: views of the stream's weights."""
+        """Show what was learnt: views of the stream's weights, where they are up to date."""
         if self._stream is None:
-            for stale in ("result_", "trace_"):
+            for stale in ("result_", "results_", "trace_"):
                 self.__dict__.pop(stale, None)
             self.n_iter_ = 1
             if not hasattr(self, "n_features_in_"):
                 self._remember(stream.p, names)
         self._stream = stream
-        self._bind()
+        return self._bind()
+
+    def _bind(self):
+        coef, self.intercept_ = self._parts(self._stream.weights)
+        if self._stream.lags:
+            self.__dict__.pop("coef_", None)
+        else:
+            self.coef_ = coef
+        if self._stream.classes is not None:
+            self.classes_ = self._stream.classes
         return self
+
+    def _margins(self, X):
+        """z of rows (n, k); penalties are caught up with where sparse ones ask for it alone."""
+        if isinstance(X, CSR) and self._stream is not None and self._stream.lags:
+            return self._stream.margins(X)
+        return margins(X, np.atleast_2d(self.coef_), self.intercept_)
 
     def _fitted_anew(self, weights=None):
         """A stream ends where `fit` begins."""
@@ -96,23 +123,20 @@ class OnlineRegressor(Online):
         Normalised adaptive steps that no weight makes overshoot: nothing is to be tuned, and
         columns may have any units. learning_rate, if it is a number, is a factor on the steps;
         alpha is a penalty an example, "auto" none; with standardize it sees each column over its
-        largest distance from its mean. coef_ and intercept_ are views of what is learnt. After
-        `fit` the stream goes on from its coefficients, in steps as small as those after so many
-        examples (Ross, Mineiro & Langford, 2013; Karampatziakis & Langford, 2011).
+        largest distance from its mean. coef_ and intercept_ are views of what is learnt. A
+        stream that begins with sparse rows counts columns from zero, not from their mean, and an
+        example costs what it holds. After `fit` the stream goes on from its coefficients, in steps
+        as small as those after so many examples (Ross, Mineiro & Langford, 2013; Karampatziakis &
+        Langford, 2011).
         """
-        fresh = not hasattr(self, "coef_")
+        fresh = not self.__sklearn_is_fitted__()
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
         X_, y_, weights = counted(X_, as_real_targets(y, len(X_)), weights)
-        loss = as_loss(self.loss, REGRESSION)
-        require(
-            isinstance(loss, Loss),
-            "A stream takes the losses of gd.losses alone, not one of your own. Use fit, or "
-            "loss='huber' and its like.",
-        )
+        loss = known_loss(self.loss, REGRESSION)
         loss.check(y_)
-        stream = self._open(loss.name, X_.shape[1], loss.shape)
+        stream = self._open(X_.shape[1], loss.name, knob=loss.shape)
         if self._stream is None and not fresh:
-            z = margins(X_, np.atleast_2d(self.coef_), self.intercept_)
+            z = self._margins(X_)
             error, past = float(np.mean((z[:, 0] - y_) ** 2)), getattr(self, "_past", PAST)
             slope = float(np.mean(loss.slope(z, y_) ** 2))
             stream.follow(self.coef_, self.intercept_, past, slope, error)
@@ -121,6 +145,8 @@ class OnlineRegressor(Online):
 
     def learn_one(self, x, y):
         """Learn from one example x (p,) and its target y, as `partial_fit` does; returns self.
+
+        x may be a CSR of one row, and learns then in the time of what it holds.
 
         ValueError or TypeError for what is not p finite numbers and one more; nothing changes then.
 
@@ -134,20 +160,17 @@ class OnlineRegressor(Online):
         (array([ 3., -1.]), 7.0)
         """
         stream = self._stream
-        short = type(x) is ndarray and x.ndim == 1 and stream is not None
-        if short and stream.ready:
+        if stream is not None and type(x) is stream.ready and x.shape == stream.shape:
             try:
                 stream.y[0] = y
-                online_pass(stream.loss, x, stream.y, stream.weight, stream.state, stream.clock,
-                            stream.numbers)  # fmt: skip
-                return self
+                stream.learn_row(x)
+                return self if stream.centred else self._bind()
             except (TypeError, ValueError):
                 pass  # nothing has changed; say why, or convert
         return self.partial_fit(self._one(x), [y])
 
-    def _bind(self):
-        w = self._stream.weights[0]
-        self.coef_, self.intercept_ = w[:-1], w[-1:].reshape(())
+    def _parts(self, w):
+        return w[0, :-1], w[0, -1:].reshape(())
 
     def predict_one(self, x):
         """ŷ of one example x (p,), a float."""
@@ -162,7 +185,10 @@ class OnlineRegressor(Online):
 
 
 class OnlineClassifier(Online):
-    """Streams of the log-loss of two classes or more, which may come up on the way."""
+    """Streams of two classes or more, which may come up on the way.
+
+    `_losses` names the loss of two classes and that of more.
+    """
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Learn from the rows of X (n, p) one after the other, each once; returns the estimator.
@@ -172,11 +198,12 @@ class OnlineClassifier(Online):
         alpha is a penalty an example, "auto" none; with standardize it sees each column over its
         largest distance from its mean. Classes may be announced, or come up as they like: the
         odds of the known ones stay as they were. class_weight="balanced" balances what has come
-        so far. coef_ and intercept_ are views of what is learnt. After `fit` the stream goes on
-        from its coefficients, in steps as small as those after so many examples (Ross, Mineiro &
-        Langford, 2013; Karampatziakis & Langford, 2011).
+        so far. coef_ and intercept_ are views of what is learnt. A stream that begins with sparse
+        rows counts columns from zero, not from their mean, and an example costs what it holds.
+        After `fit` the stream goes on from its coefficients, in steps as small as those after so
+        many examples (Ross, Mineiro & Langford, 2013; Karampatziakis & Langford, 2011).
         """
-        fresh = not hasattr(self, "coef_")
+        fresh = not self.__sklearn_is_fitted__()
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
         X_, y_, weights = counted(X_, as_targets(y, len(X_)), weights)
         require(
@@ -185,11 +212,13 @@ class OnlineClassifier(Online):
         )
         labels = encode(y_)[0]
         announced = labels[:0] if classes is None else encode(np.asarray(classes))[0]
-        stream = self._open("logistic", X_.shape[1])
+        stream = self._open(X_.shape[1], *self._losses())
         if self._stream is None and not fresh:
             past = getattr(self, "_past", PAST)
             stream.follow(self.coef_, self.intercept_, past, UNSURE)
             stream.called(self.classes_)
+        if stream.classes is None:
+            stream.classes = labels[:0]
         self._require_kind(stream.classes, labels, announced)
         self._weigh_classes(stream)
         self._close(stream, names)
@@ -198,10 +227,12 @@ class OnlineClassifier(Online):
             self._admit(y_[rows][:1])
             codes = np.array([stream.codes[each] for each in y_[rows].tolist()], dtype=np.intp)
             stream.learn(X_[rows], codes.astype(float), self._weights_of(codes, weights[rows]))
-        return self
+        return self._bind()  # the first rows have said what kind of stream it is
 
     def learn_one(self, x, y):
         """Learn from one example x (p,) and its label y, as `partial_fit` does; returns self.
+
+        x may be a CSR of one row, and learns then in the time of what it holds.
 
         ValueError or TypeError for what is not p finite numbers, or a label of another kind than
         those before; nothing changes then.
@@ -216,8 +247,7 @@ class OnlineClassifier(Online):
         (array(['down', 'up'], dtype='<U4'), 'up')
         """
         stream = self._stream
-        short = type(x) is ndarray and x.ndim == 1 and stream is not None
-        if short and stream.ready:
+        if stream is not None and type(x) is stream.ready and x.shape == stream.shape:
             try:
                 stream.y[0] = code = stream.codes[y]
                 if stream.factors is not None:
@@ -225,34 +255,32 @@ class OnlineClassifier(Online):
                 elif stream.mass is not None:
                     total, own = stream.total + 1.0, stream.mass[code] + 1.0
                     stream.weight[0] = total / (len(stream.mass) * own)
-                online_pass(stream.loss, x, stream.y, stream.weight, stream.state, stream.clock,
-                            stream.numbers)  # fmt: skip
+                stream.learn_row(x)
                 if stream.mass is not None:
                     stream.total, stream.mass[code] = total, own
-                return self
+                return self if stream.centred else self._bind()
             except (KeyError, TypeError, ValueError):
                 pass  # nothing has changed; learn a new class, say why, or convert
         return self.partial_fit(self._one(x), [y])
 
+    def decision_function(self, X):
+        """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
+        z = self._margins(self._features(X)).astype(self.intercept_.dtype, copy=False)
+        return z[:, 0] if len(self.classes_) < 3 else z
+
+    def predict(self, X):
+        """The class with the largest margin, the most probable one where margins are log-odds."""
+        z = self.decision_function(X)
+        if len(self.classes_) == 1:  # a stream that has met no other yet
+            return np.repeat(self.classes_, len(z))
+        return most_probable(self.classes_, z)
+
     def predict_one(self, x):
-        """The most probable class of one example x (p,)."""
+        """The class of one example x (p,), as `predict` has it."""
         z = self._margin(x)
         if len(z) == 1:
             return self.classes_[1 if z[0] > 0 and len(self.classes_) > 1 else 0]
         return self.classes_[z.index(max(z))]
-
-    def predict_proba_one(self, x):
-        """P(class | x) of one example x (p,), shape (k,)."""
-        z = self._margin(x)
-        if len(z) == 1:
-            e = math.exp(-abs(z[0]))
-            more = 1 / (1 + e)
-            both = np.array((e * more, more) if z[0] > 0 else (more, e * more))
-            return both if len(self.classes_) > 1 else np.ones(1)
-        most = max(z)
-        e = [math.exp(each - most) for each in z]
-        total = sum(e)
-        return np.array([each / total for each in e])
 
     def _margin(self, x):
         """The k margins of one example, a list."""
@@ -263,8 +291,7 @@ class OnlineClassifier(Online):
                     return z
         except (AttributeError, TypeError, ValueError):
             pass  # say why, or convert
-        X_ = self._features(self._one(x))
-        return margins(X_, self.coef_, self.intercept_)[0].tolist()
+        return self._margins(self._features(self._one(x)))[0].tolist()
 
     def _admit(self, labels):
         """Classes that may be new."""
@@ -275,9 +302,8 @@ class OnlineClassifier(Online):
             self._weigh_classes(stream)
             self._bind()
 
-    def _bind(self):
-        w, self.classes_ = self._stream.weights, self._stream.classes
-        self.coef_, self.intercept_ = w[:, :-1], w[:, -1]
+    def _parts(self, w):
+        return w[:, :-1], w[:, -1]
 
     def _weigh_classes(self, stream):
         given, stream.factors = self.class_weight, None
@@ -302,6 +328,34 @@ class OnlineClassifier(Online):
         kinds = {"text" if each.dtype.kind in "US" else "number" for each in labels if len(each)}
         if len(kinds) > 1 and not any(each.dtype.kind == "O" for each in labels):
             raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
+
+
+class OneProbability:
+    """Probabilities of one example, by the margins that a stream or a fit has taught."""
+
+    def predict_proba_one(self, x):
+        """P(class | x) of one example x (p,), shape (k,)."""
+        z = self._margin(x)
+        if len(z) == 1:
+            e = math.exp(-abs(z[0]))
+            more = 1 / (1 + e)
+            both = np.array((e * more, more) if z[0] > 0 else (more, e * more))
+            return both if len(self.classes_) > 1 else np.ones(1)
+        most = max(z)
+        e = [math.exp(each - most) for each in z]
+        total = sum(e)
+        return np.array([each / total for each in e])
+
+
+def known_loss(given, known):
+    """The loss behind a name or an object, which a stream must know."""
+    loss = as_loss(given, known)
+    require(
+        isinstance(loss, Loss),
+        "A stream takes the losses of gd.losses alone, not one of your own. Use fit, or one of "
+        f"{', '.join(map(repr, known))}.",
+    )
+    return loss
 
 
 def stretches(y, known):

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from gdcore.kernels import online_pass
+from gdcore.kernels import csr_online_pass, csr_online_settle, online_pass
+from gdcore.models.family import margins
 from gdcore.sparse import CSR
 
 DENSE = 1 << 18  # numbers of sparse rows that are written down at a time
@@ -15,14 +16,22 @@ class Stream:
 
     The rule is the kernel `online_pass`. `state` holds k rows of weights, the intercept last, k
     rows of sums of squared slopes, the scale and the mean of each column; `clock` what is counted.
+    A stream that begins with sparse rows does not centre its columns, and an example costs what it
+    holds: the rule is `csr_online_pass`, and penalties wait in `state` for a column's next turn.
     """
 
-    def __init__(self, loss, p, k=1):
-        self.loss, self.p = loss, p
+    def __init__(self, loss, p, k=1, many=None):
+        self.loss, self.one, self.many, self.p = (
+            loss,
+            loss,
+            many,
+            p,
+        )  # many: of three classes or more
         self.state, self.clock = np.zeros((2 * k + 2, p + 1)), np.zeros(5)
         self.y, self.weight = np.zeros(1), np.ones(1)
-        self.numbers, self.ready = None, False
-        self.classes, self.codes = np.empty(0), {}  # of a classifier
+        self.centred = None  # as the first rows will have it
+        self.numbers, self.ready, self.shape = None, None, None  # of rows that `learn_row` takes
+        self.classes, self.codes = None, {}  # of a classifier
         self.factors = self.mass = None  # by class_weight: of each class, or the weight it has had
         self.total = 0.0  # of mass
 
@@ -37,8 +46,53 @@ class Stream:
         # Rates of 1/past, not of 1/√past as a stream's own: noise is not to drown what is known.
         self.clock[[0, 2, 3]] = past, past * error, past * past * slope
 
+    @property
+    def lags(self):
+        """Whether penalties wait for their columns."""
+        return self.centred is False and (self.numbers[2] > 0 or self.numbers[3] > 0)
+
+    def settled(self):
+        """The weights (k, p + 1) with all that penalties still have to do, a copy."""
+        state = self.state.copy()
+        csr_online_settle(state, self.numbers)
+        return state[: len(state) // 2 - 1]
+
+    def under(self, numbers):
+        """Learn by these numbers from now on: what has waited is due to the old ones."""
+        if self.centred is False and numbers[2:5] != self.numbers[2:5]:
+            csr_online_settle(self.state, self.numbers)
+        self.numbers = numbers
+        self._get_ready()
+
+    def _get_ready(self):
+        self.ready = {None: None, True: np.ndarray, False: CSR}[self.centred]
+        self.shape = (self.p,) if self.centred else (1, self.p)
+
+    def learn_row(self, x):
+        """Learn from a row of the type `ready` and of that shape; y and its weight are noted."""
+        if self.centred:
+            online_pass(self.loss, x, self.y, self.weight, self.state, self.clock, self.numbers)
+        else:
+            csr_online_pass(self.loss, x.data, x.indices, x.indptr, self.y, self.weight, self.state,
+                            self.clock, self.numbers)  # fmt: skip
+
+    def margins(self, X):
+        """z (n, k) of sparse rows, without catching up with the columns that they do not hold."""
+        held, at = np.unique(X.indices, return_inverse=True)
+        state = np.ascontiguousarray(self.state[:, [*held.tolist(), self.p]])
+        csr_online_settle(state, self.numbers)
+        w, X = state[: len(state) // 2 - 1], CSR(X.data, at, X.indptr, (len(X), max(1, len(held))))
+        return margins(X, w[:, : X.shape[1]], w[:, -1])
+
     def learn(self, X, y, weights):
         """The summed loss of the rows, each before it was learnt."""
+        if self.centred is None and len(X):
+            self.centred = not isinstance(X, CSR)
+            self._get_ready()
+        if self.centred is False:
+            X = X if isinstance(X, CSR) else stored(X)
+            memory = self.state, self.clock, self.numbers
+            return csr_online_pass(self.loss, X.data, X.indices, X.indptr, y, weights, *memory)
         if not isinstance(X, CSR):
             return online_pass(self.loss, X, y, weights, self.state, self.clock, self.numbers)
         total, step = 0.0, max(1, DENSE // X.shape[1])
@@ -49,11 +103,13 @@ class Stream:
 
     def admit(self, classes):
         """Take on the classes, sorted, all of those there are among them."""
-        old, new = self.classes.tolist(), classes.tolist()
+        old, new = list(self.codes), classes.tolist()
         if len(new) < 3:
             if old and old[0] != new[0]:
                 self.weights[:] *= -1  # what was class 0 is class 1 now
         elif len(new) > len(old):
+            if self.lags:
+                csr_online_settle(self.state, self.numbers)
             self._spread([new.index(label) for label in old], len(new))
         if self.mass is not None:
             mass, self.mass = self.mass, np.zeros(max(2, len(new)))
@@ -63,22 +119,28 @@ class Stream:
     def called(self, classes):
         """The classes of the outputs there are."""
         self.classes, self.codes = classes, {each: c for c, each in enumerate(classes.tolist())}
-        self.loss = "softmax" if len(classes) > 2 else "logistic"
+        self.loss = self.many if len(classes) > 2 else self.one
 
     def _spread(self, places, k):
         """A row of weights for each class: those of the known ones keep their differences.
 
-        One sigmoid's margin z becomes ±z/2. A new class begins as if one of the examples so far had
-        been half its own, which leaves the odds of the others as they were.
+        One margin z of two becomes ±z/2, or ±z where each class is against the rest. A new class
+        begins as if one of the examples so far had been half its own, which leaves the odds of the
+        others as they were; against the rest at −1, where a hinge holds all of them.
         """
         q, w, G = self.p + 1, self.weights, self.state[len(self.weights) : -2]
+        soft = self.many == "softmax"
         if len(w) == 1:
-            w, G = np.concatenate([-0.5 * w, 0.5 * w]), np.concatenate([G, G])
+            share = 0.5 if soft else 1.0
+            w, G = np.concatenate([-share * w, share * w]), np.concatenate([G, G])
             if len(places) < 2:  # the second is the first of the new ones
                 places = [*places, *[c for c in range(k) if c not in places][: 2 - len(places)]]
         state = np.zeros((2 * k + 2, q))
-        state[:k] = w.mean(axis=0)
-        state[:k, -1] -= math.log1p(self.clock[0])
+        if soft:
+            state[:k] = w.mean(axis=0)
+            state[:k, -1] -= math.log1p(self.clock[0])
+        elif self.clock[0] > 0:
+            state[:k, -1] = -self.numbers[5]
         state[places], state[k:-2][places] = w, G
         state[-2:] = self.state[-2:]
         self.state = state
@@ -92,6 +154,13 @@ class Stream:
             self.mass[code] = own[rows][-1]
         self.total = float(total[-1])
         return total / (len(self.mass) * own)
+
+
+def stored(X):
+    """Dense rows as sparse ones."""
+    held = X != 0
+    indptr = np.append(0, np.count_nonzero(held, axis=1).cumsum())
+    return CSR(X[held], held.nonzero()[1], indptr, X.shape)
 
 
 def running(start, weights):

@@ -435,6 +435,22 @@ def stream(loss, k=1):
     return arguments
 
 
+def sparse_stream(dtype):
+    """The same of sparse rows, whose columns' penalties stand at a time each."""
+    given = stream("softmax", CLASSES)(dtype)
+    rng, X = np.random.default_rng(1), given.pop("X")
+    held = rng.random(X.shape) < 0.4
+    indptr = np.append(0, held.sum(axis=1).cumsum()).astype(np.int64)
+    given |= {"data": X[held], "indices": held.nonzero()[1].astype(np.int32), "indptr": indptr}
+    given["state"][2 * CLASSES + 1] = np.append(rng.random(COLUMNS), 1.5)
+    return given
+
+
+def settling(dtype):
+    given = sparse_stream(dtype)
+    return {"state": given["state"], "numbers": given["numbers"]}
+
+
 def scattering(dtype):
     """Rows to be added to a table, some of them twice."""
     rng = np.random.default_rng(0)
@@ -453,6 +469,8 @@ CASES = {
     "online_pass": Case(
         stream("softmax", CLASSES), ("state", "clock"), ("X",), near=(1e-13, 1e-13)
     ),
+    "csr_online_pass": Case(sparse_stream, ("state", "clock"), ("data",), near=(1e-13, 1e-13)),
+    "csr_online_settle": Case(settling, ("state",), ("state",), near=(1e-13, 1e-13)),
     "dropout": Case(vectors("x out", rate=0.3, key=2**63 + 12345, first=2**33 + 7), ("out",)),
     "layer_norm": Case(norm_forward, ("Y", "statistics"), near=(1e-5, 1e-13)),
     "layer_norm_backward": Case(norm_backward, ("dX", "dgain", "dbias"), near=(1e-5, 1e-13)),

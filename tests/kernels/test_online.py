@@ -231,6 +231,16 @@ def test_twins_stay_together_over_a_pass(pair, loss, penalty):
     np.testing.assert_allclose(clock, other_clock, rtol=1e-12)
 
 
+@pytest.mark.parametrize("p", [5, 16, 31, 40])
+def test_columns_of_which_nothing_is_known_yet_stand_in_nobodys_way(kernels, p):
+    """As in the first step above, in equal parts, whichever columns are zero."""
+    rng = np.random.default_rng(p)
+    X = rng.normal(size=(1, p)) * (rng.random(p) < 0.5)
+    _, state, _ = learn(kernels, "squared", X, np.ones(1), numbers=(*PLAIN[:5], 0.0))
+    share = -math.expm1(-math.sqrt((X != 0).sum()))
+    np.testing.assert_allclose(state[0, :p] * X[0], share * (X[0] != 0) / (X != 0).sum())
+
+
 def test_noiseless_data_lead_to_least_squares(kernels):
     X, _, _ = problem("squared", n=4000)
     w = np.array([3.0, -2.0, 0.5, 0.0, 1e3])
