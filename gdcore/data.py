@@ -130,7 +130,7 @@ def as_numbers(values, name):
 
 def _filled(out, rows):
     """`out` (n, p), filled with rows(a, b) some at a time, so that Ctrl-C is heard soon."""
-    step = max(1, AT_ONCE // out.shape[1])
+    step = max(1, AT_ONCE // 8 // out.shape[1])  # rows at random are fetched one by one
     for a in range(0, len(out), step):
         out[a : a + step] = rows(a, a + step)
     return out

@@ -5,6 +5,7 @@ import pytest
 
 import gdcore as gd
 from gdcore import chunk_cost
+from gdcore.losses import regression
 from gdcore.models import solvers
 
 pytestmark = pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
@@ -151,3 +152,14 @@ def test_some_of_several_classes_are_no_model(wide):
     assert not hasattr(model, "coef_")
     result = model.fit(wide[0], (wide[1] > 0).astype(int)).result_
     assert result.status is gd.Status.INTERRUPTED
+
+
+def test_a_quantile_of_many_rows_is_that_of_a_sort(monkeypatch):
+    monkeypatch.setattr(regression, "MANY", 500)
+    rng = np.random.default_rng(0)
+    for y in (rng.normal(size=3000), rng.integers(0, 4, 3000).astype(float)):
+        s = rng.integers(0, 3, 3000).astype(float)
+        for q in (0.001, 0.3, 0.5, 0.999):
+            mass = np.cumsum(s[order := np.argsort(y, kind="stable")])
+            expected = y[order[np.searchsorted(mass, q * mass[-1])]]
+            assert gd.losses.Quantile(q).constant(y, s, 1) == expected
