@@ -39,14 +39,13 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
     ----------
     classes_ : array (k,), coef_ : array (1 or k, p), intercept_ : array (1 or k,), n_iter_ : int,
     results_ : list of a `Result` for each row of coef_, result_ and trace_ : those of the row whose
-    minimum is least proven, n_features_in_, feature_names_in_
+    minimum is least proven, n_features_in_, feature_names_in_. After Ctrl-C results_ ends with the
+    row that was being fitted; classes behind it have margins of −1, or those of a warm start.
 
     Raises
     ------
     ValueError, TypeError
         For a parameter outside its range, one class only, and data that are not finite numbers.
-    KeyboardInterrupt
-        By Ctrl-C where there are more than two classes, as not all of them were fitted.
 
     Example
     -------
@@ -95,32 +94,37 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
 
     def _fit_classes(self, classes, p, fit):
         """The second of two classes, or each of more, against the rest by fit(number)."""
-        known = self._known(len(classes), p)
-        self._stream, results, rows = None, [], []
-        for c in range(1, 2) if len(classes) == 2 else range(len(classes)):
+        before = dict(self.__dict__)
+        try:
+            self._fit_each(classes, p, fit)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)  # some classes are no model
+            raise
+
+    def _fit_each(self, classes, p, fit):
+        known, numbers = self._known(len(classes), p), range(len(classes))
+        self._stream, results = None, []
+        coef, intercept = (np.zeros((len(classes), p)), np.full(len(classes), -1.0))
+        if known is not None:
+            coef, intercept = (given.copy() for given in known)
+        for c in numbers[1:] if len(classes) == 2 else numbers:
+            row = slice(c, c + 1) if len(classes) > 2 else slice(0, 1)
             if known is not None:  # warm_start: each row goes on from its own
-                row = c if len(classes) > 2 else 0
-                self.coef_, self.intercept_ = known[0][row : row + 1], known[1][row : row + 1]
+                self.coef_, self.intercept_ = known[0][row], known[1][row]
             elif hasattr(self, "coef_"):
                 del self.coef_
             fit(c)
-            if len(classes) > 2 and self.result_.status is Status.INTERRUPTED:
-                self._forget(known)
-                raise KeyboardInterrupt
             results.append(self.result_)
-            rows.append((self.coef_, self.intercept_, self.n_iter_))
-        coef, intercept, steps = zip(*rows, strict=True)
-        self._shape_coefficients(np.concatenate(coef), np.concatenate(intercept))
-        self.classes_, self.n_iter_, self.results_ = classes, max(steps), results
+            dtype, coef[row], intercept[row] = self.coef_.dtype, self.coef_, self.intercept_
+            if self.result_.status is Status.INTERRUPTED:
+                break
+        shape = slice(None) if len(classes) > 2 else slice(0, 1)
+        self._shape_coefficients(coef[shape].astype(dtype), intercept[shape].astype(dtype))
+        self.classes_, self.results_ = classes, results
+        self.n_iter_ = max(int(each.trace.epoch[-1]) if len(each.trace) else 1 for each in results)
         worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
         self.result_, self.trace_ = worst, worst.trace
-
-    def _forget(self, known):
-        """What was fitted of some classes: without the others it predicts nothing."""
-        if known is not None:
-            self._shape_coefficients(*known)
-        elif hasattr(self, "coef_"):
-            del self.coef_
 
     def _known(self, k, p):
         """What warm_start goes on from, where it fits."""

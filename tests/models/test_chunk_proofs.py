@@ -142,16 +142,39 @@ def test_ctrl_c_in_the_sample_to_start_from_is_the_fits(monkeypatch):
     assert not hasattr(model, "coef_")
 
 
-def test_some_of_several_classes_are_no_model(wide):
-    def press(moment):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("chunked", [False, True])
+def test_ctrl_c_among_several_classes_keeps_what_was_fitted(wide, chunked):
+    X, y = wide[0], np.digitize(wide[1], [-1, 0, 1])
+    rows = ([(X[:150], y[:150]), (X[150:], y[150:])],) if chunked else (X, y)
+    whole, seen = gd.LinearClassifier(alpha=0.01).fit(*rows), []
 
-    model = gd.LinearClassifier(callbacks=press)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(wide[0], np.digitize(wide[1], [-1, 1]))
-    assert not hasattr(model, "coef_")
-    result = model.fit(wide[0], (wide[1] > 0).astype(int)).result_
-    assert result.status is gd.Status.INTERRUPTED
+    def press(moment):  # soon after the first of four classes is done
+        seen.append(moment.step)
+        if len(seen) == len(whole.results_[0].trace) + 2:
+            raise KeyboardInterrupt
+
+    model = gd.LinearClassifier(alpha=0.01, callbacks=press).fit(*rows)
+    assert [result.status is gd.Status.INTERRUPTED for result in model.results_] == [False, True]
+    assert model.result_ is model.results_[1]
+    np.testing.assert_array_equal(model.coef_[0], whole.coef_[0])
+    assert model.coef_[1].any()
+    assert not model.coef_[2:].any()
+    assert model.intercept_[2:].tolist() == [-1, -1]
+    assert set(model.predict(X)) <= set(range(4))
+
+
+def test_what_breaks_a_fit_of_several_classes_leaves_the_model_before(wide):
+    X, y = wide[0], np.digitize(wide[1], [-1, 1])
+    model = gd.LinearClassifier(alpha=0.01).fit(X, y)
+    before = dict(model.__dict__)
+
+    def fail(moment):
+        raise RuntimeError("mine")
+
+    model.callbacks = fail
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(X, y)
+    assert all(model.__dict__[name] is before[name] for name in ("coef_", "result_", "classes_"))
 
 
 def test_a_quantile_of_many_rows_is_that_of_a_sort(monkeypatch):
