@@ -10,6 +10,7 @@ from gdcore.optim.base import Optimizer, require_rate
 
 FEW = 400  # numbers in θ up to which H is taken apart into eigenvectors, which prove distances
 MANY = 1024  # up to which H is formed
+AT_ONCE = 1 << 26  # products in one call of coordinate descent
 SOLVED = 1e-3  # of ‖g‖: what a solution of H·d = −g may leave of it
 FORGIVEN = 0.25  # of ‖g‖: a Hessian that did not bring the gradient below that is formed anew
 SETTLED, SWEEPS = 1e-3, 5000  # how small a coordinate's last move of the gradient, of ‖g‖; at most
@@ -80,9 +81,8 @@ class Newton(Optimizer):
         |θ| term the step that is the model's minimum, by coordinate descent."""
         values, V = state["values"], state["V"]
         if not cost.penalty.smooth:
-            d, small = np.empty_like(g), SETTLED * kernels.norm(cost.steepest(theta, g))
-            kernels.lasso_step(V, g, theta, cost.penalty.lasso, d, SWEEPS, small)
-            return d
+            small = SETTLED * kernels.norm(cost.steepest(theta, g))
+            return lasso_direction(V, g, theta, cost.penalty.lasso, small)
         if not len(values):
             return solved(V, g)
         kept = values > len(values) * np.finfo(float).eps * values[-1]
@@ -126,6 +126,22 @@ class Newton(Optimizer):
         rho = 2 * nu * math.exp(0.5 + M * drift) / math.sqrt(values[alive][0])
         reach = M * math.sqrt(cost.lengths[1]) * rho
         return 0.5 * nu * nu * math.exp(M * drift + reach) if reach <= 0.5 else math.inf
+
+
+def lasso_direction(H, g, theta, lasso, small):
+    """The d of the least g·d + ½d·H·d + Σ lasso|θ + d|, to where no coordinate moves H by `small`.
+
+    Some sweeps at a time, so that Ctrl-C is heard between them.
+    """
+    d, part, slope = np.zeros_like(g), np.empty_like(g), g
+    at_once = max(1, AT_ONCE // H.size)
+    for _ in range(0, SWEEPS, at_once):
+        taken = kernels.lasso_step(H, slope, theta + d, lasso, part, at_once, small)
+        d += part
+        if taken < at_once:
+            break
+        slope = g + H @ d
+    return d
 
 
 def solved(H, g):

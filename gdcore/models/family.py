@@ -258,7 +258,7 @@ class LinearFamily:
         return float(np.average(square, weights=rows.weights)) + one, float(square.max()) + one
 
 
-def _squares(X, columns, each):
+def _squares(X, columns, each=map):
     """|x̃|² (n,) of each row, without its 1, some rows at a time."""
     square, n = np.empty(len(X)), len(X)
     step = max(

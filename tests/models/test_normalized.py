@@ -106,5 +106,5 @@ def test_it_says_what_it_cannot_do():
         yield X, y
 
     chunks = gd.chunks.checked(parts)
-    with pytest.raises(ValueError, match="needs rows in memory"):
+    with pytest.raises(ValueError, match="needs them in memory"):
         gd.LogisticRegression(optimizer="normalized-adaptive").fit(chunks)
