@@ -134,7 +134,7 @@ def lasso_direction(H, g, theta, lasso, small):
     Some sweeps at a time, so that Ctrl-C is heard between them.
     """
     d, part, slope = np.zeros_like(g), np.empty_like(g), g
-    at_once = max(1, AT_ONCE // H.size)
+    at_once = min(SWEEPS, max(1, AT_ONCE // H.size))
     for _ in range(0, SWEEPS, at_once):
         taken = kernels.lasso_step(H, slope, theta + d, lasso, part, at_once, small)
         d += part
