@@ -119,6 +119,10 @@ def as_numbers(values, name):
         raise ValueError(
             f"{name} holds complex numbers. Complex data not supported: pass real parts."
         )
+    if array.dtype.kind in "US" and name in ("X", "x"):
+        raise ValueError(
+            f"{name} holds text. Pass numbers: encode it, or convert it by astype(float)."
+        )
     if array.dtype.kind not in "fiub":
         array = _from_objects(array, name)
     dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64

@@ -175,7 +175,7 @@ class LinearEstimator(Estimator):
         with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
             settings = {
                 "learning_rate": self._rate(), "max_epochs": self.max_epochs,
-                "max_time": self.max_time, "callbacks": [*as_list(self.callbacks), *reporters],
+                "max_time": self._seconds(), "callbacks": [*as_list(self.callbacks), *reporters],
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
             if corner and not given and self.tol > 0:
@@ -189,6 +189,10 @@ class LinearEstimator(Estimator):
                 self._leave(cost, result)
         result.choice = why
         return result
+
+    def _seconds(self):
+        """What is left of max_time."""
+        return self.max_time
 
     def _recall(self, cost):
         """What an earlier fit of the same rows and parameters left when its budget was used up."""

@@ -96,6 +96,8 @@ class Estimator(Parametrised):
             self.validation_fraction < 1,
             f"validation_fraction must be below 1, got {self.validation_fraction}. Try 0.1.",
         )
+        if not isinstance(self.early_stopping, (bool, np.bool_)):  # else epochs to wait
+            require_number("early_stopping", self.early_stopping, low=1, whole=True)
         if not isinstance(self.tol, Rule):
             require_number("tol", self.tol, low=0)
         require_flags(self, "standardize", "warm_start")
@@ -228,11 +230,11 @@ def counted(X, y, weights):
 
 
 def require_batch(optimizer, full):
-    """Refuse a rule that compares gradients where they are of different rows."""
+    """Refuse a rule whose steps need all rows where they are of different rows."""
     require(
         full or not optimizer.full_batch,
-        f"{type(optimizer).__name__} compares the gradients of successive steps, so each must be "
-        "over all rows. Pass batch_size='full', or another optimizer.",
+        f"{type(optimizer).__name__} takes each step by the gradient over all rows. Pass "
+        "batch_size='full', or another optimizer.",
     )
 
 

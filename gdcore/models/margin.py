@@ -1,5 +1,7 @@
 """Classification by the margins of a linear model: support vector machines and their like."""
 
+import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ from gdcore.models.classifier import Classifier, encode, require_classes
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.online import OnlineClassifier, known_loss
 from gdcore.models.out_of_core import as_chunks, label_passes, one_class
+from gdcore.models.solvers import SOON
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -59,6 +62,7 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
     class_weight: object = None
 
     _closed_form = False
+    _until = math.inf  # by the clock of time.perf_counter: the budget of all classes
 
     def fit(self, X, y=None, sample_weight=None):
         """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
@@ -94,13 +98,15 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
 
     def _fit_classes(self, classes, p, fit):
         """The second of two classes, or each of more, against the rest by fit(number)."""
-        before = dict(self.__dict__)
+        before, self._until = dict(self.__dict__), time.perf_counter() + self.max_time
         try:
             self._fit_each(classes, p, fit)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)  # some classes are no model
             raise
+        finally:
+            self._until = math.inf
 
     def _fit_each(self, classes, p, fit):
         known, numbers = self._known(len(classes), p), range(len(classes))
@@ -132,6 +138,9 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == shape:
             return self.coef_, self.intercept_
         return None
+
+    def _seconds(self):
+        return max(SOON, min(self.max_time, self._until - time.perf_counter()))
 
     def _losses(self):
         name = known_loss(self.loss, MARGIN).name

@@ -1,5 +1,7 @@
 """What "auto" stands for: the solver by loss, penalty and size, its rule, where it starts."""
 
+import time
+
 import numpy as np
 
 from gdcore import optim
@@ -15,6 +17,7 @@ from gdcore.sparse import CSR
 from gdcore.trace import COLUMNS
 
 FIRST = 0.5  # of the loss's width: the corner's rounding at first
+SOON = 1e-9  # seconds
 STAGES = 15  # of less and less rounding
 # Slopes of such losses are about 1: no stage is solved further where nothing is proven.
 STEEP = 1e-7
@@ -126,7 +129,7 @@ def head_start(cost, theta, optimizer):
     return found.x
 
 
-def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
+def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, max_time, **settings):
     """Descend with the loss's corner rounded less and less, until the minimum of the loss itself is
     proven to be near: the `Result` of the last stage, for the loss as it is.
 
@@ -135,6 +138,7 @@ def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
     """
     loss, wide, rows, nit, nfev = cost.model.loss, FIRST / cost.bend, [], 0, 0
     steep = ROUNDING[8] if held(cost.model, cost.penalty) else STEEP
+    settings["max_time"], began = max_time, time.perf_counter()
     for _ in range(STAGES):
         part = cost.like(loss.rounded(wide))
         rule = RelativeGap(tol) | Saturated() | GradientNorm(steep)
@@ -151,6 +155,7 @@ def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
         near = result.status is Status.GRADIENT and left_out <= tol * result.fun
         if near or result.status not in (Status.COST, Status.GRADIENT) or nit >= max_epochs:
             break
+        settings["max_time"] = max(SOON, max_time - (time.perf_counter() - began))
         aim = 0.3 * tol * result.fun / left_out if left_out > 0 else 0.0
         wide *= min(0.25, max(aim, 0.01))
     g = np.empty_like(theta)
@@ -159,6 +164,8 @@ def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
         bound = duality_gap(part, theta, value)
     result.trace.restore(np.concatenate(rows))
     result.fun, result.jac, result.bound = value, cost.steepest(theta, g), bound
+    if result.status is Status.EPOCHS:  # those of all stages
+        result.message = result.message.replace(f"{result.nit} epochs", f"{nit} epochs", 1)
     result.nit, result.nfev = nit, nfev + 1
     return result
 

@@ -168,3 +168,34 @@ def test_frames_keep_their_names(kind):
         assert list(model.feature_names_in_) == ["a", "b", "c"]
         with pytest.raises(ValueError, match="feature names should match"):
             model.predict(frame[["b", "a", "c"]])
+
+
+@pytest.mark.parametrize("given", [0, -3, 2.5])
+def test_no_patience_is_no_early_stopping(given):
+    X, y = np.random.default_rng(0).normal(size=(2, 30))
+    with pytest.raises(ValueError, match="early_stopping must be"):
+        gd.LinearRegression(early_stopping=given).fit(X[:, None], y)
+
+
+def test_numbers_as_text_are_named():
+    X = np.arange(6.0)[:, None].astype(str)
+    with pytest.raises(ValueError, match=r"X holds text\..*astype"):
+        gd.LinearRegression().fit(X, np.arange(6.0))
+
+
+def test_a_budget_of_seconds_is_that_of_all_classes_and_stages():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(3000, 40)), rng.integers(0, 6, 3000)
+    model = gd.LinearClassifier(max_time=0.3).fit(X, y)
+    spent = sum(result.trace.seconds[-1] for result in model.results_)
+    assert model.coef_.shape == (6, 40)
+    assert model.result_.status.name == "TIME"
+    assert spent < 1.5
+
+
+def test_a_budget_of_epochs_counts_those_of_all_stages():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 10))
+    model = gd.LinearClassifier(max_epochs=20).fit(X, rng.integers(0, 2, 300))
+    assert model.n_iter_ == 20
+    assert model.result_.message.startswith("20 epochs")
