@@ -28,7 +28,7 @@ class Proof:
 
     def estimate(self, theta, g, value):
         """About J(θ) − J* from what is known of θ: a proof is worth its price below that."""
-        found = self._newton(g)
+        found = min(self._newton(g), self._above(value))
         if not self.dual:
             return found
         found = min(found, _estimate(self.run.cost, theta, g, value))
@@ -52,11 +52,16 @@ class Proof:
             return self.proven[1]
         if at_once:
             return math.inf
-        found = self._newton(g)
+        found = min(self._newton(g), self._above(value))
         if self.dual and not found <= wanted:
             found = min(found, duality_gap(self.run.cost, theta, value))
         self.proven = theta.copy(), found
         return found
+
+    def _above(self, value):
+        """How far J is above what the optimizer has proven of J*."""
+        floor = getattr(self.run.optimizer, "floor", None)
+        return math.inf if floor is None else max(0.0, value - floor(self.run.state))
 
     def _newton(self, g):
         bound = getattr(self.run.optimizer, "bound", None)

@@ -118,7 +118,8 @@ class Newton(Optimizer):
         values, V = state["values"], state["V"]
         alive = values > len(values) * np.finfo(float).eps * values[-1]
         along = V.T @ g
-        if not alive.any() or np.abs(along[~alive]).max(initial=0) > 1e-9 * np.abs(g).max():
+        # What is bent no more than rounding may yet lead far down, but for what changes no margin.
+        if not alive.any() or (~alive).sum() > _idle(cost):
             return math.inf
         nu = math.sqrt(float((along[alive] ** 2 / values[alive]).sum()))
         if M == 0:
@@ -126,6 +127,17 @@ class Newton(Optimizer):
         rho = 2 * nu * math.exp(0.5 + M * drift) / math.sqrt(values[alive][0])
         reach = M * math.sqrt(cost.lengths[1]) * rho
         return 0.5 * nu * nu * math.exp(M * drift + reach) if reach <= 0.5 else math.inf
+
+
+def _idle(cost):
+    """The number of directions in θ that change no margin that matters, whatever the rows: of
+    columns that say nothing, and, of several classes, the same step of all that costs nothing."""
+    model, ridge = cost.model, cost.penalty.ridge
+    says = model.columns[1] != 0
+    idle = model.outputs * int((~says).sum())
+    if model.outputs > 1:
+        idle += int((says[:-1] & (ridge[: model.features] == 0)).sum()) + int(says[-1])
+    return idle
 
 
 def lasso_direction(H, g, theta, lasso, small):

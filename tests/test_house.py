@@ -57,7 +57,7 @@ FLOORS = [
         "certificate",
         "survey",
     },
-    {"newton", "normalized", "reduced"},
+    {"interior", "newton", "normalized", "reduced"},
     {"chunk_cost"},
     {"models.coordinates", "objective"},
     {"noise", "descent", "datasets", "models.least_squares"},

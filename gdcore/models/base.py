@@ -25,9 +25,9 @@ from gdcore.models.estimator import (
 )
 from gdcore.models.solvers import (
     choose,
+    corner_descent,
     head_start,
     held,
-    rounded_descent,
     separated,
     stop_rule,
     unit_of,
@@ -179,7 +179,7 @@ class LinearEstimator(Estimator):
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
             if corner and not given and self.tol > 0:
-                result = rounded_descent(cost, theta, optimizer, tol=self.tol, **settings)
+                result = corner_descent(cost, theta, optimizer, tol=self.tol, **settings)
             else:
                 size = None if full else int(self.batch_size)
                 stop = self.tol if given else stop_rule(self.tol, cost, optimizer, full)

@@ -1,5 +1,7 @@
 """Least squares solved for directly: the reference that descent is measured against."""
 
+import math
+
 import numpy as np
 
 from gdcore import kernels
@@ -11,6 +13,7 @@ from gdcore.result import Result
 from gdcore.trace import Trace
 
 NUMBERS = 1 << 20  # in a block of rows, or four times as many rows as columns
+NOTHING = 1e-14  # of the largest singular value: collinear but for rounding
 
 
 def solve(model, rows, penalty, n_threads=None):
@@ -31,7 +34,7 @@ def solve(model, rows, penalty, n_threads=None):
     middle = np.average(rows.y, weights=rows.weights) * intercept
     left, right = _triangle(rows, columns, center, middle)
     left = np.vstack([left, np.diag(np.sqrt(n * penalty.ridge[:p]))])
-    coef, inverse_root = _shortest(left, np.append(right, np.zeros(p)), n + p)
+    coef, inverse_root, known = _shortest(left, np.append(right, np.zeros(p)), n + p)
     theta = np.append(coef, middle - center @ coef)
     g, trace = np.empty_like(theta), Trace()
     with Cost(model, rows, penalty, n_threads) as cost:
@@ -39,7 +42,7 @@ def solve(model, rows, penalty, n_threads=None):
     norm = kernels.norm(g)
     # J is a parabola: J − J* = ½ gᵀH⁻¹g, where the intercept of centred columns stands alone.
     step = inverse_root @ (g[:p] - g[p] * center)
-    bound = 0.5 * (n * float(step @ step) + intercept * g[p] ** 2)
+    bound = 0.5 * (n * float(step @ step) + intercept * g[p] ** 2) if known else math.inf
     trace.add(step=0, epoch=1, cost=value, gradient_norm=norm, examples=n)
     status = Status.CLOSED_FORM
     return Result(
@@ -50,17 +53,19 @@ def solve(model, rows, penalty, n_threads=None):
 
 
 def _shortest(left, right, n):
-    """(the shortest w with the least ‖left·w − right‖, a root of the inverse of leftᵀ·left).
+    """(the shortest w with the least ‖left·w − right‖, a root of the inverse of leftᵀ·left, whether
+    that is all there is).
 
-    By the singular values of R in left = QR, whose Q is never formed; singular values that are
-    rounding count as zeros.
+    By the singular values of R in left = QR, whose Q is never formed. Small ones count as zeros:
+    what is not clearly rounding may hide a direction along which J falls further.
     """
     p = left.shape[1]
     R = np.linalg.qr(np.column_stack([left, right]), mode="r")
     U, values, V = np.linalg.svd(R[:p, :p])
     kept = values > max(n, left.shape[1]) * np.finfo(float).eps * values[:1]
+    known = not (values[~kept] > NOTHING * values[:1]).any()
     root = V[kept] / values[kept, None]
-    return root.T @ (U[:, kept].T @ R[:p, p]), root
+    return root.T @ (U[:, kept].T @ R[:p, p]), root, known
 
 
 def _triangle(rows, columns, center, middle):

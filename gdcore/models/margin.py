@@ -35,8 +35,9 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
     class_weight : None, "balanced" or dict
         Factors on the rows of each class; "balanced" is n / (k · the class's own weight).
 
-    The other parameters are those of `LinearRegression` (no closed form here). The hinge's corner
-    is rounded less and less until the minimum of the hinge itself is proven to be near.
+    The other parameters are those of `LinearRegression` (no closed form here). The minimum
+    of the hinge itself is proven to be near: by an interior-point method for few columns, else
+    its corner is rounded less and less.
 
     Attributes
     ----------

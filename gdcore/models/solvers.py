@@ -1,5 +1,6 @@
 """What "auto" stands for: the solver by loss, penalty and size, its rule, where it starts."""
 
+import math
 import time
 
 import numpy as np
@@ -11,12 +12,14 @@ from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Saturated,
 from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows
 from gdcore.descent import descend
+from gdcore.interior import InteriorPoint
 from gdcore.losses import Loss, Squared
 from gdcore.newton import FEW, MANY, Newton
 from gdcore.sparse import CSR
 from gdcore.trace import COLUMNS
 
 FIRST = 0.5  # of the loss's width: the corner's rounding at first
+INSIDE = 80  # steps of an interior-point method; it takes 10 to 40
 SOON = 1e-9  # seconds
 STAGES = 15  # of less and less rounding
 # Slopes of such losses are about 1: no stage is solved further where nothing is proven.
@@ -30,7 +33,7 @@ ROUNDING = {4: 1e-6, 8: 1e-13}  # of the gradient's unit, by the bytes of a numb
 def choose(cost, full):
     """(optimizer, why) for optimizer="auto"."""
     model, penalty, few = cost.model, cost.penalty, forms(cost)
-    loss, size = model.loss, model.size
+    loss, size, chunks = model.loss, model.size, not isinstance(cost, Cost)
     if not full:
         return optim.SGD(), "SGD: small batches"
     if not penalty.smooth and not (few and isinstance(loss, Loss)):
@@ -39,6 +42,9 @@ def choose(cost, full):
         return optim.LBFGS(), "L-BFGS: a loss of your own"
     if hasattr(loss, "rounded") and penalty.smooth and not held(model, penalty):
         return optim.LBFGS(), "L-BFGS: a loss with a corner and no penalty"
+    inside = hasattr(loss, "rounded") and not loss.smooth and penalty.smooth and not chunks
+    if few and inside and cost.rows.X.dtype == np.float64:
+        return InteriorPoint(), f"an interior-point method: a corner and {size} numbers"
     if few:
         kind = "smooth cost" if penalty.smooth else "cost with an L1 penalty"
         return Newton(), f"Newton: a {kind} of {size} numbers"
@@ -129,14 +135,42 @@ def head_start(cost, theta, optimizer):
     return found.x
 
 
-def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, max_time, **settings):
+def corner_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
+    """The minimum of a loss with a corner: from the inside, or with the corner rounded.
+
+    Where rounding ends the first before the minimum is proven to be near, the second goes on.
+    """
+    if not isinstance(optimizer, InteriorPoint):
+        return rounded_descent(cost, theta, optimizer, tol=tol, max_epochs=max_epochs, **settings)
+    began, few = time.perf_counter(), min(max_epochs, INSIDE)
+    result = descend(
+        cost, theta, optimizer, stop=stop_rule(tol, cost, optimizer, True), max_epochs=few,
+        **settings,
+    )  # fmt: skip
+    stuck = result.status is Status.STALLED or (result.status is Status.EPOCHS and few < max_epochs)
+    left = settings.pop("max_time") - (time.perf_counter() - began)
+    if not stuck or result.nit >= max_epochs or left <= 0:
+        return result
+    return rounded_descent(
+        cost, result.x, Newton(), tol=tol, max_epochs=max_epochs, max_time=left, begun=result,
+        **settings,
+    )  # fmt: skip
+
+
+def rounded_descent(
+    cost, theta, optimizer, *, tol, max_epochs, max_time=math.inf, begun=None, **settings
+):
     """Descend with the loss's corner rounded less and less, until the minimum of the loss itself is
     proven to be near: the `Result` of the last stage, for the loss as it is.
 
     A cost that is smooth over a width falls as fast as any smooth one; each stage begins where the
-    one before ended (Nesterov, 2005).
+    one before ended (Nesterov, 2005). `begun` is the result of a descent before.
     """
     loss, wide, rows, nit, nfev = cost.model.loss, FIRST / cost.bend, [], 0, 0
+    floor = -math.inf  # of J*: a loss is nowhere below its rounded one
+    if begun is not None:
+        rows, nit, nfev = [begun.trace.table()], begun.nit, begun.nfev
+        floor = begun.fun - begun.bound
     steep = ROUNDING[8] if held(cost.model, cost.penalty) else STEEP
     settings["max_time"], began = max_time, time.perf_counter()
     for _ in range(STAGES):
@@ -145,6 +179,7 @@ def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, max_time, **sett
         left = max(1, max_epochs - nit)
         result = descend(part, theta, optimizer, stop=rule, max_epochs=left, **settings)
         theta, nit, nfev = result.x, nit + result.nit, nfev + result.nfev
+        floor = np.fmax(floor, result.fun - result.bound)
         rows.append(_continued(rows, result.trace.table()))
         if result.status is Status.INTERRUPTED:  # nothing more is measured, nothing proven
             result.trace.restore(np.concatenate(rows))
@@ -161,9 +196,12 @@ def rounded_descent(cost, theta, optimizer, *, tol, max_epochs, max_time, **sett
     g = np.empty_like(theta)
     with cost, part:
         value = cost.value_and_gradient(theta, g)
-        bound = duality_gap(part, theta, value)
+        bound = min(duality_gap(part, theta, value), max(0.0, value - floor))
     result.trace.restore(np.concatenate(rows))
     result.fun, result.jac, result.bound = value, cost.steepest(theta, g), bound
+    if bound <= tol * abs(value) and not result.success:
+        result.status, result.success = Status.CERTIFIED, True
+        result.message = f"J − J* ≤ {bound:.2g} < {tol:.2g}·J. {Status.CERTIFIED.cure(False)}"
     if result.status is Status.EPOCHS:  # those of all stages
         result.message = result.message.replace(f"{result.nit} epochs", f"{nit} epochs", 1)
     result.nit, result.nfev = nit, nfev + 1

@@ -186,7 +186,7 @@ def test_numbers_as_text_are_named():
 def test_a_budget_of_seconds_is_that_of_all_classes_and_stages():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(3000, 40)), rng.integers(0, 6, 3000)
-    model = gd.LinearClassifier(max_time=0.3).fit(X, y)
+    model = gd.LinearClassifier(l1_ratio=0.5, max_time=0.3).fit(X, y)
     spent = sum(result.trace.seconds[-1] for result in model.results_)
     assert model.coef_.shape == (6, 40)
     assert model.result_.status.name == "TIME"
@@ -196,6 +196,6 @@ def test_a_budget_of_seconds_is_that_of_all_classes_and_stages():
 def test_a_budget_of_epochs_counts_those_of_all_stages():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 10))
-    model = gd.LinearClassifier(max_epochs=20).fit(X, rng.integers(0, 2, 300))
+    model = gd.LinearClassifier(l1_ratio=0.5, max_epochs=20).fit(X, rng.integers(0, 2, 300))
     assert model.n_iter_ == 20
     assert model.result_.message.startswith("20 epochs")

@@ -154,7 +154,7 @@ def test_every_optimizer_runs_by_name(diabetes, name, batch_size):
     exact = gd.LinearRegression(optimizer="closed-form").fit(X, y)
     model = gd.LinearRegression(optimizer=name, batch_size=batch_size, random_state=0)
     if batch_size != "full" and gd.optim.by_name(name).full_batch:
-        with pytest.raises(ValueError, match="compares the gradients of successive steps"):
+        with pytest.raises(ValueError, match="by the gradient over all rows"):
             model.fit(X, y)
         return
     model.fit(X, y)

@@ -100,7 +100,7 @@ def test_newton_needs_a_cost_with_second_derivatives():
     with pytest.raises(TypeError, match="second derivatives"):
         Newton().step(np.zeros(2), np.zeros(2), {}, 1.0)
     data = load_breast_cancer()
-    with pytest.raises(ValueError, match="compares the gradients"):
+    with pytest.raises(ValueError, match="by the gradient over all rows"):
         gd.LogisticRegression(optimizer="newton", batch_size=8).fit(data.X, data.y)
 
 
