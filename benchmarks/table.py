@@ -121,6 +121,38 @@ def growth(folder):
     )
 
 
+def slow(folder):
+    """What the peers took that are too slow for a race, from what slow.py saved last."""
+    if not any(folder.glob("*.json")):
+        return ""
+    found = []
+    for size, rows in newest(folder)["problems"].items():
+        each = [f"{name} {duration(row['seconds'])}{short(row)}" for name, row in rows.items()]
+        found.append(f"{size} {', '.join(each)}")
+    return (
+        "One fit of each that is too slow for a race, one thread, to the same J − J* ≤ 1e-6·J* "
+        f"(`python benchmarks/slow.py`): {'; '.join(found)}.\n"
+    )
+
+
+def short(row):
+    """How far from the minimum a fit ended that did not reach the goal."""
+    return "" if row["excess"] <= 1e-6 else f" (ends {row['excess']:.2g}·J* above)"
+
+
+def disk(folder):
+    """The memory of fits to files, from what disk.py saved last."""
+    if not any(folder.glob("*.json")):
+        return ""
+    report = newest(folder)
+    path, mixed = (report["fits"][name]["peak_anonymous_mb"] for name in ("path", "mini-batches"))
+    return (
+        f"Rows on disk, {report['gigabytes']:.0f} GB of {report['rows']:,} × {report['columns']} "
+        f"(`python benchmarks/disk.py /tmp`): a fit by path peaks at {path:.0f} MB of memory of "
+        f"the process's own, one by shuffled mini-batches at {mixed:.0f} MB.\n"
+    )
+
+
 def replaced(text, mark, content):
     """The text with this between its two marks."""
     opening, closing = BEGIN.format(mark), END.format(mark)
@@ -145,6 +177,8 @@ def main():
     wanted = replaced(text, "benchmarks", block(run))
     wanted = replaced(wanted, "linear", part(folder / "linear"))
     wanted = replaced(wanted, "growth", growth(folder / "growth"))
+    wanted = replaced(wanted, "slow", slow(folder / "slow"))
+    wanted = replaced(wanted, "disk", disk(folder / "disk"))
     if not options.check:
         readme.write_text(wanted, "utf-8")
     elif wanted != text:
