@@ -65,6 +65,8 @@ class CSR:
         return f"CSR({n} rows, {p} columns, {len(self.data)} entries, {self.dtype})"
 
     def __getitem__(self, rows):
+        if isinstance(rows, tuple) and len(rows) == 2 and rows[1] is Ellipsis:
+            rows = rows[0]  # as scikit-learn asks for rows
         return self.part(rows)
 
     @property

@@ -95,6 +95,21 @@ def test_search_in_two_processes_and_cross_validation(kind):
 
 
 @LINEAR
+@pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+def test_cross_validation_and_search_over_a_csr(kind):
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 5, size=(90, 3))
+    y = (words == 0).any(axis=1).astype(int)
+    X = gd.hash_features([{f"word {w}": 1.0 for w in row} for row in words.tolist()], 64)
+    model, dense = kind(tol=1e-4), X.dense()
+    scores = cross_val_score(model, X, y, cv=3)
+    np.testing.assert_allclose(scores, cross_val_score(model, dense, y, cv=3), atol=0.02)
+    assert GridSearchCV(model, {"alpha": [1e-3, 1e-1]}, cv=3).fit(X, y).best_score_ > 0.6
+
+
+@LINEAR
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_frames_and_their_names(kind, library):
     frames = pytest.importorskip(library)

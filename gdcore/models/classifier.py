@@ -84,6 +84,23 @@ def require_classes(estimator, classes, codes):
     )
 
 
+def factors_of(class_weight, classes):
+    """The factor of each class by a dict, where it names it."""
+    return np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])
+
+
+def merged(*labels):
+    """All labels, sorted; they must be of one kind."""
+    kinds = {"text" if each.dtype.kind in "US" else "number" for each in labels if len(each)}
+    mixed = len(kinds) > 1 and not any(each.dtype.kind == "O" for each in labels)
+    try:
+        if not mixed:
+            return np.unique(np.concatenate(labels))
+    except TypeError:
+        pass  # objects that cannot be sorted
+    raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
+
+
 def encode(y):
     """(classes in order, class number of each row)."""
     if y.dtype.kind == "f":

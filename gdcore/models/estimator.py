@@ -1,6 +1,7 @@
 """What every estimator is: scikit-learn's protocol without importing it, parameters and checks."""
 
 import math
+import os
 import warnings
 from dataclasses import dataclass, fields
 from html import escape
@@ -179,6 +180,7 @@ class Estimator(Parametrised):
         return array, as_weights(sample_weight, len(array)), feature_names(X)
 
     def _as_rows(self, X):
+        require_rows(X)
         return as_rows(X) if self._takes_sparse else as_features(X)
 
     def _remember(self, p, names):
@@ -199,6 +201,23 @@ def feature_names(X):
         return None
     names = list(columns)
     return names if all(isinstance(name, str) for name in names) else None
+
+
+def require_rows(X):
+    """Refuse paths and chunks, which `fit` of linear models has taken by now where it can."""
+    if isinstance(X, (str, os.PathLike)):
+        raise TypeError(
+            "X is a path, which fit of linear models alone takes. Pass rows, as "
+            "numpy.load(path, mmap_mode='r')[:1000]."
+        )
+    first = X[0] if isinstance(X, (list, tuple)) and len(X) else None
+    listed = isinstance(first, tuple) and len(first) in (2, 3) and np.ndim(first[0]) == 2
+    array = any(hasattr(X, name) for name in ("__len__", "shape", "__array__"))
+    if listed or (hasattr(X, "__iter__") and not array):
+        raise TypeError(
+            "X holds chunks, which carry their own y and which fit of linear models alone takes. "
+            "Pass fit(chunks) without y, or the rows of one chunk."
+        )
 
 
 def sklearn_tags(kind, sparse=False):

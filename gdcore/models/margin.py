@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -63,6 +64,7 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
     class_weight: object = None
 
     _closed_form = False
+    _lefts = MappingProxyType({})  # by class, what `_recall` asks for
     _until = math.inf  # by the clock of time.perf_counter: the budget of all classes
 
     def fit(self, X, y=None, sample_weight=None):
@@ -111,24 +113,27 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
 
     def _fit_each(self, classes, p, fit):
         known, numbers = self._known(len(classes), p), range(len(classes))
-        self._stream, results = None, []
+        self._stream, results, left = None, [], {}
         coef, intercept = (np.zeros((len(classes), p)), np.full(len(classes), -1.0))
         if known is not None:
             coef, intercept = (given.copy() for given in known)
+            left = dict(self._lefts)
         for c in numbers[1:] if len(classes) == 2 else numbers:
             row = slice(c, c + 1) if len(classes) > 2 else slice(0, 1)
             if known is not None:  # warm_start: each row goes on from its own
                 self.coef_, self.intercept_ = known[0][row], known[1][row]
             elif hasattr(self, "coef_"):
                 del self.coef_
+            self._left = left.pop(c, (None, None))  # `_recall` asks for it, `_leave` has another
             fit(c)
+            left[c] = self._left
             results.append(self.result_)
             dtype, coef[row], intercept[row] = self.coef_.dtype, self.coef_, self.intercept_
             if self.result_.status is Status.INTERRUPTED:
                 break
         shape = slice(None) if len(classes) > 2 else slice(0, 1)
         self._shape_coefficients(coef[shape].astype(dtype), intercept[shape].astype(dtype))
-        self.classes_, self.results_ = classes, results
+        self.classes_, self.results_, self._lefts = classes, results, left
         self.n_iter_ = max(int(each.trace.epoch[-1]) if len(each.trace) else 1 for each in results)
         worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
         self.result_, self.trace_ = worst, worst.trace

@@ -2,18 +2,18 @@
 
 import itertools
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy import ndarray
 
 from gdcore.data import as_numbers, as_real_targets, as_targets
-from gdcore.errors import require, require_choice
-from gdcore.kernels import largest
+from gdcore.errors import require, require_choice, require_number
 from gdcore.losses import REGRESSION, Loss, as_loss
-from gdcore.models.classifier import encode, most_probable
+from gdcore.models.classifier import encode, factors_of, merged, most_probable
 from gdcore.models.estimator import counted
 from gdcore.models.family import margins
-from gdcore.models.stream import Stream
+from gdcore.models.stream import MOST, Stream, require_learnable
 from gdcore.sparse import CSR, as_csr
 
 RATE = 1.0  # of the first steps; see docs/decisions/0011-streams.md
@@ -45,6 +45,8 @@ class Online:
 
     def _one(self, x):
         """x as one finite row, for all that the short way does not take."""
+        if isinstance(x, Mapping):
+            raise TypeError("x is a dict. Pass numbers: gd.hash_features([x]) makes them of it.")
         if isinstance(x, CSR) or hasattr(x, "tocsr"):
             rows = as_csr(x, "x")
             require(len(rows) == 1, f"x must be one example, got {len(rows)}. Pass one row of it.")
@@ -64,6 +66,11 @@ class Online:
         if stream is None:
             k = len(np.atleast_2d(self.coef_)) if hasattr(self, "coef_") else 1
             stream = Stream(loss, p, k, many)
+        require(
+            stream.one == loss,
+            f"loss was changed from {stream.one!r} to {loss!r} in a running stream. Set it back, "
+            "or clone the estimator.",
+        )
         alpha = 0.0 if isinstance(self.alpha, str) else float(self.alpha)
         rate = RATE if isinstance(self.learning_rate, str) else self.learning_rate
         require(
@@ -72,6 +79,11 @@ class Online:
         )
         l1 = alpha * self.l1_ratio
         settings = rate, knob, l1, alpha - l1, self.standardize, self.fit_intercept
+        require(
+            max(settings) <= MOST,
+            "learning_rate, alpha and the loss's own number must be at most 1e150 in a stream. "
+            "Pass a smaller one.",
+        )
         stream.under(tuple(map(float, settings)))
         return stream
 
@@ -134,6 +146,7 @@ class OnlineRegressor(Online):
         X_, y_, weights = counted(X_, as_real_targets(y, len(X_)), weights)
         loss = known_loss(self.loss, REGRESSION)
         loss.check(y_)
+        require_learnable(X_, weights, y_)
         stream = self._open(X_.shape[1], loss.name, knob=loss.shape)
         if self._stream is None and not fresh:
             z = self._margins(X_)
@@ -206,10 +219,7 @@ class OnlineClassifier(Online):
         fresh = not self.__sklearn_is_fitted__()
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
         X_, y_, weights = counted(X_, as_targets(y, len(X_)), weights)
-        require(
-            largest(X_.data if isinstance(X_, CSR) else X_.reshape(-1)) <= 1e150,
-            "X holds a number beyond 1e150. Remove such rows, or divide the column.",
-        )
+        require_learnable(X_, weights)
         labels = encode(y_)[0]
         announced = labels[:0] if classes is None else encode(np.asarray(classes))[0]
         stream = self._open(X_.shape[1], *self._losses())
@@ -217,9 +227,9 @@ class OnlineClassifier(Online):
             past = getattr(self, "_past", PAST)
             stream.follow(self.coef_, self.intercept_, past, UNSURE)
             stream.called(self.classes_)
-        if stream.classes is None:
-            stream.classes = labels[:0]
-        self._require_kind(stream.classes, labels, announced)
+        known = labels[:0] if stream.classes is None else stream.classes
+        self._require_weights(stream, merged(known, labels, announced), weights)
+        stream.classes = known  # nothing is refused from here on
         self._weigh_classes(stream)
         self._close(stream, names)
         self._admit(announced)
@@ -308,26 +318,41 @@ class OnlineClassifier(Online):
     def _weigh_classes(self, stream):
         given, stream.factors = self.class_weight, None
         if isinstance(given, str):
-            require_choice("class_weight", given, ["balanced"])
             if stream.mass is None:
                 stream.mass, stream.total = np.zeros(max(2, len(stream.classes))), 0.0
             return
         stream.mass, stream.weight[0] = None, 1.0
         if given is not None:
-            factors = [float(given.get(label, 1.0)) for label in stream.classes.tolist()]
-            require(min(factors, default=0) >= 0, "class_weight is negative. Pass weights ≥ 0.")
-            stream.factors = np.array(factors)
+            stream.factors = factors_of(given, stream.classes)
+
+    def _require_weights(self, stream, classes, weights):
+        """Refuse what class_weight would make no weight of, for the known and the new classes."""
+        given = self.class_weight
+        if isinstance(given, str):
+            require_choice("class_weight", given, ["balanced"])
+            require(
+                weights.min() >= 1 / MOST and stream.total + weights.sum() <= MOST,
+                "sample_weight must be at least 1e-150, and at most 1e150 in all, where classes "
+                "are balanced. Multiply all weights by one number.",
+            )
+        elif given is not None:
+            if not isinstance(given, Mapping):
+                raise TypeError(
+                    f"class_weight must be None, 'balanced' or a dict, got {given!r}. Pass one."
+                )
+            for label in classes.tolist():
+                name = f"class_weight of {label!r}"
+                require_number(name, given.get(label, 1.0), low=0, high=MOST)
+            require(
+                factors_of(given, classes).max() * weights.max() <= MOST,
+                "sample_weight times class_weight goes beyond 1e150. Divide the weights.",
+            )
 
     def _weights_of(self, codes, weights):
         stream = self._stream
         if stream.mass is not None:
             return weights * stream.balance(codes, weights)
         return weights if stream.factors is None else weights * stream.factors[codes]
-
-    def _require_kind(self, *labels):
-        kinds = {"text" if each.dtype.kind in "US" else "number" for each in labels if len(each)}
-        if len(kinds) > 1 and not any(each.dtype.kind == "O" for each in labels):
-            raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
 
 
 class OneProbability:

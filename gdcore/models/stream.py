@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 
-from gdcore.kernels import csr_online_pass, csr_online_settle, online_pass
+from gdcore.errors import require
+from gdcore.kernels import csr_online_pass, csr_online_settle, largest, online_pass
 from gdcore.models.family import margins
 from gdcore.sparse import CSR
 
 DENSE = 1 << 18  # numbers of sparse rows that are written down at a time
+MOST = 1e150  # of rows, weights, targets and settings, as the kernels have it
 
 
 class Stream:
@@ -154,6 +156,19 @@ class Stream:
             self.mass[code] = own[rows][-1]
         self.total = float(total[-1])
         return total / (len(self.mass) * own)
+
+
+def require_learnable(X, weights, y=None):
+    """Refuse what the kernels refuse, before anything has changed."""
+    require(
+        largest(X.data if isinstance(X, CSR) else X.reshape(-1)) <= MOST,
+        "X holds a number beyond 1e150. Remove such rows, or divide the column.",
+    )
+    require(
+        largest(weights) <= MOST, "sample_weight has a weight beyond 1e150. Divide all of them."
+    )
+    if y is not None:
+        require(largest(y) <= MOST, "y holds a number beyond 1e150. Remove such rows, or divide y.")
 
 
 def stored(X):

@@ -199,3 +199,17 @@ def test_a_budget_of_epochs_counts_those_of_all_stages():
     model = gd.LinearClassifier(l1_ratio=0.5, max_epochs=20).fit(X, rng.integers(0, 2, 300))
     assert model.n_iter_ == 20
     assert model.result_.message.startswith("20 epochs")
+
+
+@pytest.mark.parametrize("kind", [gd.LinearRegression, gd.LogisticRegression, gd.MLPClassifier])
+def test_paths_and_chunks_are_for_fit_alone(kind, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    model = kind(max_epochs=5).fit(X, Y)
+    for path in (str(tmp_path / "X.npy"), tmp_path / "X.npy"):
+        with pytest.raises(TypeError, match="X is a path, which fit of linear models alone takes"):
+            model.predict(path)
+    for chunks in ([(X, Y), (X, Y)], gd.chunks.arrays(X, Y), iter([(X, Y)])):
+        with pytest.raises(TypeError, match="X holds chunks, which carry their own y"):
+            model.predict(chunks)
+    with pytest.raises(TypeError, match=r"Pass fit\(chunks\) without y"):
+        model.fit([(X, Y), (X, Y)], Y)

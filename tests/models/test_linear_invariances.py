@@ -186,3 +186,24 @@ def test_no_thread_is_left_behind(kind):
     else:
         gd.LogisticRegression(**more).fit(X, z > 0)
     assert [each.name for each in threading.enumerate() if each.name.startswith("gdcore")] == []
+
+
+OF_MARGINS = [
+    {"optimizer": "lbfgs"}, {"optimizer": "adgd"}, {"optimizer": "fista"},
+    {"optimizer": "saga", "loss": "squared_hinge"}, {"optimizer": "normalized-adaptive"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", OF_MARGINS, ids=str)
+def test_a_warm_start_of_several_classes_is_the_uninterrupted_run_to_the_bit(scaled, settings):
+    X, _, y = scaled
+    y = y + (X[:, 0] > 0.5)
+    given = {"tol": 0, "warm_start": True, "random_state": 0} | settings
+    whole = gd.LinearClassifier(max_epochs=10, **given).fit(X, y)
+    parts = gd.LinearClassifier(max_epochs=4, **given).fit(X, y)
+    parts = pickle.loads(pickle.dumps(parts)).set_params(max_epochs=5).fit(X, y)
+    parts.set_params(max_epochs=1).fit(X, y)
+    np.testing.assert_array_equal(parts.coef_, whole.coef_)
+    np.testing.assert_array_equal(parts.intercept_, whole.intercept_)
+    for one, other in zip(parts.results_, whole.results_, strict=True):
+        np.testing.assert_array_equal(one.trace.cost, other.trace.cost)

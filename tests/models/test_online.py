@@ -157,7 +157,7 @@ def test_bad_examples_get_one_clear_sentence_and_change_nothing(kind):
             call(x[:5])
         with pytest.raises(ValueError, match=r"x must be one example \(p,\), got shape \(1, 6\)"):
             call(x[None])
-        with pytest.raises(ValueError, match="x must hold numbers"):
+        with pytest.raises(ValueError, match="x holds text"):
             call(np.array(list("abcdef")))
         with pytest.raises(ValueError, match="x holds complex numbers"):
             call(x.astype(complex))
@@ -355,3 +355,104 @@ def test_feature_names_are_those_of_the_first_frame():
     assert model.feature_names_in_.tolist() == list("abcdef")
     with pytest.raises(ValueError, match="feature names"):
         model.partial_fit(frame[list("fedcba")], y)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (gd.LinearRegression, "squared", "poisson"),
+        (gd.LinearRegression, "huber", "squared"),
+        (gd.LinearClassifier, "hinge", "squared_hinge"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_another_loss_is_refused_in_a_running_stream(kind, before, after, whole):
+    X, y = rows(gd.LogisticRegression, k=3)
+    model = kind(loss=before).partial_fit(X, y)
+    kept = weights(model)
+    model.loss = after
+    with pytest.raises(ValueError, match=f"loss was changed from '{before}' to '{after}'"):
+        model.partial_fit(X, y) if whole else model.learn_one(X[0], y[0])
+    assert kept.tobytes() == weights(model).tobytes()
+    model.set_params(loss=before).learn_one(X[0], y[0])
+    assert kept.tobytes() != weights(model).tobytes()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_another_quantile_counts_from_the_next_example_on(whole):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(4000, 1)), rng.normal(size=4000)
+    model = gd.LinearRegression(loss=gd.losses.Quantile(0.1)).partial_fit(X, y)
+    assert (y < model.predict(X)).mean() == pytest.approx(0.1, abs=0.03)
+    model.loss = gd.losses.Quantile(0.9)
+    for _ in range(3):
+        if whole:
+            model.partial_fit(X, y)
+        else:
+            for x, target in zip(X, y, strict=True):
+                model.learn_one(x, target)
+    assert (y < model.predict(X)).mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_class_weight_that_is_refused_leaves_a_classifier_as_it_was():
+    X, _ = rows(gd.LogisticRegression)
+    y = np.array(["a", "b"])[np.arange(200) % 2]
+    for chosen in ({"c": -1.0}, {"c": np.nan}, {"c": 1e151}):
+        model = gd.LogisticRegression(class_weight=chosen).partial_fit(X, y)
+        kept, codes = weights(model), dict(model._stream.codes)
+        for call in (
+            lambda model: model.partial_fit(X[:5], ["a", "b", "a", "b", "c"]),
+            lambda model: model.learn_one(X[0], "c"),
+            lambda model: model.partial_fit(X[:2], ["a", "b"], classes=["a", "b", "c"]),
+        ):
+            with pytest.raises(ValueError, match="class_weight"):
+                call(model)
+            assert kept.tobytes() == weights(model).tobytes()
+            assert model._stream.codes == codes
+            assert model.classes_.tolist() == ["a", "b"]
+    for chosen in ({"a": -1.0}, 5, "even"):
+        model = gd.LogisticRegression(class_weight=chosen)
+        with pytest.raises((ValueError, TypeError), match="class_weight"):
+            model.partial_fit(X, y)
+        assert not model.__sklearn_is_fitted__()
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {"a": 1e2}])
+@pytest.mark.parametrize("kind", [gd.LogisticRegression, gd.LinearClassifier, gd.LinearRegression])
+def test_weights_that_are_refused_leave_an_estimator_as_it_was(kind, class_weight):
+    X, y = rows(gd.LogisticRegression)
+    real = kind is gd.LinearRegression
+    y, settings = (
+        (y * 1.0, {}) if real else (np.array(["a", "b"])[y], {"class_weight": class_weight})
+    )
+    model = kind(**settings)
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.partial_fit(X, y, sample_weight=np.full(200, 1e151))
+    assert not model.__sklearn_is_fitted__()
+    assert not hasattr(model, "n_features_in_")
+    model.partial_fit(X, y)
+    other = copy.deepcopy(model)
+    refused = [1e200] + ([1e-200] if class_weight == "balanced" and not real else [])
+    for weight in refused:
+        with pytest.raises(ValueError, match="sample_weight"):
+            model.partial_fit(X[:3], y[:3], sample_weight=[1.0, 1.0, weight])
+    with pytest.raises(ValueError, match="learning_rate"):
+        model.set_params(learning_rate=1e151).partial_fit(X[:3], y[:3])
+    model.set_params(learning_rate="auto").partial_fit(X, y)
+    assert same(model, other.partial_fit(X, y))
+
+
+def test_labels_that_cannot_be_sorted_leave_a_classifier_as_it_was():
+    X, _ = rows(gd.LogisticRegression)
+    y = np.array(["a", "b"] * 100, dtype=object)
+    model = gd.LogisticRegression().partial_fit(X, y)
+    kept = weights(model)
+    with pytest.raises(TypeError, match="y mixes strings and numbers"):
+        model.partial_fit(X[:2], [1, 2])
+    assert kept.tobytes() == weights(model).tobytes()
+
+
+def test_a_dict_is_no_example():
+    for call in (gd.LinearRegression().learn_one, gd.LogisticRegression().learn_one):
+        with pytest.raises(TypeError, match=r"x is a dict.*gd\.hash_features"):
+            call({"a": 1}, 1.0)
