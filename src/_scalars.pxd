@@ -66,11 +66,15 @@ cdef inline double slope(int loss, double z, double y, double knob) noexcept nog
 cdef inline double logistic_gain(double m, double push) noexcept nogil:
     """d ≥ 0 with d + eᵐ(eᵈ − 1) = push, by Newton's steps from above on a convex function."""
     cdef double flat = exp(-m if m > 0 else 0.0), steep = exp(m if m < 0 else 0.0), e, step
-    cdef double d = log1p(push * exp(-m))
+    cdef double d
     cdef int i
+    if m > -350:
+        d = log1p(push * exp(-m))
+    else:  # whose e⁻ᵐ, times push, may be beyond all numbers
+        d = log(push) - m if push > 0 else 0
     d = push if push < d else d
     for i in range(12):
-        e = steep * expm1(d)
+        e = steep * expm1(d) if d < 700 else exp(d + m)
         step = (flat * (d - push) + e) / (flat + steep + e)
         d = d - step
         if fabs(step) <= 1e-15 * d:

@@ -72,9 +72,13 @@ def moved(loss, z, y, push, knob):
 def logistic_gain(m, push):
     """d ≥ 0 with d + eᵐ(eᵈ − 1) = push, by Newton's steps from above on a convex function."""
     flat, steep = math.exp(-max(m, 0.0)), math.exp(min(m, 0.0))
-    d = min(push, math.log1p(push * exp(-m)))
+    if m > -350:
+        most = math.log1p(push * exp(-m))
+    else:  # whose e⁻ᵐ, times push, may be beyond all numbers
+        most = math.log(push) - m if push > 0 else 0.0
+    d = min(push, most)
     for _ in range(12):
-        e = steep * math.expm1(d)
+        e = steep * math.expm1(d) if d < 700 else exp(d + m)
         step = (flat * (d - push) + e) / (flat + steep + e)
         d = d - step
         if abs(step) <= 1e-15 * d:

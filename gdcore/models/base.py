@@ -179,6 +179,7 @@ class LinearEstimator(Estimator):
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
             if corner and not given and self.tol > 0:
+                self._left = None, None  # of a run by other parameters
                 result = corner_descent(cost, theta, optimizer, tol=self.tol, **settings)
             else:
                 size = None if full else int(self.batch_size)

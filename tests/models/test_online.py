@@ -456,3 +456,14 @@ def test_a_dict_is_no_example():
     for call in (gd.LinearRegression().learn_one, gd.LogisticRegression().learn_one):
         with pytest.raises(TypeError, match=r"x is a dict.*gd\.hash_features"):
             call({"a": 1}, 1.0)
+
+
+@pytest.mark.parametrize("heavy", [1e6, 1e100])
+def test_heavy_classes_leave_numbers(heavy):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3)) * [1e-6, 1.0, 1e6]
+    y = (X[:, 1] > 0).astype(int)
+    model = gd.LogisticRegression(class_weight={0: heavy}).partial_fit(X, y)
+    assert np.isfinite(model.coef_).all()
+    assert np.isfinite(model.intercept_).all()
+    assert model.predict(X)[y == 0].mean() < 0.1
