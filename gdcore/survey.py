@@ -6,7 +6,7 @@ import numpy as np
 
 from gdcore.arrow import FileChunks
 from gdcore.chunks import ArrayChunks
-from gdcore.data import Rows, Spread
+from gdcore.data import Rows, Spread, mass_of, require_summable
 from gdcore.errors import require
 from gdcore.passes import Shuffled, Split
 
@@ -53,6 +53,7 @@ class Passes:
         self.given, self.encode, self.mass, self.held = chunks, encode, 1.0, held
         self.chunks = chunks.source if isinstance(chunks, Shuffled) else chunks
         self.counts = []  # rows of each chunk, once there was a whole pass
+        self.known = None  # (rows with a weight, sum of weights) of the survey
 
     @property
     def steady(self):
@@ -62,7 +63,7 @@ class Passes:
 
     def each(self, watch=None):
         """Rows of each chunk that has a weight; watch(rows) is told of those held out."""
-        counts = []
+        counts, mass = [], 0.0
         for number, chunk in enumerate(self.chunks):
             if self.held is not None:
                 if watch is not None:
@@ -74,18 +75,32 @@ class Passes:
             del chunk
             if len(rows):
                 counts.append(len(rows))
+                mass += mass_of(rows.weights)
                 yield rows
         self.counts = counts
+        self._compare(sum(counts), mass)
+
+    def _compare(self, n, mass):
+        """Refuse a pass that gave other rows than the survey's, in whatever order."""
+        require_summable(mass)
+        count, total = self.known or (n, mass)
+        require(
+            n == count and abs(mass - total) <= 1e-9 * total,
+            "The chunks gave other rows or weights in a later pass. Give the same ones each time.",
+        )
 
     def mixed(self):
         """The same rows in the order for steps."""
         if self.given is self.chunks:
             yield from self.each()
             return
+        n, mass = 0, 0.0
         for chunk in self.given if self.held is None else self._mixed_rest():
             rows = self._encoded(*chunk)
             if len(rows):
+                n, mass = n + len(rows), mass + mass_of(rows.weights)
                 yield rows
+        self._compare(n, mass)
 
     def _mixed_rest(self):
         """A pass over a shuffle of what is not held out, counted where the given one counts."""
@@ -101,17 +116,14 @@ class Passes:
 
 
 def survey(passes):
-    """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass."""
-    n, labels, spread, X, held = 0, {}, Spread(), None, []
-    target = np.zeros(2)  # the targets' mean, and squares around it
+    """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass
+    and passes.known."""
+    n, labels, spread, target, X, held = 0, {}, Spread(), Spread(), None, []
+    passes.known = None
     for rows in passes.each(lambda rows: held.append(len(rows))):
-        before, X = spread.mass, rows.X
+        X = rows.X
         spread.add(X, rows.weights)
-        weight = spread.mass - before
-        middle = float(np.average(rows.y, weights=rows.weights))
-        around = float(rows.weights @ (rows.y - middle) ** 2)
-        step, share = middle - target[0], weight / spread.mass
-        target += [step * share, around + step * step * before * share]
+        target.add(np.ascontiguousarray(rows.y, np.float64)[:, None], rows.weights)
         if len(labels) <= 1000:
             for value, mass in zip(*_masses(rows.y, rows.weights), strict=True):
                 labels[value] = labels.get(value, 0.0) + mass
@@ -122,7 +134,7 @@ def survey(passes):
         "chunks leave one of them without. Pass more rows, or another validation_fraction.",
     )
     require(n > 0, "No row of the chunks has a weight. Give at least one row one.")
-    passes.mass = spread.mass / n
+    passes.mass, passes.known = spread.mass / n, (n, spread.mass)
     y, weights = _standing(labels, target, spread.mass)
     shape = Shape((n, X.shape[1]), X.dtype)
     return Survey(shape, y, weights, spread.mean, spread.deviation())
@@ -137,5 +149,4 @@ def _standing(labels, target, mass):
     if len(labels) <= 1000:
         values = sorted(labels)
         return np.array(values), np.array([labels[value] for value in values])
-    deviation = np.sqrt(target[1] / mass)
-    return target[0] + deviation * np.array([-1.0, 1.0]), np.array([mass / 2, mass / 2])
+    return target.mean + target.wide * np.array([-1.0, 1.0]), np.array([mass / 2, mass / 2])
