@@ -53,7 +53,7 @@ class Passes:
         self.given, self.encode, self.mass, self.held = chunks, encode, 1.0, held
         self.chunks = chunks.source if isinstance(chunks, Shuffled) else chunks
         self.counts = []  # rows of each chunk, once there was a whole pass
-        self.known = None  # (rows with a weight, sum of weights) of the survey
+        self.known = None  # (rows with a weight, sum of weights) of the first whole pass
 
     @property
     def steady(self):
@@ -63,27 +63,29 @@ class Passes:
 
     def each(self, watch=None):
         """Rows of each chunk that has a weight; watch(rows) is told of those held out."""
-        counts, mass = [], 0.0
-        for number, chunk in enumerate(self.chunks):
+        counts, n, mass = [], 0, 0.0
+        for number, (X, y, weights) in enumerate(self.chunks):
+            y, weights = self.encode(y, weights)
+            n, mass = n + int(np.count_nonzero(weights > 0)), mass + mass_of(weights)
+            chunk = X, y, weights
             if self.held is not None:
                 if watch is not None:
-                    rows = self._encoded(*Split.part(chunk, number, *self.held, kept=False))
+                    rows = _counted(*Split.part(chunk, number, *self.held, kept=False))
                     if len(rows):
                         watch(rows)
                 chunk = Split.part(chunk, number, *self.held)
-            rows = self._encoded(*chunk)
-            del chunk
+            rows = _counted(*chunk)
+            del chunk, X, y, weights
             if len(rows):
                 counts.append(len(rows))
-                mass += mass_of(rows.weights)
                 yield rows
         self.counts = counts
-        self._compare(sum(counts), mass)
+        self._compare(n, mass)
 
     def _compare(self, n, mass):
-        """Refuse a pass that gave other rows than the survey's, in whatever order."""
+        """Refuse a pass that gave other rows than the first, in whatever order."""
         require_summable(mass)
-        count, total = self.known or (n, mass)
+        count, total = self.known = self.known or (n, mass)
         require(
             n == count and abs(mass - total) <= 1e-9 * total,
             "The chunks gave other rows or weights in a later pass. Give the same ones each time.",
@@ -95,12 +97,14 @@ class Passes:
             yield from self.each()
             return
         n, mass = 0, 0.0
-        for chunk in self.given if self.held is None else self._mixed_rest():
-            rows = self._encoded(*chunk)
+        for X, y, weights in self.given if self.held is None else self._mixed_rest():
+            rows = _counted(X, *self.encode(y, weights))
+            del X, y, weights
             if len(rows):
                 n, mass = n + len(rows), mass + mass_of(rows.weights)
                 yield rows
-        self._compare(n, mass)
+        if self.held is None:
+            self._compare(n, mass)
 
     def _mixed_rest(self):
         """A pass over a shuffle of what is not held out, counted where the given one counts."""
@@ -109,15 +113,15 @@ class Passes:
         rest = Split(self.chunks, *self.held)
         return Shuffled(rest, given.buffer, given.seed).epoch(given.passes - 1)
 
-    def _encoded(self, X, y, weights):
-        y, weights = self.encode(y, weights)
-        kept = weights > 0
-        return Rows(X, y, weights) if kept.all() else Rows(X[kept], y[kept], weights[kept])
+
+def _counted(X, y, weights):
+    """The rows that have a weight."""
+    kept = weights > 0
+    return Rows(X, y, weights) if kept.all() else Rows(X[kept], y[kept], weights[kept])
 
 
 def survey(passes):
-    """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass
-    and passes.known."""
+    """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass."""
     n, labels, spread, target, X, held = 0, {}, Spread(), Spread(), None, []
     passes.known = None
     for rows in passes.each(lambda rows: held.append(len(rows))):
@@ -134,7 +138,7 @@ def survey(passes):
         "chunks leave one of them without. Pass more rows, or another validation_fraction.",
     )
     require(n > 0, "No row of the chunks has a weight. Give at least one row one.")
-    passes.mass, passes.known = spread.mass / n, (n, spread.mass)
+    passes.mass = spread.mass / n
     y, weights = _standing(labels, target, spread.mass)
     shape = Shape((n, X.shape[1]), X.dtype)
     return Survey(shape, y, weights, spread.mean, spread.deviation())

@@ -220,12 +220,26 @@ CHANGES = [
 
 @pytest.mark.parametrize(("change", "words"), CHANGES)
 @pytest.mark.parametrize("mixed", [False, True])
-def test_chunks_that_change_are_refused(rows, change, words, mixed):
-    chunks, settings = Changing(rows[0], rows[2], change), {}
+@pytest.mark.parametrize("stopping", [False, True])
+def test_chunks_that_change_are_refused(rows, change, words, mixed, stopping):
+    chunks, settings = Changing(rows[0], rows[2], change), {"early_stopping": stopping}
     if mixed:
-        chunks, settings = gd.chunks.shuffled(chunks, buffer=1), {"batch_size": 32}
+        chunks, settings["batch_size"] = gd.chunks.shuffled(chunks, buffer=1), 32
     with pytest.raises(ValueError, match=words):
         gd.LogisticRegression(random_state=0, **settings).fit(chunks)
+
+
+def test_rows_held_out_of_chunks_in_another_order_each_pass_are_no_matter(rows):
+    class Turning:
+        turn = 0
+
+        def __iter__(self):
+            self.turn += 1
+            for a, b in [(0, 350), (350, 601), (601, 999)][:: 1 if self.turn % 2 else -1]:
+                yield rows[0][a:b], rows[2][a:b]
+
+    model = gd.LogisticRegression(early_stopping=True, random_state=0).fit(Turning())
+    assert model.score(rows[0], rows[2]) > 0.7
 
 
 def test_labels_of_two_kinds_are_refused(rows):
