@@ -280,15 +280,15 @@ class Spread:
 def part_moments(X, weights):
     """(weight, mean, deviation, least, largest number) of the columns of some rows.
 
-    The extremes of a CSR only say whether a column is constant: its mean twice, else −∞ and ∞.
+    The extremes of a CSR are −∞ and ∞ where a column varies beyond doubt.
     """
     weight, most = mass_of(weights), weights.max(initial=0.0)
     if not 1e-100 < most < 1e100:  # a power of two as the unit, which rounds nothing
         weights = np.ldexp(weights, -int(np.frexp(most)[1]))
-    if isinstance(X, CSR):
-        mean, wide = X.moments(weights)
-        varies = wide > 0
-        return weight, mean, wide, np.where(varies, -np.inf, mean), np.where(varies, np.inf, mean)
+    return weight, *(_sparse_moments if isinstance(X, CSR) else _dense_moments)(X, weights)
+
+
+def _dense_moments(X, weights):
     mean, square, low, high = found = np.empty((4, X.shape[1]))
     square /= kernels.column_moments(X, weights, *found) or 1.0
     extreme = (high > low) & ~((square > EXTREME) & (square < 1 / EXTREME))
@@ -300,7 +300,20 @@ def part_moments(X, weights):
         mass = kernels.column_moments((own - middle) / unit, weights, *within)
         mean[extreme] = middle + within[0] * unit
         wide[extreme] = np.sqrt(within[1] / (mass or 1.0)) * unit
-    return weight, mean, wide, low, high
+    return mean, wide, low, high
+
+
+def _sparse_moments(X, weights):
+    mean, wide = X.moments(weights)
+    low, high = np.where(wide > 0, [[-np.inf], [np.inf]], mean)
+    same = (wide == 0) & (mean != 0)  # in these rows but for rounding; each has an entry in them
+    if same.any():
+        chosen = same[X.indices]
+        at = (np.cumsum(same) - 1)[X.indices[chosen]]
+        own = np.zeros((len(X), np.count_nonzero(same)), X.dtype)
+        own[np.repeat(np.arange(len(X)), np.diff(X.indptr))[chosen], at] = X.data[chosen]
+        mean[same], wide[same], low[same], high[same] = _dense_moments(own, weights)
+    return mean, wide, low, high
 
 
 def column_moments(X, weights, n_threads=1):

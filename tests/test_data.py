@@ -61,7 +61,8 @@ def test_sparse_rows_and_parts_have_the_moments_of_dense_rows(unit, weight):
 
 def test_small_changes_of_large_float32_are_no_rounding():
     X = np.ones((200, 3), np.float32)
-    X[:, 0] = 1e6 + 0.5 * RNG.normal(size=200)
+    X[:, 0] = 1e6 + 0.5 * np.random.default_rng(1).normal(size=200)
+    X[30:60, 0] = 1e6 - 0.25 * np.arange(2).repeat(15)  # a part that varies by rounding alone
     X[7, 1] = 1 + 1e-5
     expected = column_moments(X, np.ones(200))[1]
     assert (expected > 0).tolist() == [True, True, False]
