@@ -224,78 +224,108 @@ def as_weights(sample_weight, n):
     require_finite(weights, "sample_weight")
     require(weights.min() >= 0, "sample_weight has a negative weight. Pass weights of at least 0.")
     require(weights.any(), "sample_weight is zero everywhere. Give at least one row a weight.")
+    require_summable(mass_of(weights))
     return weights
 
 
+def mass_of(weights):
+    """Σ sᵢ, infinite where it is no double, without a warning."""
+    with np.errstate(over="ignore"):
+        return float(weights.sum())
+
+
+def require_summable(mass):
+    """Refuse weights whose sum is no double."""
+    require(
+        bool(np.isfinite(mass)),
+        "The weights add up to more than 1.8e308, the largest double. Pass smaller ones.",
+    )
+
+
 class Spread:
-    """Mean, squares around it and extremes of columns, merged part by part (Chan et al., 1983)."""
+    """Mean, deviation and extremes of columns, merged part by part (Chan et al., 1983).
+
+    Deviations are merged, not their squares, which leave the range for numbers of 1e-200 or 1e200.
+    """
 
     def __init__(self):
-        self.mass, self.mean, self.square = 0.0, 0.0, 0.0
+        self.mass, self.mean, self.wide = 0.0, 0.0, 0.0
         self.low, self.high, self.eps = np.inf, -np.inf, 0.0
 
     def add(self, X, weights):
         """Take more rows, dense or sparse; zeros that a CSR does not hold count as well."""
         self.merge(X.dtype, *part_moments(X, weights))
 
-    def merge(self, dtype, weight, mean, square, low, high):
+    @np.errstate(all="ignore")
+    def merge(self, dtype, weight, mean, wide, low, high):
         """The same from what `part_moments` says of those rows."""
         if not weight > 0:
             return
         total = self.mass + weight
-        away = mean - self.mean
-        self.square = self.square + square + away * away * (self.mass * weight / total)
-        self.mean, self.mass = self.mean + away * (weight / total), total
+        old, new, away = self.mass / total, weight / total, mean - self.mean
+        if self.mass > 0:
+            within = np.hypot(np.sqrt(old) * self.wide, np.sqrt(new) * wide)
+            wide = np.hypot(within, np.sqrt(old) * np.sqrt(new) * away)
+        self.mean, self.wide, self.mass = self.mean + away * new, wide, total
         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
         self.eps = np.finfo(dtype).eps
 
-    @property
-    def most(self):
-        """The largest distance from the mean."""
-        return np.maximum(self.high - self.mean, self.mean - self.low)
-
     def deviation(self):
         """Standard deviations; what rounding makes of a constant column is none."""
-        deviation = np.sqrt(self.square / self.mass)
-        deviation[self.most <= 8 * self.eps * np.abs(self.mean)] = 0
-        return deviation
-
-
-def part_moments(X, weights):
-    """(weight, mean, squares around it, least, largest number) of the columns of some rows."""
-    if isinstance(X, CSR):
-        mean, deviation = X.moments(weights)
-        weight = float(weights.sum())
-        return weight, mean, weight * deviation**2, mean - deviation, mean + deviation
-    found = np.empty((4, X.shape[1]))
-    return kernels.column_moments(X, weights, *found), *found
+        most = np.maximum(self.high - self.mean, self.mean - self.low)
+        return np.where(most <= 8 * self.eps * np.abs(self.mean), 0.0, self.wide)
 
 
 @np.errstate(all="ignore")
-def column_moments(X, weights, n_threads=1):
-    """Weighted mean and standard deviation of each column, in float64, without cancellation.
+def part_moments(X, weights):
+    """(weight, mean, deviation, least, largest number) of the columns of some rows.
 
-    Squares of 1e-200 or 1e200 leave the range: such columns are counted in units of their own.
+    The extremes of a CSR are −∞ and ∞ where a column varies beyond doubt.
     """
-    sparse = isinstance(X, CSR)
-    spread, step = Spread(), Rows(X, None, weights).per_call(AT_ONCE // 8 if sparse else AT_ONCE)
+    weight, most = mass_of(weights), weights.max(initial=0.0)
+    if not 1e-100 < most < 1e100:  # a power of two as the unit, which rounds nothing
+        weights = np.ldexp(weights, -int(np.frexp(most)[1]))
+    return weight, *(_sparse_moments if isinstance(X, CSR) else _dense_moments)(X, weights)
+
+
+def _dense_moments(X, weights):
+    mean, square, low, high = found = np.empty((4, X.shape[1]))
+    square /= kernels.column_moments(X, weights, *found) or 1.0
+    extreme = (high > low) & ~((square > EXTREME) & (square < 1 / EXTREME))
+    wide = np.sqrt(square)
+    if extreme.any():  # in units of their own
+        own = np.ascontiguousarray(X[:, extreme], np.float64)
+        middle, unit = own[0], np.abs(own - own[0]).max(axis=0)
+        within = np.empty((4, len(unit)))
+        mass = kernels.column_moments((own - middle) / unit, weights, *within)
+        mean[extreme] = middle + within[0] * unit
+        wide[extreme] = np.sqrt(within[1] / (mass or 1.0)) * unit
+    return mean, wide, low, high
+
+
+def _sparse_moments(X, weights):
+    mean, wide = X.moments(weights)
+    low, high = np.where(wide > 0, [[-np.inf], [np.inf]], mean)
+    same = (wide == 0) & (mean != 0)  # in these rows but for rounding; each has an entry in them
+    if same.any():
+        chosen = same[X.indices]
+        at = (np.cumsum(same) - 1)[X.indices[chosen]]
+        own = np.zeros((len(X), np.count_nonzero(same)), X.dtype)
+        own[np.repeat(np.arange(len(X)), np.diff(X.indptr))[chosen], at] = X.data[chosen]
+        mean[same], wide[same], low[same], high[same] = _dense_moments(own, weights)
+    return mean, wide, low, high
+
+
+def column_moments(X, weights, n_threads=1):
+    """Weighted mean and standard deviation of each column, in float64, without cancellation."""
+    numbers = AT_ONCE // 8 if isinstance(X, CSR) else AT_ONCE
+    spread, step = Spread(), Rows(X, None, weights).per_call(numbers)
     parts = [slice(a, a + step) for a in range(0, len(X), step)]  # so that Ctrl-C is heard soon
     with Threads(resolve(n_threads)) as threads:
         found = threads.map(lambda part: part_moments(X[part], weights[part]), parts)
     for part in found:
         spread.merge(X.dtype, *part)
-    if sparse:
-        return spread.mean, spread.deviation()
-    mean, deviation, most = spread.mean, spread.deviation(), spread.most
-    extreme = (most > 0) & ~((spread.square > EXTREME) & (spread.square < 1 / EXTREME))
-    if extreme.any():
-        own = np.ascontiguousarray(X[:, extreme], np.float64)
-        middle, unit = own[0], np.abs(own - own[0]).max(axis=0)
-        away, wide = column_moments((own - middle) / unit, weights, n_threads)
-        mean[extreme], deviation[extreme] = middle + away * unit, wide * unit
-        most[extreme] = np.abs(own - mean[extreme]).max(axis=0)
-    deviation[most <= 8 * spread.eps * np.abs(mean)] = 0
-    return mean, deviation
+    return spread.mean, spread.deviation()
 
 
 def visiting_order(n, rng, block=64, window=1024):

@@ -142,11 +142,13 @@ class Shuffled:
 
 def _mixed(waiting, rng):
     """The rows of some chunks, mixed, in chunks of the first one's size; empties the list."""
-    if not waiting:
-        return
-    size = len(waiting[0][0])
-    X, y, weights = zip(*waiting, strict=True)
+    held = [chunk for chunk in waiting if len(chunk[1])]  # those of `Split` may have no row left
     waiting.clear()
+    if not held:
+        return
+    size = len(held[0][1])
+    X, y, weights = zip(*held, strict=True)
+    held.clear()
     y, weights = np.concatenate(y), np.concatenate(weights)
     X = _Below(X) if isinstance(X[0], np.ndarray) else stack(X)
     order = rng.permutation(len(y))

@@ -6,7 +6,7 @@ import numpy as np
 
 from gdcore.arrow import FileChunks
 from gdcore.chunks import ArrayChunks
-from gdcore.data import Rows, Spread
+from gdcore.data import Rows, Spread, mass_of, require_summable
 from gdcore.errors import require
 from gdcore.passes import Shuffled, Split
 
@@ -53,6 +53,7 @@ class Passes:
         self.given, self.encode, self.mass, self.held = chunks, encode, 1.0, held
         self.chunks = chunks.source if isinstance(chunks, Shuffled) else chunks
         self.counts = []  # rows of each chunk, once there was a whole pass
+        self.known = None  # (rows with a weight, sum of weights) of the first whole pass
 
     @property
     def steady(self):
@@ -62,30 +63,48 @@ class Passes:
 
     def each(self, watch=None):
         """Rows of each chunk that has a weight; watch(rows) is told of those held out."""
-        counts = []
-        for number, chunk in enumerate(self.chunks):
+        counts, n, mass = [], 0, 0.0
+        for number, (X, y, weights) in enumerate(self.chunks):
+            y, weights = self.encode(y, weights)
+            n, mass = n + int(np.count_nonzero(weights > 0)), mass + mass_of(weights)
+            chunk = X, y, weights
             if self.held is not None:
                 if watch is not None:
-                    rows = self._encoded(*Split.part(chunk, number, *self.held, kept=False))
+                    rows = _counted(*Split.part(chunk, number, *self.held, kept=False))
                     if len(rows):
                         watch(rows)
                 chunk = Split.part(chunk, number, *self.held)
-            rows = self._encoded(*chunk)
-            del chunk
+            rows = _counted(*chunk)
+            del chunk, X, y, weights
             if len(rows):
                 counts.append(len(rows))
                 yield rows
         self.counts = counts
+        self._compare(n, mass)
+
+    def _compare(self, n, mass):
+        """Refuse a pass that gave other rows than the first, in whatever order."""
+        require_summable(mass)
+        count, total = self.known = self.known or (n, mass)
+        require(
+            n == count and abs(mass - total) <= 1e-9 * total,
+            "The chunks gave other rows or weights in a later pass. Give the same ones each time.",
+        )
 
     def mixed(self):
         """The same rows in the order for steps."""
         if self.given is self.chunks:
             yield from self.each()
             return
-        for chunk in self.given if self.held is None else self._mixed_rest():
-            rows = self._encoded(*chunk)
+        n, mass = 0, 0.0
+        for X, y, weights in self.given if self.held is None else self._mixed_rest():
+            rows = _counted(X, *self.encode(y, weights))
+            del X, y, weights
             if len(rows):
+                n, mass = n + len(rows), mass + mass_of(rows.weights)
                 yield rows
+        if self.held is None:
+            self._compare(n, mass)
 
     def _mixed_rest(self):
         """A pass over a shuffle of what is not held out, counted where the given one counts."""
@@ -94,24 +113,21 @@ class Passes:
         rest = Split(self.chunks, *self.held)
         return Shuffled(rest, given.buffer, given.seed).epoch(given.passes - 1)
 
-    def _encoded(self, X, y, weights):
-        y, weights = self.encode(y, weights)
-        kept = weights > 0
-        return Rows(X, y, weights) if kept.all() else Rows(X[kept], y[kept], weights[kept])
+
+def _counted(X, y, weights):
+    """The rows that have a weight."""
+    kept = weights > 0
+    return Rows(X, y, weights) if kept.all() else Rows(X[kept], y[kept], weights[kept])
 
 
 def survey(passes):
     """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass."""
-    n, labels, spread, X, held = 0, {}, Spread(), None, []
-    target = np.zeros(2)  # the targets' mean, and squares around it
+    n, labels, spread, target, X, held = 0, {}, Spread(), Spread(), None, []
+    passes.known = None
     for rows in passes.each(lambda rows: held.append(len(rows))):
-        before, X = spread.mass, rows.X
+        X = rows.X
         spread.add(X, rows.weights)
-        weight = spread.mass - before
-        middle = float(np.average(rows.y, weights=rows.weights))
-        around = float(rows.weights @ (rows.y - middle) ** 2)
-        step, share = middle - target[0], weight / spread.mass
-        target += [step * share, around + step * step * before * share]
+        target.add(np.ascontiguousarray(rows.y, np.float64)[:, None], rows.weights)
         if len(labels) <= 1000:
             for value, mass in zip(*_masses(rows.y, rows.weights), strict=True):
                 labels[value] = labels.get(value, 0.0) + mass
@@ -137,5 +153,4 @@ def _standing(labels, target, mass):
     if len(labels) <= 1000:
         values = sorted(labels)
         return np.array(values), np.array([labels[value] for value in values])
-    deviation = np.sqrt(target[1] / mass)
-    return target[0] + deviation * np.array([-1.0, 1.0]), np.array([mass / 2, mass / 2])
+    return target.mean + target.wide * np.array([-1.0, 1.0]), np.array([mass / 2, mass / 2])

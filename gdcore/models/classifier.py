@@ -49,6 +49,7 @@ class Classifier:
         )
         factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()], float)
         require((factors >= 0).all(), "class_weight has a negative weight. Pass weights ≥ 0.")
+        require(np.isfinite(factors).all(), "class_weight is infinite. Pass finite weights.")
         return factors
 
 

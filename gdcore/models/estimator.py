@@ -10,7 +10,7 @@ import numpy as np
 
 from gdcore import optim
 from gdcore.convergence import Rule
-from gdcore.data import Rows, as_features, as_rows, as_weights
+from gdcore.data import Rows, as_features, as_rows, as_weights, mass_of, require_summable
 from gdcore.errors import (
     ConvergenceWarning,
     also_sklearns,
@@ -245,6 +245,7 @@ def require_flags(estimator, *names):
 def counted(X, y, weights):
     """The rows that have a weight: others must change nothing."""
     kept = weights > 0
+    require_summable(mass_of(weights))
     return (X, y, weights) if kept.all() else (X[kept], y[kept], weights[kept])
 
 

@@ -62,13 +62,22 @@ class Labels:
     """Labels as class numbers: in the order in which they come up, then in that of the classes."""
 
     def __init__(self, factor_of):
-        self.codes, self.rank, self.factors = {}, None, []
+        self.codes, self.rank, self.factors, self.kind = {}, None, [], None
         self.factor_of = factor_of
 
     def __call__(self, y, weights):
         values, where = encode(y)
+        kinds = {_kind(value) for value in values.tolist()[:1]} | {self.kind} - {None}
+        if len(kinds) > 1:
+            raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
+        self.kind = next(iter(kinds), None)
         for value in values.tolist():
             if value not in self.codes:
+                require(
+                    self.rank is None,
+                    f"The chunks gave a label in a later pass, {value!r}, that the first did not "
+                    "have. Give the same rows each time.",
+                )
                 self.codes[value] = len(self.codes)
                 self.factors.append(self.factor_of(value))
         own = np.array([self.codes[value] for value in values.tolist()], np.intp)[where]
@@ -82,10 +91,17 @@ class Labels:
         return classes
 
 
+def _kind(label):
+    return next((kind for kind in (str, bytes) if isinstance(label, kind)), float)
+
+
 def label_passes(chunks, estimator, held=None):
     """(classes, Passes, Survey) with class numbers for targets, weighed by class_weight."""
     given = estimator.class_weight
     named = given if isinstance(given, dict) else {}
+    require(
+        all(np.isfinite(list(named.values()))), "class_weight is infinite. Pass finite weights."
+    )
     labels = Labels(lambda label: float(named.get(label, 1.0)))
     passes = Passes(chunks, labels, held)
     about = survey(passes)
@@ -109,5 +125,5 @@ def one_class(passes, about, c):
         return (codes == c).astype(np.float64), weights
 
     own = Passes(passes.given, encode, passes.held)
-    own.mass, own.counts = passes.mass, passes.counts
+    own.mass, own.counts, own.known = passes.mass, passes.counts, passes.known
     return own, replace(about, y=(about.y == c).astype(np.float64))

@@ -174,6 +174,83 @@ def test_weights_go_with_the_chunks(rows):
     near(named.fit(chunked(X, y)), gd.LogisticRegression(class_weight={"yes": 3.0}).fit(X, y), 1e-4)
 
 
+@pytest.mark.parametrize("weight", [1e-200, 1e290])
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_weights_and_columns_at_the_ends_of_the_range(weight, unit):
+    rng = np.random.default_rng(0)
+    X, s = rng.normal(size=(300, 2)), weight * rng.random(300)
+    y = X @ [1.0, 2.0] + 0.1 * rng.normal(size=300)
+    expected = gd.LinearRegression(alpha=1e-3).fit(X, y, s / weight).coef_
+    Z = X * [unit, 1.0]
+    parts = [(Z[a : a + 90], y[a : a + 90], s[a : a + 90]) for a in range(0, 300, 90)]
+    model = gd.LinearRegression(alpha=1e-3).fit(parts)
+    np.testing.assert_allclose(model.coef_ * [unit, 1.0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_chunks_of_one_row_are_mixed_and_held_out(share):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    c = (X @ [1.0, 2.0] > 0) * 1
+    single = [(X[i : i + 1], c[i : i + 1]) for i in range(300)]
+    model = gd.LogisticRegression(
+        early_stopping=True, validation_fraction=share, batch_size=16, max_epochs=20, random_state=0
+    )
+    model.fit(gd.chunks.shuffled(single, buffer=3))
+    assert model.score(X, c) > 0.95
+
+
+class Changing:
+    """Chunks whose second half is made by change(X, y) from the third pass on."""
+
+    def __init__(self, X, y, change):
+        self.X, self.y, self.change, self.passes = X, y, change, 0
+
+    def __iter__(self):
+        self.passes += 1
+        yield self.X[:200], self.y[:200]
+        rest = self.X[200:400], self.y[200:400]
+        yield rest if self.passes < 3 else self.change(*rest)
+
+
+CHANGES = [
+    (lambda X, y: (X, y, np.zeros(200)), "gave other rows or weights in a later pass"),
+    (lambda X, y: (X, y, np.full(200, 2.0)), "gave other rows or weights in a later pass"),
+    (lambda X, y: (X, np.append(y[:199], "perhaps")), "gave a label in a later pass, 'perhaps'"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), CHANGES)
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("stopping", [False, True])
+def test_chunks_that_change_are_refused(rows, change, words, mixed, stopping):
+    chunks, settings = Changing(rows[0], rows[2], change), {"early_stopping": stopping}
+    if mixed:
+        chunks, settings["batch_size"] = gd.chunks.shuffled(chunks, buffer=1), 32
+    with pytest.raises(ValueError, match=words):
+        gd.LogisticRegression(random_state=0, **settings).fit(chunks)
+
+
+def test_rows_held_out_of_chunks_in_another_order_each_pass_are_no_matter(rows):
+    class Turning:
+        turn = 0
+
+        def __iter__(self):
+            self.turn += 1
+            for a, b in [(0, 350), (350, 601), (601, 999)][:: 1 if self.turn % 2 else -1]:
+                yield rows[0][a:b], rows[2][a:b]
+
+    model = gd.LogisticRegression(early_stopping=True, random_state=0).fit(Turning())
+    assert model.score(rows[0], rows[2]) > 0.7
+
+
+def test_labels_of_two_kinds_are_refused(rows):
+    X, words, numbers = rows[0], rows[2], rows[3]
+    for first, then in ((words, numbers), (numbers, words), (words.astype(object), numbers)):
+        with pytest.raises(TypeError, match="y mixes strings and numbers"):
+            gd.LogisticRegression().fit([(X[:99], first[:99]), (X[99:], then[99:])])
+
+
 def test_the_bits_do_not_depend_on_the_threads(rows):
     X, y = rows[0], rows[2]
     big = gd.chunks.arrays(np.tile(X, (10, 1)), np.tile(y, 10), rows=40_000)
