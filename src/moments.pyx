@@ -16,14 +16,42 @@ cdef hot_void merge_block(
 ) noexcept nogil:
     """The mean and the weighted squares around it of `before` and these rows together (Chan et al., 1983)."""
     cdef Py_ssize_t i, j
-    cdef double d, total = before + weight
+    cdef double a, b, c, d, m, total = before + weight
+    cdef real one, two
+    cdef const real *r
     memset(sums, 0, 2 * p * sizeof(double))
-    for i in range(n):
+    for i in range(0, n - 3, 4):  # four rows share what is read and written of a column
+        r = x + i * p
+        for j in range(p):
+            m = base[j]
+            sums[j] = sums[j] + (
+                (s[i] * (<double>r[j] - m) + s[i + 1] * (<double>r[p + j] - m))
+                + (s[i + 2] * (<double>r[2 * p + j] - m) + s[i + 3] * (<double>r[3 * p + j] - m)))
+    for i in range(n - n % 4, n):
         for j in range(p):
             sums[j] = sums[j] + s[i] * (<double>x[i * p + j] - base[j])
     for j in range(p):
         sums[j] = sums[j] / weight
-    for i in range(n):
+    for i in range(0, n - 3, 4):
+        r = x + i * p
+        for j in range(p):
+            m = base[j]
+            a = (<double>r[j] - m) - sums[j]
+            b = (<double>r[p + j] - m) - sums[j]
+            c = (<double>r[2 * p + j] - m) - sums[j]
+            d = (<double>r[3 * p + j] - m) - sums[j]
+            sums[p + j] = sums[p + j] + (
+                (s[i] * (a * a) + s[i + 1] * (b * b)) + (s[i + 2] * (c * c) + s[i + 3] * (d * d)))
+        for j in range(p):
+            one = r[j] if r[j] < r[p + j] else r[p + j]
+            two = r[2 * p + j] if r[2 * p + j] < r[3 * p + j] else r[3 * p + j]
+            one = one if one < two else two
+            low[j] = one if one < low[j] else low[j]
+            one = r[j] if r[j] > r[p + j] else r[p + j]
+            two = r[2 * p + j] if r[2 * p + j] > r[3 * p + j] else r[3 * p + j]
+            one = one if one > two else two
+            high[j] = one if one > high[j] else high[j]
+    for i in range(n - n % 4, n):
         for j in range(p):
             d = (<double>x[i * p + j] - base[j]) - sums[j]
             sums[p + j] = sums[p + j] + s[i] * (d * d)
