@@ -22,7 +22,6 @@ KINDS = pytest.mark.parametrize(
 
 
 BRIEF = {  # the checks ask for ways to behave, and for no more than 83 of 100 right
-    gd.LinearClassifier: {"tol": 1e-2},
     gd.MLPClassifier: {"max_epochs": 50},
     gd.MLPRegressor: {"max_epochs": 50},
 }
