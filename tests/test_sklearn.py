@@ -135,3 +135,37 @@ def test_joblib_and_notebooks(kind, tmp_path):
     assert "0.01" in page
     assert "CERTIFIED" in page
     assert "&lt;" in page  # the message holds a "<"
+
+
+SAME = [  # of docs/linear.md: scikit-learn's, ours, what y they are for
+    ("LogisticRegression(C=0.3)", "LogisticRegression(alpha=1 / (0.3 * n))", "classes"),
+    ("Ridge(alpha=7)", "LinearRegression(alpha=7 / n)", "reals"),
+    ("Lasso(alpha=0.2)", "LinearRegression(alpha=0.2, l1_ratio=1)", "reals"),
+    ("ElasticNet(alpha=0.2, l1_ratio=0.4)", "LinearRegression(alpha=0.2, l1_ratio=0.4)", "reals"),
+    ("PoissonRegressor(alpha=0.2)", "LinearRegression(loss='poisson', alpha=0.2)", "counts"),
+    ("QuantileRegressor(alpha=0.05, quantile=0.7)",
+     "LinearRegression(loss=gd.losses.Quantile(0.7), alpha=0.05, l1_ratio=1)", "reals"),
+    ("LinearSVC(C=0.3, loss='hinge', intercept_scaling=100)",
+     "LinearClassifier(alpha=1 / (0.3 * n))", "classes"),
+    ("LinearSVC(C=0.3, intercept_scaling=100)",
+     "LinearClassifier(loss='squared_hinge', alpha=1 / (2 * 0.3 * n))", "classes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("theirs", "ours", "kind"), SAME)
+def test_penalties_are_those_of_scikit_learn_in_other_units(theirs, ours, kind):
+    from sklearn import linear_model, svm
+
+    rng, n = np.random.default_rng(0), 200
+    X = rng.normal(size=(n, 4)) * [1, 2, 0.5, 3]
+    z = X @ [1.0, 0.0, 2.0, -1.0] + rng.normal(size=n)
+    y = {"reals": z + 3, "classes": (z > 1).astype(int), "counts": rng.poisson(np.exp(0.1 * z))}
+    names = vars(linear_model) | vars(svm)
+    other = eval(theirs, {}, names)
+    precise = {"tol": 1e-9, "max_iter": 1_000_000}
+    other.set_params(**{key: precise[key] for key in precise if key in other.get_params()})
+    kinds = (gd.LinearRegression, gd.LogisticRegression, gd.LinearClassifier)
+    model = eval(ours, {}, {each.__name__: each for each in kinds} | {"gd": gd, "n": n})
+    model.set_params(standardize=False)
+    near = other.fit(X, y[kind]).coef_
+    np.testing.assert_allclose(model.fit(X, y[kind]).coef_, near, rtol=1e-3, atol=1e-4)
