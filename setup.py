@@ -72,7 +72,8 @@ def extensions():
     return built
 
 
-setup(
-    ext_modules=extensions(),
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
-)
+OPTIONS = {"build_ext": {"parallel": os.cpu_count() or 1}}  # compilers, one a module
+if STABLE_ABI:
+    OPTIONS["bdist_wheel"] = {"py_limited_api": "cp311"}
+
+setup(ext_modules=extensions(), options=OPTIONS)
