@@ -292,13 +292,12 @@ class Cost(Penalised):
     def about_curvature(self):
         """L of a sample of the rows, where there are many more: 30 reads of all of them would take
         longer than the epochs of small batches that ask for it. The largest eigenvalue of a sample
-        is too large on average, hence safe. The sample is the same in every fit.
+        is too large on average, hence safe.
         """
         n, take = len(self), max(SAMPLE, CHUNK * len(self) // max(1, self.rows.X.nbytes // 8))
         if n < 4 * take:
             return self.curvature()
-        chosen = np.sort(np.random.default_rng(0).choice(n, take, replace=False))
-        part = Cost(self.model, self.rows.part(chosen), self.penalty, self.threads.n_threads)
+        part = Cost(self.model, self.rows.sample(take), self.penalty, self.threads.n_threads)
         part.threads = self.threads
         return part.curvature()
 

@@ -42,6 +42,11 @@ class Rows:
             chosen = X[rows]
         return Rows(chosen, self.y[rows], self.weights[rows])
 
+    def sample(self, take):
+        """So many of the rows, in their order: the same ones in every fit."""
+        chosen = np.random.default_rng(0).choice(len(self), take, replace=False)
+        return self.part(np.sort(chosen))
+
     def per_call(self, numbers):
         """Rows of about so many numbers; more where each call reads all columns and entries."""
         n, p = self.X.shape

@@ -7,6 +7,7 @@ import numpy as np
 
 from gdcore.losses import Hinge, Quantile
 from gdcore.optim.base import Optimizer, require_rate
+from gdcore.second_order import weighted_moments
 
 SHORT = 0.995  # of the way to the next bound
 BALANCED = 1e-15  # of n: Σ s·r that is zero but for rounding
@@ -61,7 +62,7 @@ class InteriorPoint(Optimizer):
         """A step from θ. Changes theta and state."""
         form = _Form(cost)
         state["t"][0] = state["t"].item() + 1
-        h = form.h(np.concatenate(cost.margins_at(theta))[:, 0])
+        h = form.h(form.margins(theta))
         if not len(state["u"]):
             state["u"] = np.full(len(h), 0.5)
             near = LEAST * float(np.abs(h).mean()) + np.finfo(float).tiny
@@ -98,10 +99,7 @@ class _Form:
 
     def margins(self, theta):
         """z of all rows."""
-        parts = [np.empty((len(shard), 1)) for shard in self.cost.shards]
-        work = list(zip(self.cost.shards, parts, strict=True))
-        self.cost.threads.map(lambda part: self.cost.model.write_margins(theta, *part), work)
-        return np.concatenate(parts)[:, 0]
+        return np.concatenate(self.cost.margins_at(theta))[:, 0]
 
     def sums(self, slopes):
         """Σ s·r·x̃/n."""
@@ -109,13 +107,9 @@ class _Form:
 
     def matrix(self, bends):
         """Σ s·bend·x̃x̃ᵀ/n + the penalty's second derivatives."""
-        cost = self.cost
-        rooms = np.zeros((len(cost.shards), cost.size, cost.size))
-        work = list(zip(cost.shards, self.split(self.s * bends), rooms, strict=True))
-        cost.threads.map(lambda part: cost.model.add_moments(*part), work)
-        H = rooms.sum(axis=0) / self.n
+        H = weighted_moments(self.cost, self.split(self.s * bends)) / self.n
         diagonal = np.einsum("ii->i", H)
-        diagonal += cost.penalty.ridge
+        diagonal += self.cost.penalty.ridge
         diagonal[diagonal == 0] = 1  # a column that says nothing
         return H
 

@@ -47,10 +47,16 @@ def _blocks(cost, margins, k, p):
             else:
                 pairs = zip(shares, cost.shards, strict=True)
                 weights = [-s[:, a] * s[:, b] * shard.weights for s, shard in pairs]
-            rooms = np.zeros((len(parts), p + 1, p + 1))
-            work = list(zip(cost.shards, weights, rooms, strict=True))
-            cost.threads.map(lambda part: cost.model.add_moments(*part), work)
-            yield a, b, rooms.sum(axis=0)
+            yield a, b, weighted_moments(cost, weights)
+
+
+def weighted_moments(cost, weights):
+    """Σ h·x̃x̃ᵀ over all rows, the intercept's 1 last, for weights h in the parts of the shards."""
+    width = cost.model.features + 1
+    rooms = np.zeros((len(cost.shards), width, width))
+    work = list(zip(cost.shards, weights, rooms, strict=True))
+    cost.threads.map(lambda part: cost.model.add_moments(*part), work)
+    return rooms.sum(axis=0)
 
 
 def curvature(cost, theta):

@@ -122,8 +122,7 @@ def head_start(cost, theta, optimizer):
     if isinstance(cost, ChunkCost):
         some = sample(cost, take)
     else:
-        chosen = np.sort(np.random.default_rng(0).choice(len(rows), take, replace=False))
-        some = rows.part(chosen)
+        some = rows.sample(take)
     if some is None or len(some) < LEAST * model.size or not some.y.std() > 0:
         return theta
     some = Rows(some.X, some.y, some.weights / some.weights.mean())
