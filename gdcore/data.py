@@ -269,8 +269,8 @@ class Spread:
         total = self.mass + weight
         old, new, away = self.mass / total, weight / total, mean - self.mean
         if self.mass > 0:
-            within = np.hypot(np.sqrt(old) * self.wide, np.sqrt(new) * wide)
-            wide = np.hypot(within, np.sqrt(old) * np.sqrt(new) * away)
+            parts = np.sqrt(old) * self.wide, np.sqrt(new) * wide, np.sqrt(old * new) * away
+            wide = _length(*parts)
         self.mean, self.wide, self.mass = self.mean + away * new, wide, total
         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
         self.eps = np.finfo(dtype).eps
@@ -279,6 +279,16 @@ class Spread:
         """Standard deviations; what rounding makes of a constant column is none."""
         most = np.maximum(self.high - self.mean, self.mean - self.low)
         return np.where(most <= 8 * self.eps * np.abs(self.mean), 0.0, self.wide)
+
+
+def _length(*parts):
+    """√Σ part², by squares where those are in the range."""
+    square = sum(part * part for part in parts)
+    length, off = np.sqrt(square), ~((square > EXTREME) & (square < 1 / EXTREME))
+    if off.any():
+        off &= np.abs(parts).max(axis=0) > 0
+        length[off] = np.hypot.reduce([part[off] for part in parts])
+    return length
 
 
 @np.errstate(all="ignore")

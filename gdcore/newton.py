@@ -9,7 +9,7 @@ from gdcore import kernels
 from gdcore.optim.base import Optimizer, require_rate
 
 FEW = 400  # numbers in θ up to which H is taken apart into eigenvectors, which prove distances
-MANY = 1024  # up to which H is formed
+MANY = 1025  # up to which H is formed: 1,024 columns and an intercept
 AT_ONCE = 1 << 26  # products in one call of coordinate descent
 SOLVED = 1e-3  # of ‖g‖: what a solution of H·d = −g may leave of it
 FORGIVEN = 0.25  # of ‖g‖: a Hessian that did not bring the gradient below that is formed anew
@@ -21,7 +21,7 @@ MOST_PRODUCTS = 250  # of a step by conjugate gradients
 class Newton(Optimizer):
     """Step along −H⁻¹·g, H the matrix of second derivatives; for full batches of a linear model.
 
-    Up to 1,024 numbers in θ, H is formed, and used again as long as it serves; beyond, H·d = −g is
+    Up to 1,025 numbers in θ, H is formed, and used again as long as it serves; beyond, H·d = −g is
     solved by conjugate gradients, which need products only, as far as the gradient is small
     (Nocedal & Wright, 2006, §7.1). Step lengths by strong Wolfe conditions on kept margins. With an
     |θ| term the step is the minimum of the quadratic with that term, and the first of 1, ½, … that

@@ -160,19 +160,10 @@ cdef inline void *workspace(size_t size, void **base) except NULL:
     return <void *>((<size_t>base[0] + 63) // 64 * 64)
 
 
-cdef inline Py_ssize_t outputs(
-    int loss, Py_ssize_t n, Py_ssize_t p, const double[::1] y, const double[::1] s,
-    const double[:, ::1] columns, Py_ssize_t width, Py_ssize_t settings,
-) except -1:
-    """Check every length, and targets, so that no index leaves its array; return k."""
-    cdef Py_ssize_t k = width // (p + 1), i
+cdef inline int require_targets(int loss, const double[::1] y, Py_ssize_t k) except -1:
+    """Refuse targets that have no loss, or that name an output beyond the k that there are."""
+    cdef Py_ssize_t n = y.shape[0], i
     cdef bint known = True
-    if not (y.shape[0] == n and s.shape[0] == n):
-        raise ValueError("X, y and weights must have one number of rows. Pass one y and weight a row.")
-    if columns.shape[0] < settings or columns.shape[1] != p + 1:
-        raise ValueError("columns must describe each column of X and the intercept. Pass p + 1 columns.")
-    if k < 1 or k * (p + 1) != width or (k > 1 and loss != SOFTMAX):
-        raise ValueError("theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers.")
     if loss == SOFTMAX:
         for i in range(n):
             known = known and 0 <= y[i] < k and y[i] == <Py_ssize_t>y[i]
@@ -183,4 +174,20 @@ cdef inline Py_ssize_t outputs(
             known = known and (y[i] > 0 or (loss == POISSON and y[i] == 0))
         if not known:
             raise ValueError("y must be positive for gamma, and not negative for poisson. Pass such targets.")
+    return 0
+
+
+cdef inline Py_ssize_t outputs(
+    int loss, Py_ssize_t n, Py_ssize_t p, const double[::1] y, const double[::1] s,
+    const double[:, ::1] columns, Py_ssize_t width, Py_ssize_t settings,
+) except -1:
+    """Check every length, and targets, so that no index leaves its array; return k."""
+    cdef Py_ssize_t k = width // (p + 1)
+    if not (y.shape[0] == n and s.shape[0] == n):
+        raise ValueError("X, y and weights must have one number of rows. Pass one y and weight a row.")
+    if columns.shape[0] < settings or columns.shape[1] != p + 1:
+        raise ValueError("columns must describe each column of X and the intercept. Pass p + 1 columns.")
+    if k < 1 or k * (p + 1) != width or (k > 1 and loss != SOFTMAX):
+        raise ValueError("theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers.")
+    require_targets(loss, y, k)
     return k

@@ -8,11 +8,11 @@ from libc.string cimport memset
 from _math cimport LANES, hot_double, hot_void, inline_void, real
 from _rows cimport (
     BLOCK_BYTES, add_four_rows, add_row, block_combine, block_margins, block_rows, collect,
-    load_row, outputs, row_dot, spread, workspace,
+    load_row, outputs, require_targets, row_dot, spread, workspace,
 )
 from _tiles cimport padded, product
 from _slopes cimport (
-    BLOCK, GIVEN, MARGINS, SOFTMAX, Work, beyond, code_of, kept, settle, turn_margins,
+    BLOCK, GIVEN, MARGINS, SOFTMAX, Work, beyond, code_of, kept, settle, slopes, turn_margins,
 )
 
 cdef enum:
@@ -230,6 +230,47 @@ def linear_combine(
         raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
     if n > 0:
         accumulate(work, X, NULL, NULL, columns, NULL, &g[0], <double *>&slopes[0, 0], k)
+
+
+cdef hot_void losses_block(
+    const Work *work, const double *z, const double *y, const double *ones, double *lost, double *r,
+    Py_ssize_t n, Py_ssize_t k,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    turn_margins(work, <double *>z, n, k, False)
+    for i in range(n):
+        lost[i] = 0
+    slopes(work.loss, work.shape, work.smooth, work.z, y, ones, lost, n, k)
+    turn_margins(work, r, n, k, True)
+
+
+def linear_losses(
+    str loss not None, double shape, double smooth, const double[:, ::1] z not None,
+    const double[::1] y not None, double[::1] lost not None, double[:, ::1] r not None,
+):
+    """Write the loss of each row of margins z (n, k), and its slopes in them. Changes lost and r."""
+    cdef Py_ssize_t n = z.shape[0], k = z.shape[1], i, m
+    cdef Work work
+    work.loss, work.shape, work.smooth = code_of(loss), shape, smooth
+    if not (y.shape[0] == lost.shape[0] == r.shape[0] == n and r.shape[1] == k):
+        raise ValueError("z, y, lost and r must have one number of rows, z and r one of columns. Pass such.")
+    if k < 1 or (k > 1 and work.loss != SOFTMAX):
+        raise ValueError("z must be (n, 1), or (n, k) of softmax. Pass one margin an output.")
+    require_targets(work.loss, y, k)
+    if n == 0:
+        return
+    cdef void *base
+    cdef double *ones = <double *>workspace((k + 1) * BLOCK * sizeof(double), &base)
+    work.z = ones + BLOCK
+    with nogil:
+        for i in range(BLOCK):
+            ones[i] = 1
+        i = 0
+        while i < n:
+            m = min(<Py_ssize_t>BLOCK, n - i)
+            losses_block(&work, &z[i, 0], &y[i], ones, &lost[i], &r[i, 0], m, k)
+            i += m
+    free(base)
 
 
 cdef int require_layout(const double[:, ::1] columns, Py_ssize_t p, Py_ssize_t width) except -1:

@@ -46,15 +46,15 @@ cdef hot_double zeros_pass(const real *a, Py_ssize_t n) noexcept nogil:
     """Σ 0·aᵢ: zero, or NaN as soon as one element is NaN or infinite."""
     cdef real lane[LANES]
     cdef Py_ssize_t i, j, k
-    cdef real tail = 0
+    cdef real tail = 0, none = 0  # a literal would be a double, and turn all into doubles
     for k in range(LANES):
         lane[k] = 0
     for i in range(n // LANES):
         j = i * LANES
         for k in range(LANES):
-            lane[k] = lane[k] + 0 * a[j + k]
+            lane[k] = lane[k] + none * a[j + k]
     for j in range(n - n % LANES, n):
-        tail = tail + 0 * a[j]
+        tail = tail + none * a[j]
     for k in range(LANES):
         tail = tail + lane[k]
     return tail

@@ -14,7 +14,7 @@ import numpy as np
 from gdcore._numpy._losses import loss_named
 from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
 
-__all__ = ["linear_combine", "linear_gradient", "linear_margins"]
+__all__ = ["linear_combine", "linear_gradient", "linear_losses", "linear_margins"]
 
 BLOCK_BYTES = 1 << 18
 
@@ -62,6 +62,25 @@ def linear_combine(X, slopes, columns, g):
     with np.errstate(all="ignore"):
         for rows in row_blocks(*X.shape, X.itemsize):
             _combine(seen(X, columns, rows), slopes[rows], columns, g)
+
+
+def linear_losses(loss, shape, smooth, z, y, lost, r):
+    """Write the loss of each row of margins z (n, k), and its slopes in them. Changes lost and r."""
+    knobs = numbers(shape, smooth)
+    function = loss_named(loss)
+    require_doubles(z, r, ndim=2)
+    require_doubles(y, lost)
+    require_writeable(lost, r)
+    n, k = z.shape
+    if not (len(y) == len(lost) == n and r.shape == z.shape):
+        raise ValueError(
+            "z, y, lost and r must have one number of rows, z and r one of columns. Pass such."
+        )
+    if k < 1 or (k > 1 and loss != "softmax"):
+        raise ValueError("z must be (n, 1), or (n, k) of softmax. Pass one margin an output.")
+    require_targets(loss, y, k)
+    with np.errstate(all="ignore"):
+        lost[:], r[:] = function(z, y, *knobs)
 
 
 def seen(X, columns, rows):

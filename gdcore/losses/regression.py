@@ -139,8 +139,8 @@ class Poisson(Loss):
     Example
     -------
     >>> import numpy as np, gdcore as gd
-    >>> gd.losses.Poisson().value(np.log([[3.0]]), np.array([3.0])).round(3)
-    array([0.])
+    >>> gd.losses.Poisson().value(np.log([[3.0]]), np.array([2.0])).round(3)
+    array([0.189])
     """
 
     name = "poisson"

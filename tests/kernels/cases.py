@@ -183,6 +183,21 @@ def margins(dtype):
     return {name: work[name] for name in ("X", "columns", "theta", "margins")}
 
 
+def losses(loss):
+    """Margins of which some are far out, at more rows than a block has; always in double."""
+    n, k = 100, CLASSES if loss == "softmax" else 1
+
+    def arguments(dtype):
+        rng = np.random.default_rng(3)
+        z, kinds = rng.normal(size=(n, k)) * np.geomspace(1, 30, n)[:, None], max(2, k)
+        y = rng.integers(0, kinds, n) + (0.5 if loss == "gamma" else 0.0)
+        shape, smooth = KNOBS.get(loss, (0.0, 0.0))
+        room = {"lost": np.zeros(n), "r": np.zeros((n, k))}
+        return {"loss": loss, "shape": shape, "smooth": smooth, "z": z, "y": y} | room
+
+    return Case(arguments, ("lost", "r"), near=(1e-13, 1e-13))
+
+
 def moments(dtype):
     work = examples("squared", dtype)
     H = np.random.default_rng(2).normal(size=(COLUMNS + 1, COLUMNS + 1))
@@ -524,6 +539,8 @@ CASES = {
     "linear_epoch": epoch("logistic"),
     "linear_gradient": gradient("logistic"),
     "linear_hessian": Case(moments, ("H",), ("X",), near=(1e-5, 1e-13)),
+    "linear_losses": losses("logistic"),
+    **{f"linear_losses:{loss}": losses(loss) for loss in LOSSES},
     "linear_margins": Case(margins, ("margins",), ("X",), near=(1e-5, 1e-13)),
     **{f"linear_epoch:{loss}": epoch(loss) for loss in LOSSES},
     **{f"linear_gradient:{loss}": gradient(loss) for loss in LOSSES},

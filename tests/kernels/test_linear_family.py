@@ -71,6 +71,21 @@ def test_margins_and_sums_are_those_of_the_gradient(kernels, loss, dtype, shift)
     assert np.linalg.norm(g - expected) <= near * np.linalg.norm(expected)
 
 
+@LOSSES
+def test_losses_at_given_margins_are_those_of_the_gradient(kernels, loss):
+    """Their weighted sum, and the sum of their slopes for an intercept."""
+    work = examples(loss, np.float64, n=150, p=7)
+    whole = work | {"g": np.zeros_like(work["g"])}
+    total = kernels.linear_gradient(**whole)
+    z, y, weights = work["margins"], work["y"], work["weights"]
+    lost, r = np.empty(150), np.empty_like(z)
+    kernels.linear_losses(loss, work["shape"], work["smooth"], z, y, lost, r)
+    assert weights @ lost == pytest.approx(total, rel=1e-12)
+    k = z.shape[1]
+    slopes = whole["g"][7 * k :] / work["columns"][1, 7]
+    np.testing.assert_allclose(weights @ r, slopes, rtol=1e-11, atol=1e-11 * np.abs(r).sum())
+
+
 @DTYPES
 def test_the_csr_forms_of_margins_sums_and_lengths(kernels, dtype):
     work, stored = thinned(examples("softmax", dtype, n=60, p=9))

@@ -39,6 +39,7 @@ def namespace(modules):
         for kernel in (
             "linear_gradient", "linear_epoch", "linear_corrected", "csr_gradient", "csr_epoch",
             "csr_corrected",
+            "linear_losses",
         ):  # fmt: skip
             setattr(found, f"{kernel}:{loss}", getattr(found, kernel))
     return found
