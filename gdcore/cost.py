@@ -10,6 +10,7 @@ from gdcore import kernels
 from gdcore.continuation import Continuation
 from gdcore.data import visiting_order
 from gdcore.lines import Margins, Points
+from gdcore.scores import score_of
 from gdcore.second_order import curvature, hessian, largest_eigenvalue
 from gdcore.threads import Threads, resolve
 
@@ -386,12 +387,16 @@ class PlainCost(ABC):
 
 
 def held_out(model, rows):
-    """The plain mean loss on other rows, as a function of θ: what early stopping watches."""
-
+    """(the plain mean loss, the score) on other rows, as a function of θ: what early stopping
+    watches."""
     parts, mass = rows.shards(), float(rows.weights.sum())
+    z = np.empty((len(rows), model.outputs))
+    rooms = np.split(z, np.cumsum([len(part) for part in parts[:-1]]))
 
-    def loss(theta):
-        g = np.zeros(model.size)
-        return sum(model.add_cost_and_gradient(theta, part, g) for part in parts) / mass
+    def judge(theta):
+        g, loss = np.zeros(model.size), 0.0
+        for part, room in zip(parts, rooms, strict=True):
+            loss += model.add_cost_and_gradient(theta, part, g, room)
+        return loss / mass, score_of(model.loss, z, rows.y, rows.weights)
 
-    return loss
+    return judge

@@ -102,8 +102,3 @@ def advice(run, moment):
         f"cost {run.trace.cost[0]:.3g} → {moment.cost:.3g} at learning rate "
         f"{moment.learning_rate:.3g}; {cure}"
     )
-
-
-def stops(answer):
-    """Whether a callback said True, in Python or NumPy; whatever else it returns says nothing."""
-    return isinstance(answer, (bool, np.bool_)) and bool(answer)

@@ -1,12 +1,42 @@
 """What happened at each step, as arrays."""
 
+import json
+import math
 from array import array
+from pathlib import Path
 
 import numpy as np
 
+from gdcore import kernels
+
 COLUMNS = (
     "step", "epoch", "cost", "gradient_norm", "learning_rate", "seconds", "examples", "validation",
+    "score", "step_norm", "gradient_dot", "curvature", "promised",
 )  # fmt: skip
+UNKNOWN = (math.nan,) * 3
+CLOSELY, EVERY = 64, 8  # rows of which each has a secant; of later ones every so many have
+
+
+class Secants:
+    """What two measurements in a row say of the cost between them: ⟨∇J, ∇J before⟩, the curvature
+    ‖Δ∇J‖/‖Δθ‖, and the change of J that the two gradients promise, ½⟨∇J + ∇J before, Δθ⟩.
+
+    The promise is the trapezoid rule's: exact where J is a parabola.
+    """
+
+    def __init__(self, theta):
+        self._theta, self._g, self._rows = np.empty_like(theta), np.empty_like(theta), 0
+
+    def look(self, theta, g):
+        """The three, or NaN for the first row and, of many, for most of the later ones."""
+        row, self._rows = self._rows, self._rows + 1
+        fresh = row < CLOSELY or row % EVERY == 1  # else what is kept is not of the row before
+        if not fresh and row % EVERY:
+            return UNKNOWN
+        away, product, bent, promised = kernels.secant(theta, self._theta, g, self._g)
+        if not fresh or row == 0:
+            return UNKNOWN
+        return product, math.sqrt(bent / away) if away > 0 else math.nan, promised
 
 
 class LayerTrace:
@@ -48,8 +78,12 @@ class Trace:
 
     Attributes are arrays of one length: `step` (updates of θ so far), `epoch` (passes over the
     data), `cost` J, `gradient_norm` ‖∇J‖ (NaN where it was not measured), `learning_rate`,
-    `seconds` since the start, `examples` seen, `validation` (NaN without early stopping). `layers`
-    is a `LayerTrace` for a network, else None.
+    `seconds` since the start, `examples` seen; `validation` and `score`, the held-out loss and
+    accuracy or R² (NaN without early stopping); `step_norm` ‖Δθ‖ since the row before. From one
+    measured gradient to the next: `gradient_dot` ⟨∇J, ∇J before⟩, `curvature` ‖Δ∇J‖/‖Δθ‖, and
+    `promised`, the ΔJ that the gradients promise, ½⟨∇J + ∇J before, Δθ⟩; from row 64 on for every
+    eighth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear models θ is that of
+    the standardised columns. `layers` is a `LayerTrace` for a network, else None.
 
     Memory is bounded: beyond `limit` rows every other one of the middle is dropped; the first and
     the latest rows are always there.
@@ -102,8 +136,36 @@ class Trace:
         """{name: array}, as pandas.DataFrame or polars.DataFrame take it."""
         return {name: getattr(self, name) for name in COLUMNS}
 
+    def to_pandas(self):
+        """A pandas.DataFrame, one row a measurement; needs pandas."""
+        return _frames("pandas").DataFrame(self.to_dict())
+
+    def to_polars(self):
+        """A polars.DataFrame, one row a measurement; needs polars."""
+        return _frames("polars").DataFrame(self.to_dict())
+
+    def to_json(self, path=None):
+        """{name: [numbers]} as JSON text, null for what is no number; written to `path`, if any."""
+        columns = {
+            name: [value if math.isfinite(value) else None for value in values.tolist()]
+            for name, values in self.to_dict().items()
+        }
+        text = json.dumps(columns)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
     def __repr__(self):
         if not self._used:
             return "Trace(empty)"
         first, last = self.cost[[0, -1]]
         return f"Trace({self._used} rows, cost {first:.6g} → {last:.6g})"
+
+
+def _frames(name):
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"to_{name} needs {name}. Install it: pip install {name}") from error

@@ -12,11 +12,12 @@ from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
+from gdcore.glimpse import Glimpse
+from gdcore.hooks import Hooks, as_list
 from gdcore.losses import Squared
 from gdcore.models.coordinates import coordinates
 from gdcore.models.estimator import (
     Estimator,
-    as_list,
     counted,
     generator,
     require_batch,
@@ -97,7 +98,7 @@ class LinearEstimator(Estimator):
 
     def _fit(self, X, y, weights, loss, outputs):
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
-        rng = generator(self.random_state)
+        rng, self._glimpse = generator(self.random_state), Glimpse(X)
         X, y, weights = counted(X, y, weights)
         train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
@@ -135,7 +136,7 @@ class LinearEstimator(Estimator):
             self.optimizer != "closed-form",
             "optimizer='closed-form' needs rows in memory. Pass arrays, or optimizer='auto'.",
         )
-        rng = generator(self.random_state)
+        rng, self._glimpse = generator(self.random_state), Glimpse()
         model, penalty = self._model(about, about.weights.sum(), loss, outputs)
         unit = unit_of(loss, about)
         cost = ChunkCost(model, about, passes, penalty, self.n_threads, unit)
@@ -173,9 +174,10 @@ class LinearEstimator(Estimator):
         given = isinstance(self.tol, Rule)
         corner = hasattr(model.loss, "rounded") and why != "as asked" and full
         with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
+            hooks = Hooks([*as_list(self.callbacks), *reporters])
             settings = {
                 "learning_rate": self._rate(), "max_epochs": self.max_epochs,
-                "max_time": self._seconds(), "callbacks": [*as_list(self.callbacks), *reporters],
+                "max_time": self._seconds(), "callbacks": hooks,
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
             if corner and not given and self.tol > 0:
@@ -189,6 +191,7 @@ class LinearEstimator(Estimator):
                 result = descend(cost, theta, optimizer, resume=left, **more, **settings)
                 self._leave(cost, result)
         result.choice = why
+        hooks.end(result)
         return result
 
     def _seconds(self):

@@ -19,6 +19,7 @@ from gdcore.errors import (
     require_choice,
     require_number,
 )
+from gdcore.hooks import Hooks
 from gdcore.threads import resolve
 
 
@@ -111,11 +112,7 @@ class Estimator(Parametrised):
         elif not callable(self.learning_rate):
             require_number("learning_rate", self.learning_rate, low=0, above=True)
         resolve(self.n_threads)
-        for callback in as_list(self.callbacks):
-            require(
-                callable(callback),
-                f"callbacks must be callables, got {callback!r}. Pass functions of a Moment.",
-            )
+        Hooks(self.callbacks)
         if not isinstance(self.random_state, np.random.RandomState):  # asking it would advance it
             generator(self.random_state)
 
@@ -277,18 +274,3 @@ def generator(random_state):
             f"random_state must be None, a whole number or a Generator, got {random_state!r}. "
             "Pass a number for the same result each time."
         ) from error
-
-
-def as_list(callbacks):
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
-
-
-def callables(callbacks):
-    """The same, each of which can be called."""
-    calls = as_list(callbacks)
-    for call in calls:
-        if not callable(call):
-            raise TypeError(f"callbacks must be callables, got {call!r}. Pass functions.")
-    return calls

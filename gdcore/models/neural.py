@@ -10,11 +10,12 @@ from gdcore.convergence import GradientNorm, Rule, Stagnation
 from gdcore.data import Rows, column_moments
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
+from gdcore.glimpse import Glimpse
+from gdcore.hooks import as_list
 from gdcore.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Sequential
 from gdcore.layers.activations import ACTIVATIONS
 from gdcore.models.estimator import (
     Estimator,
-    as_list,
     counted,
     generator,
     require_batch,
@@ -164,7 +165,7 @@ class NeuralEstimator(Estimator):
 
     def _fit(self, X, y, weights, loss, outputs, validation):
         """Descend on checked arrays; sets what every network estimator has after `fit`."""
-        rng = generator(self.random_state)
+        rng, self._glimpse = generator(self.random_state), Glimpse(X)
         X, y, weights = counted(X, y, weights)
         train, other = Rows(X, y, weights), validation
         if other is None:
