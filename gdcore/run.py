@@ -115,10 +115,10 @@ class Run:
             examples, validation, self.theta, self.g, score,
         )  # fmt: skip
         known = self.secants is not None and (self.exact or self.step == 0)
-        product, bend, promised = self.secants.look(self.theta, self.g) if known else UNKNOWN
+        *found, promised = self.secants.look(self.theta, self.g) if known else UNKNOWN
         self.trace.append((
             self.step, self.epoch, self.measured, norm, rate, seconds, examples, validation, score,
-            self.moved, product, bend, promised if self.promises else math.nan,
+            self.moved, *found, promised if self.promises else math.nan,
         ))  # fmt: skip
         if self.trace.layers is not None and self.step >= self.watched + WATCHED_EVERY:
             self.trace.layers.append(self.step, self.cost.layer_state(self.theta))

@@ -11,39 +11,42 @@ from gdcore import kernels
 
 COLUMNS = (
     "step", "epoch", "cost", "gradient_norm", "learning_rate", "seconds", "examples", "validation",
-    "score", "step_norm", "gradient_dot", "curvature", "promised",
+    "score", "step_norm", "gradient_dot", "cosine", "curvature", "promised",
 )  # fmt: skip
-UNKNOWN = (math.nan,) * 3
+UNKNOWN = (math.nan,) * 4
 CLOSELY, EVERY = 64, 8  # rows of which each has a secant; of later ones every so many have
 
 
 class Secants:
-    """What two measurements in a row say of the cost between them: ⟨∇J, ∇J before⟩, the curvature
-    ‖Δ∇J‖/‖Δθ‖, and the change of J that the two gradients promise, ½⟨∇J + ∇J before, Δθ⟩.
+    """What two measurements in a row say of the cost between them: ⟨∇J, ∇J before⟩, the cosine of
+    the two, the curvature ‖Δ∇J‖/‖Δθ‖, and the change of J that they promise, ½⟨∇J + ∇J before, Δθ⟩.
 
     The promise is the trapezoid rule's: exact where J is a parabola.
     """
 
     def __init__(self, theta):
         self._theta, self._g, self._rows = np.empty_like(theta), np.empty_like(theta), 0
+        self._size = math.nan
 
     def look(self, theta, g):
-        """The three, or NaN for the first row and, of many, for most of the later ones."""
+        """The four, or NaN for the first row and, of many, for most of the later ones."""
         row, self._rows = self._rows, self._rows + 1
         fresh = row < CLOSELY or row % EVERY == 1  # else what is kept is not of the row before
         if not fresh and row % EVERY:
             return UNKNOWN
-        away, product, bent, promised = kernels.secant(theta, self._theta, g, self._g)
+        away, product, bent, promised, size = kernels.secant(theta, self._theta, g, self._g)
+        both, self._size = self._size * size, size
         if not fresh or row == 0:
             return UNKNOWN
-        return product, math.sqrt(bent / away) if away > 0 else math.nan, promised
+        cosine = product / math.sqrt(both) if both > 0 else math.nan
+        return product, cosine, math.sqrt(bent / away) if away > 0 else math.nan, promised
 
 
 class LayerTrace:
     """What became of each layer of a network: norms, and units that no example excites.
 
     Attributes are arrays: `step` (rows,), and of shape (rows, layers) `weight` ‖W‖, `gradient`
-    ‖∂J/∂W‖ (of the latest batch) and `dead`, the share of rectified units that were zero for all
+    ‖∂J/∂W‖ (of the latest batch, without the penalty's share) and `dead`, the share of rectified units that were zero for all
     of up to 256 examples (NaN for other layers). `names` are those of the weights.
     """
 
@@ -80,8 +83,8 @@ class Trace:
     data), `cost` J, `gradient_norm` ‖∇J‖ (NaN where it was not measured), `learning_rate`,
     `seconds` since the start, `examples` seen; `validation` and `score`, the held-out loss and
     accuracy or R² (NaN without early stopping); `step_norm` ‖Δθ‖ since the row before. From one
-    measured gradient to the next: `gradient_dot` ⟨∇J, ∇J before⟩, `curvature` ‖Δ∇J‖/‖Δθ‖, and
-    `promised`, the ΔJ that the gradients promise, ½⟨∇J + ∇J before, Δθ⟩; from row 64 on for every
+    measured gradient to the next: `gradient_dot` ⟨∇J, ∇J before⟩ and their `cosine`, `curvature`
+    ‖Δ∇J‖/‖Δθ‖, and `promised`, the ΔJ that the gradients promise, ½⟨∇J + ∇J before, Δθ⟩; from row 64 on for every
     eighth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear models θ is that of
     the standardised columns. `layers` is a `LayerTrace` for a network, else None.
 

@@ -179,10 +179,11 @@ cdef hot_void secant_pass(
     cdef double both[FOUR]
     cdef double bent[FOUR]
     cdef double fall[FOUR]
+    cdef double size[FOUR]
     cdef double dx, dg, a, b
     cdef Py_ssize_t i, j, k, whole = n // FOUR * FOUR
     for k in range(FOUR):
-        away[k] = both[k] = bent[k] = fall[k] = 0
+        away[k] = both[k] = bent[k] = fall[k] = size[k] = 0
     for i in range(n // FOUR):
         j = i * FOUR
         for k in range(FOUR):
@@ -194,6 +195,7 @@ cdef hot_void secant_pass(
             both[k] = both[k] + a * b
             bent[k] = bent[k] + dg * dg
             fall[k] = fall[k] + (a + b) * dx
+            size[k] = size[k] + b * b
     for i in range(whole, n):
         k = i - whole
         a = was[i]
@@ -204,10 +206,12 @@ cdef hot_void secant_pass(
         both[k] = both[k] + a * b
         bent[k] = bent[k] + dg * dg
         fall[k] = fall[k] + (a + b) * dx
+        size[k] = size[k] + b * b
     sums[0] = (away[0] + away[1]) + (away[2] + away[3])
     sums[1] = (both[0] + both[1]) + (both[2] + both[3])
     sums[2] = (bent[0] + bent[1]) + (bent[2] + bent[3])
     sums[3] = 0.5 * ((fall[0] + fall[1]) + (fall[2] + fall[3]))
+    sums[4] = (size[0] + size[1]) + (size[2] + size[3])
     memcpy(before, x, n * sizeof(real))
     memcpy(was, g, n * sizeof(real))
 
@@ -216,15 +220,15 @@ def secant(
     const real[::1] x not None, real[::1] before not None, const real[::1] g not None,
     real[::1] was not None,
 ):
-    """(‖Δx‖², ⟨g, was⟩, ‖Δg‖², ½⟨g + was, Δx⟩) between a point and gradient before and those now, which then take their place. Changes before and was."""
-    cdef double sums[4]
+    """(‖Δx‖², ⟨g, was⟩, ‖Δg‖², ½⟨g + was, Δx⟩, ‖g‖²) between a point and gradient before and those now, which then take their place. Changes before and was."""
+    cdef double sums[5]
     cdef Py_ssize_t n = x.shape[0]
     require_one_length(n == before.shape[0] == g.shape[0] == was.shape[0])
     if n == 0:
-        return 0.0, 0.0, 0.0, 0.0
+        return 0.0, 0.0, 0.0, 0.0, 0.0
     with nogil:
         secant_pass(&x[0], &before[0], &g[0], &was[0], n, sums)
-    return sums[0], sums[1], sums[2], sums[3]
+    return sums[0], sums[1], sums[2], sums[3], sums[4]
 
 
 def simd_level():

@@ -28,6 +28,7 @@ FLOORS = [
         "trace",
         "glimpse",
         "hooks",
+        "origin",
         "scores",
         "layers",
         "disk",

@@ -88,7 +88,7 @@ def all_finite(a):
 
 
 def secant(x, before, g, was):
-    """(‖Δx‖², ⟨g, was⟩, ‖Δg‖², ½⟨g + was, Δx⟩) between a point and gradient before and those now, which then take their place. Changes before and was."""
+    """(‖Δx‖², ⟨g, was⟩, ‖Δg‖², ½⟨g + was, Δx⟩, ‖g‖²) between a point and gradient before and those now, which then take their place. Changes before and was."""
     require_arrays(x, before, g, was)
     require_one_length(x, before, g, was)
     require_writeable(before, was)
@@ -96,6 +96,7 @@ def secant(x, before, g, was):
         dx, now, then = np.subtract(x, before, dtype=np.float64), g.astype(float), was.astype(float)
         dg = now - then
         found = _dot(dx, dx), _dot(now, then), _dot(dg, dg), 0.5 * _dot(now + then, dx)
+        found = *found, _dot(now, now)
     before[:], was[:] = x, g
     return found
 

@@ -19,8 +19,9 @@ FLAT = 0.02  # of the first cost: what a descent that is stuck has not brought
 NEAR = 0.9  # cosine of gradients between which J is nearly a line
 BROKEN = 0.2  # of ΔJ: what the gradients' promise may be off there
 ROUNDING = 1e-8  # of J: smaller changes say nothing
-JITTER = 3e-3  # of J: ups and downs from one epoch to the next
+JITTER = 3e-3, 0.02  # of J and of its whole fall: ups and downs from one epoch to the next
 RISE = 1.2  # times the lowest held-out loss: it is worse in earnest
+GAP = 0.3  # of the first cost, between the held-out loss and the cost
 
 
 class Course:
@@ -30,7 +31,7 @@ class Course:
         self.result, self.trace = result, result.trace
         for name in (
             "step", "epoch", "cost", "gradient_norm", "learning_rate", "validation", "promised",
-            "gradient_dot", "curvature",
+            "cosine", "curvature",
         ):  # fmt: skip
             setattr(self, name, getattr(result.trace, name))
         self.optimizer = result.optimizer
@@ -51,13 +52,6 @@ class Course:
         return scale == "gradient" and not self.optimizer.searches
 
     @property
-    def cosine(self):
-        """Of gradients in a row; NaN where they were not compared."""
-        before = np.r_[np.nan, self.gradient_norm[:-1]]
-        with np.errstate(all="ignore"):
-            return self.gradient_dot / (self.gradient_norm * before)
-
-    @property
     def bend(self):
         """The largest curvature met, 0 for none."""
         met = self.curvature[np.isfinite(self.curvature)]
@@ -70,6 +64,11 @@ class Course:
         if type(self.optimizer).__name__ in ("FISTA", "Nesterov"):
             return 4 / (3 * self.bend)
         return 2 * (1 + beta) / self.bend
+
+    def advise(self, rate):
+        """To set that rate, in words for estimators and functions alike."""
+        name = type(self.optimizer).__name__.lower()
+        return f"Set the rate to {rate:.2g}, or name the rule, {name!r}, without one: one is found."
 
     def still_falls(self):
         """Whether the last tenth of the rows brought a share of the whole fall that counts."""
@@ -92,12 +91,12 @@ def diverging(course):
         seen += f", above the {course.limit:.3g} at which steps on a curvature of {course.bend:.3g}"
         return Finding(
             "diverging", f"{seen} grow.", course.rate / course.limit,
-            f"Pass learning_rate={course.limit / 2:.2g}, or learning_rate='auto'.",
+            course.advise(course.limit / 2),
         )  # fmt: skip
     return Finding(
-        "diverging", f"{seen}.", float(last / first) if first else math.inf,
-        f"Pass a tenth of the rate, {course.rate / 10:.2g}, or clip gradients "
-        "(gd.optim.chain with gd.optim.ClipNorm).",
+        "diverging", f"{seen}.", course.rate,
+        f"Set the rate to a tenth, {course.rate / 10:.2g}, or clip gradients (clip_norm=1.0, or "
+        "gd.optim.chain with gd.optim.ClipNorm).",
     )  # fmt: skip
 
 
@@ -119,7 +118,7 @@ def oscillating(course):
         f"{middle:.2f}): rate times curvature is {over:.2f}, where 1 goes straight down and 2 "
         "never arrives.",
         over,
-        f"Pass learning_rate={1 / course.bend:.2g}, or learning_rate='auto'.",
+        course.advise(1 / course.bend),
     )
 
 
@@ -144,7 +143,7 @@ def timid(course):
         seen += f": rate times curvature is {over:.2g}, where up to 1 is safe"
     return Finding(
         "too timid", f"{seen}.", over,
-        f"Pass learning_rate={better:.2g}, or learning_rate='auto'.",
+        course.advise(better),
     )  # fmt: skip
 
 
@@ -158,7 +157,7 @@ def stuck(course):
             result.status.value.split(". ")[-1],
         )  # fmt: skip
     flat = len(course) >= LEAST and abs(course.fell()) < FLAT and result.status in SPENT
-    if not flat or course.still_falls() and course.full:
+    if not flat or (course.full and course.still_falls()):
         return None
     norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
     if not len(norm) or not course.cost[0] or norm[-1] > max(1.0, abs(course.cost[0])):
@@ -176,8 +175,8 @@ def stuck(course):
 def falsely_converged(course):
     """A rule on |ΔJ| or ‖Δθ‖ fired where the gradient is still large."""
     result = course.result
-    if result.status not in (Status.COST, Status.PARAMETERS) or len(course) < 2:
-        return None
+    if result.status not in (Status.COST, Status.PARAMETERS) or not course.full:
+        return None  # of small batches that is their noise
     norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
     bound = result.get("bound", math.inf)
     if not len(norm) or norm[-1] < LARGE * norm[0] or bound <= 1e-3 * abs(result.fun):
@@ -205,7 +204,8 @@ def noisy(course):
     jitter, trend = float((late - line).std()), abs(line[-1] - line[0])
     turns = float(np.mean(np.diff(late)[1:] * np.diff(late)[:-1] < 0))
     size = abs(float(late.mean()))
-    if jitter < JITTER * size or trend > 2 * jitter or turns < 0.4:
+    least = max(JITTER[0] * size, JITTER[1] * float(course.cost[0] - course.cost.min()))
+    if jitter < least or trend > 2 * jitter or turns < 0.4:
         return None
     return Finding(
         "noise floor",
@@ -226,14 +226,14 @@ def overfitted(course):
     held, cost = held[known], course.cost[known]
     best = int(held.argmin())
     later = float(np.median(held[-max(1, len(held) // 10) :]))
-    if best == len(held) - 1 or later < RISE * held[best] or not cost[-1] < cost[best]:
+    rises = best < len(held) - 1 and later > RISE * held[best] and cost[-1] < cost[best]
+    if not rises and later - cost[-1] < GAP * cost[0]:
         return None
     return Finding(
         "over-fitting",
-        f"The held-out loss was lowest in epoch {int(course.epoch[known[best]])} "
-        f"({held[best]:.4g}) and has risen to {later:.4g} since, while the cost fell from "
-        f"{cost[best]:.4g} to {cost[-1]:.4g}.",
-        later / float(held[best]),
+        f"The cost fell to {cost[-1]:.4g}, the held-out loss is {later:.4g}; it was lowest in "
+        f"epoch {int(course.epoch[known[best]])} ({held[best]:.4g}, at a cost of {cost[best]:.4g}).",
+        later / float(held[best]) if rises else later / float(cost[-1]),
         "Keep early_stopping on (the weights of the best epoch are then kept), raise alpha, add "
         "dropout or rows, or take a smaller model.",
     )
@@ -245,9 +245,7 @@ def wrongly_derived(course):
     norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
     if result.status is Status.STALLED and result.nit <= 2 and course.optimizer.searches:
         if len(norm) and norm[-1] > 1e-3 * max(1.0, abs(result.fun)):
-            return _wrong(
-                f"No step along −∇J lowers J, though ‖∇J‖ is {norm[-1]:.3g}.", math.inf
-            )
+            return _wrong(f"No step along −∇J lowers J, though ‖∇J‖ is {norm[-1]:.3g}.", math.inf)
         return None
     if len(course) < 3 or not course.full:
         return None

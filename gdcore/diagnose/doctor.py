@@ -9,14 +9,14 @@ from gdcore.result import Result
 # Worst first; what an earlier one explains is not said again.
 COURSE = (
     course.wrongly_derived, course.diverging, course.oscillating, course.stuck,
-    layers.unbalanced, layers.dead, course.timid, course.falsely_converged, course.noisy,
+    layers.exploding, layers.vanishing, layers.dead, course.timid, course.falsely_converged, course.noisy,
     course.overfitted,
 )  # fmt: skip
 COLUMNS = columns.separable, columns.collinear, columns.badly_scaled
 EXPLAINED = {  # an illness: those that follow from it
     "wrong gradient": ("diverging", "false convergence", "plateau", "too timid"),
-    "diverging": ("vanishing gradients", "exploding gradients", "dead units", "over-fitting"),
-    "exploding gradients": ("plateau",),
+    "diverging": ("vanishing gradients", "dead units", "over-fitting"),
+    "exploding gradients": ("plateau", "diverging", "dead units", "over-fitting"),
     "vanishing gradients": ("plateau", "too timid", "false convergence"),
     "dead units": ("plateau", "vanishing gradients", "exploding gradients"),
     "badly scaled columns": ("too timid", "oscillating", "false convergence", "plateau"),
@@ -76,7 +76,9 @@ def _opened(given):
     if isinstance(given, Result):
         if "trace" not in given:
             raise ValueError("The result has no trace. Call minimize with trace=True.")
-        return None, given
+        estimator = given.origin() if "origin" in given else None
+        theirs = getattr(estimator, "result_", None) is given  # and not of a later fit
+        return (estimator if theirs else None), given
     result = getattr(given, "result_", None)
     if isinstance(result, Result):
         return given, result

@@ -23,6 +23,7 @@ from gdcore.models.estimator import (
     require_batch,
     require_flags,
     require_optimizer,
+    signed,
 )
 from gdcore.models.solvers import (
     choose,
@@ -245,6 +246,7 @@ class LinearEstimator(Estimator):
 
     def _keep(self, result, model, dtype):
         coef, intercept = model.original(result.x)
+        signed(result, self)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
         self._shape_coefficients(coef.astype(dtype), intercept.astype(dtype))

@@ -20,6 +20,7 @@ from gdcore.errors import (
     require_number,
 )
 from gdcore.hooks import Hooks
+from gdcore.origin import Origin
 from gdcore.threads import resolve
 
 
@@ -39,8 +40,7 @@ class Parametrised:
 
     def _given(self):
         """(name, value) of what differs from its default."""
-        pairs = [(field, getattr(self, field.name)) for field in fields(self)]
-        return [(each.name, value) for each, value in pairs if not _same(value, each.default)]
+        return _given(self)
 
     def __repr__(self):
         given = [f"{name}={value!r}" for name, value in self._given()]
@@ -54,6 +54,23 @@ class Parametrised:
             rows += [("cost", f"{result.fun:.6g}"), ("steps", result.nit)]
             rows += [("stopped", f"{result.status.name}: {result.message}")]
         return _table(type(self).__name__, rows)
+
+
+def _given(estimator):
+    pairs = [(field, getattr(estimator, field.name)) for field in fields(estimator)]
+    return [(each.name, value) for each, value in pairs if not _same(value, each.default)]
+
+
+def signed(result, estimator):
+    """Note in a result whose it is, and what was set. Changes result."""
+    given = {name: _short(value) for name, value in _given(estimator)}
+    result.settings = {"estimator": type(estimator).__name__, **given}
+    result.origin = Origin(estimator)
+
+
+def _short(value, most=120):
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _table(title, rows):

@@ -11,6 +11,7 @@ from gdcore.descent import descend
 from gdcore.errors import NotFittedError, require, require_choice, require_number
 from gdcore.hooks import Hooks
 from gdcore.layers import Transformer
+from gdcore.models.estimator import signed
 from gdcore.models.generation import Writer
 from gdcore.models.gpt_arguments import require_budgets, rule_for, schedule_for
 from gdcore.models.gpt_files import Checkpoint, GPTFiles
@@ -171,6 +172,7 @@ class GPT(GPTFiles, Writer):
                 resume=stored.snapshot,
             )  # fmt: skip
         self.theta_ = Parameters(self.model_.shapes(), result.x)
+        signed(result, self)
         self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
         hooks.end(result)
         return self

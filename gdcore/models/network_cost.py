@@ -157,10 +157,11 @@ class NetworkCost(BatchCost):
         slopes = None if self._latest is None else self.model.views(self._latest)
         dead = self.model.dead(theta, self.rows.X[:LOOKED_AT], self._scaling)
         weight = [kernels.norm(views[name].reshape(-1)) for name in self.layers]
-        gradient = [
-            np.nan if slopes is None else kernels.norm(slopes[name].reshape(-1))
-            for name in self.layers
-        ]
+        gradient = [np.nan] * len(weight)
+        if slopes is not None:  # the loss's: the penalty would hide one that vanishes
+            shares = (slopes[name] - slopes[name].dtype.type(self.alpha) * views[name]
+                      for name in self.layers)  # fmt: skip
+            gradient = [kernels.norm(share.reshape(-1)) for share in shares]
         owners = [name.partition(".")[0] for name in self.layers]
         return weight, gradient, [dead.get(int(owner), np.nan) for owner in owners]
 

@@ -20,6 +20,7 @@ from gdcore.models.estimator import (
     generator,
     require_batch,
     require_optimizer,
+    signed,
 )
 from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
@@ -226,6 +227,7 @@ class NeuralEstimator(Estimator):
     def _keep(self, result, network, scaling):
         self.network_, self.scaling_ = network, scaling
         self.theta_ = Parameters(network.shapes(), result.x)
+        signed(result, self)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 0
         self.loss_ = float(result.fun)

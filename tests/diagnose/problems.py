@@ -86,7 +86,7 @@ def network_thrown_off(rng):
 
 @ill("oscillating")
 def rate_near_the_edge(rng):
-    start = rng.normal(size=2) + (0, 2)
+    start = rng.normal(size=2) + np.array((0, 2))
     return gd.minimize(valley, start, method=gd.optim.SGD(0.0198), max_iter=120)
 
 
@@ -109,7 +109,7 @@ def rate_too_small(rng):
 
 @ill("too timid")
 def rate_too_small_for_adam(rng):
-    start = rng.normal(size=2) + (5, 5)
+    start = rng.normal(size=2) + np.array((5, 5))
     return gd.minimize(valley, start, method=gd.optim.Adam(1e-5), max_iter=300)
 
 
@@ -125,26 +125,24 @@ def start_on_a_ridge(rng):
 
 @ill("plateau")
 def start_far_out(rng):
-    def well(x):
-        e = np.exp(-x @ x)
-        return -e, 2 * x * e
+    def saturated(x):
+        t = np.tanh(x @ x)
+        return t, 2 * x * (1 - t * t)
 
-    return gd.minimize(well, 8 + rng.uniform(size=2))
+    return gd.minimize(saturated, 8 + rng.uniform(size=2))
 
 
 @ill("plateau")
 def nothing_to_learn(rng):
-    X = rng.normal(size=(400, 5))
-    model = gd.MLPClassifier(
-        hidden_layer_sizes=(8,), optimizer=gd.optim.SGD(0.01), alpha=0.0, max_epochs=40, tol=0,
-        random_state=0, batch_size=32,
-    )  # fmt: skip
-    return model.fit(X, rng.integers(0, 2, 400)), X
+    X = rng.normal(size=(2000, 5))
+    layers = [gd.layers.Dense(8, "tanh"), gd.layers.Dense(1, init="zeros")]
+    model = gd.MLPClassifier(layers=layers, alpha=0.0, max_epochs=30, tol=0, random_state=0)
+    return model.fit(X, rng.integers(0, 2, 2000)), X
 
 
 @ill("false convergence")
 def small_changes_taken_for_a_minimum(rng):
-    start = rng.normal(size=2) + (3, 3)
+    start = rng.normal(size=2) + np.array((3, 3))
     return gd.minimize(valley, start, method=gd.optim.SGD(1e-6), ftol=1e-1, gtol=0)
 
 
@@ -191,12 +189,11 @@ def many_sigmoids(rng):
 @ill("exploding gradients")
 def weights_far_too_large(rng):
     X, y = rings(rng)
-    wide = {"init": lambda rng, shape: 5 * rng.normal(size=shape)}
-    layers = [gd.layers.Dense(30, "tanh", **wide) for _ in range(2)]
-    layers += [gd.layers.Dense(30, "linear", **wide) for _ in range(4)]
+    wide = {"init": lambda rng, shape: 3 * rng.normal(size=shape)}
+    layers = [gd.layers.Dense(30, "relu", **wide) for _ in range(5)]
     model = gd.MLPClassifier(
-        layers=[*layers, gd.layers.Dense(1, init=lambda rng, s: 1e-4 * rng.normal(size=s))],
-        optimizer=gd.optim.SGD(1e-9), max_epochs=20, random_state=0, tol=0,
+        layers=[*layers, gd.layers.Dense(1, **wide)], optimizer=gd.optim.SGD(1e-3), max_epochs=20,
+        random_state=0, tol=0,
     )  # fmt: skip
     return model.fit(X, y), X
 
@@ -235,7 +232,7 @@ def sign_of_one_coordinate(rng):
     def bowl(x):
         return 0.5 * x @ x, x * (1, -1, 1)
 
-    return gd.minimize(bowl, rng.normal(size=3) + (0.5, 3, 0.5))
+    return gd.minimize(bowl, rng.normal(size=3) + np.array((0.5, 3, 0.5)))
 
 
 @healthy
