@@ -387,10 +387,8 @@ class PlainCost(ABC):
 
 
 def held_out(model, rows):
-    """(the plain mean loss, the score) on other rows, as a function of θ: what early stopping
-    watches."""
-    parts, mass = rows.shards(), float(rows.weights.sum())
-    z = np.empty((len(rows), model.outputs))
+    """(the plain mean loss, the score) on other rows, as a function of θ."""
+    parts, mass, z = rows.shards(), float(rows.weights.sum()), np.empty((len(rows), model.outputs))
     rooms = np.split(z, np.cumsum([len(part) for part in parts[:-1]]))
 
     def judge(theta):

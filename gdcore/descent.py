@@ -95,6 +95,7 @@ def descend(
             where = f"in epoch {run.epoch + 1}" if run.draw is None else f"after {run.steps()}"
             run.ended = Status.INTERRUPTED, f"stopped {where}"
             result = run.result()
+    run.proof = run.stop = None  # which know the run: its rows are to go when their owner lets go
     if own:
         run.callbacks.end(result)
     return result
