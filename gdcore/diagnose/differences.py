@@ -11,7 +11,7 @@ EPS = float(np.finfo(float).eps)
 ROOT = 1 / 4
 STEP = EPS**ROOT
 LONGEST = 0.05  # of the coordinate's size: the step where f is noisy
-LADDER = (0, -1, -2, -3, -4, -5, 1, 2, *range(-6, -14, -1))  # powers of 8 times the first step
+SHORTER, LONGER = tuple(range(-1, -14, -1)), (1, 2)  # powers of 8 times the first step
 REACHES = (2.0**-33, 2.0**-23, 2.0**-13)  # between points whose differences tell the noise
 SURE = 4  # times the bound of a slope's error
 JUMP = 1e-3  # of a slope: between those to the two sides, from where on a kink is looked for
@@ -102,18 +102,22 @@ class Lines:
 
     def judge(self, v, analytic, first, floor, tol):
         """A `Verdict` on df/dt along v: the first step at which all agrees, else all of them."""
-        tried = []
-        for power in LADDER:
+        tried, powers = [], [0]
+        for power in powers:
             found = self.slope(v, _binary(first * 8.0**power))
+            size = max(abs(analytic), abs(found.value), floor)
+            if power == 0:  # where rounding is what there is too much of, longer ones go first
+                noisy = found.blur > 10 * tol * size
+                powers += (*LONGER, *SHORTER) if noisy else (*SHORTER[:5], *LONGER, *SHORTER[5:])
             if not math.isfinite(found.value):
                 continue
             tried.append(found)
-            size = max(abs(analytic), abs(found.value), floor)
             bent = found.jump > JUMP * max(abs(found.right), abs(found.left), floor)
-            if abs(analytic - found.value) <= tol * size and not bent:
+            clear = found.blur <= 10 * tol * size < math.inf  # it does not agree by chance
+            if abs(analytic - found.value) <= tol * size and clear and not bent:
                 error = abs(analytic - found.value) / size if size else 0.0
                 return Verdict(analytic, found.value, error, "right", found.step)
-            if power < min(LADDER[:6]) and found.blur > size:  # shorter ones are noise
+            if power < 0 and found.blur > size:  # shorter ones are noise
                 break
         if not tried or not math.isfinite(analytic):
             numeric = min(tried, key=lambda s: s.bar).value if tried else math.nan

@@ -15,7 +15,7 @@ MOST = 20  # decades, after which it has no end
 STEPS = 100, 300  # of a trial at one rate, at least and at most, where a pass has others
 MEMORY = 0.9  # of the running mean that smooths a noisy curve
 FAR = 100  # times what the cost has fallen: so far above the start a trial is over
-NARROW = {False: 1.1, True: 1.5}  # edge to the largest stable rate, without noise and with it
+NARROW = {False: 1.02, True: 1.5}  # edge to the largest stable rate, without noise and with it
 HALF, THIRD = 2, 3  # what part of the edge is suggested at most
 MOVES = 10  # doublings or halvings of a rate that is looked for by trials
 SIGMAS = 3  # of noise, that a rise must be above
@@ -77,8 +77,8 @@ def find_learning_rate(
 
     The suggestion: of steps along the gradient over all rows half the edge, which for plain descent
     on curvature L is 1/L, the edge being 2/L. Else, with noise, or steps of a unit length as those
-    of Adam, the rate of the steepest fall in the range test, at most a third of the edge, doubled or halved
-    for as long as a run at it ends lower.
+    of Adam, the rate of the steepest fall in the range test, at most a third of the edge, doubled
+    or halved for as long as a run at it ends lower.
 
     Parameters
     ----------

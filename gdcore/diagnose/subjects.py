@@ -122,6 +122,10 @@ def of_estimator(estimator, X, y, sample_weight, rng):
     """The cost of a fit to these rows, at a random θ near its start."""
     if hasattr(estimator, "block_size"):
         return _of_gpt(estimator, X, rng)
+    if not isinstance(estimator, Estimator):
+        raise TypeError(
+            f"{type(estimator).__name__} is no estimator of gdcore. Pass one, or a function."
+        )
     settings = {
         "batch_size": "full", "early_stopping": False, "optimizer": "sgd", "learning_rate": "auto"
     }  # fmt: skip
@@ -245,10 +249,6 @@ class _Peek(Rule):
 
 def run_of(estimator, data, rng, **settings):
     """The `Run` that a fit to (X, y, weights) would begin; the estimator is left as it is."""
-    if not isinstance(estimator, Estimator):
-        raise TypeError(
-            f"{type(estimator).__name__} is no estimator of gdcore. Pass one, or a function."
-        )
     params = estimator.get_params() | {
         "tol": _Peek(), "callbacks": None, "progress": False, "verbose": 0, "warm_start": False,
     }  # fmt: skip
