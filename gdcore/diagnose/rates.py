@@ -6,8 +6,8 @@ from html import escape
 
 import numpy as np
 
-from gdcore.diagnose.subjects import run_of
-from gdcore.diagnose.walks import Walk, as_rule, is_estimator, of_function
+from gdcore.diagnose.subjects import require_estimator, run_of
+from gdcore.diagnose.walks import Walk, as_rule, of_function
 from gdcore.errors import require, require_number
 
 DECADES, SWEEP = 8, 120  # rates of a range test, and its steps over so many decades
@@ -76,9 +76,9 @@ def find_learning_rate(
     deviation σ of a batch's cost at the start, which is measured; the cost may be negative.
 
     The suggestion: of steps along the gradient over all rows half the edge, which for plain descent
-    on curvature L is 1/L, the edge being 2/L. Else, with noise, or steps of a unit length as those
-    of Adam, the rate of the steepest fall in the range test, at most a third of the edge, doubled
-    or halved for as long as a run at it ends lower.
+    on curvature L is 1/L, the edge being 2/L; less where a run at less ends lower. Else (noise,
+    or steps of a unit length, as of Adam) the rate of the steepest fall in the range test, at
+    most a third of the edge, doubled or halved for as long as a run at it ends lower.
 
     Parameters
     ----------
@@ -126,7 +126,8 @@ def find_learning_rate(
     if steps is not None:
         require_number("steps", steps, low=8, whole=True)
     draw = np.random.default_rng(random_state)
-    if is_estimator(fun):
+    if hasattr(fun, "fit"):
+        require_estimator(fun)
         run = run_of(fun, (x, y, sample_weight), draw, learning_rate=1.0)
         batch = None if run.full else run.batch_size
         cost, start, rule = run.cost, run.theta, run.optimizer
@@ -155,10 +156,11 @@ class _Search:
     def __init__(self, walk, steps):
         self.walk, self.noisy = walk, walk.noisy
         self.steps = steps or min(max(walk.batches, STEPS[0]), STEPS[1])
-        base = walk.standing(self.steps)
+        self.base = base = walk.standing(self.steps)
         self.tail = max(self.steps // 4, 2)
         self.level, self.noise = float(base.mean()), float(base.std()) if self.noisy else 0.0
         self.last = float(base[-self.tail :].mean())  # on the batches that the end of a run sees
+        self.arrived = self.tail if self.noisy else max(self.steps // 20, 1)
         self.fall = ROUNDING * abs(self.level)
         self.trials, self.rose = {}, set()
 
@@ -166,13 +168,13 @@ class _Search:
         """Range test, edge, suggestion."""
         rates, raw, rose = self._range(low or self.walk.first_rate(), high)
         smooth = smoothed(raw) if self.noisy else raw
-        edge = self._edge(rates[-1], high) if rose else math.inf
+        edge = self._edge(float(rates[-1]), high) if rose else math.inf
         along = self.walk.rule.scale == "gradient" and not self.noisy
-        if along and math.isfinite(edge):
-            rate, why = edge / HALF, "half of it"
-        else:
-            most = min(edge / THIRD, rates[-1])
-            rate, why = self._best(min(self._steepest(rates, smooth), most), most)
+        most = min(edge / (HALF if along else THIRD), float(rates[-1]))
+        first = most if along and rose else min(self._steepest(rates, smooth), most)
+        rate, why = self._best(first, most)
+        if along and rate == edge / HALF:
+            why = "half of it"
         text = self._message(rate, edge, why, rates[-1])
         sound = np.isfinite(smooth)
         return LearningRateSearch(
@@ -189,30 +191,31 @@ class _Search:
         rates = low * growth ** np.arange(count)
         if high is not None:
             rates = np.geomspace(low, high, count)
-        costs, mean, weight, sigma = [], 0.0, 0.0, self._sigma()
-        for cost in self.walk.along(rates):
+        costs, mean, keep = [], 0.0, MEMORY if self.noisy else 0.0
+        for t, cost in enumerate(self.walk.along(rates)):
             costs.append(cost)
             if not math.isfinite(cost):
                 break
-            self.fall = max(self.fall, self.level - cost - SIGMAS * self.noise)
-            keep = MEMORY if self.noisy else 0.0
-            mean, weight = keep * mean + (1 - keep) * cost, keep * weight + (1 - keep)
-            above = mean / weight - self.level
-            if above > SIGMAS * sigma + self.fall or above > 10 * self.noise + FAR * self.fall:
+            stood = self.base[t] if t < len(self.base) else self.level  # on the same batch
+            self.fall = max(self.fall, stood - cost - SIGMAS * self.noise)
+            mean = keep * mean + (1 - keep) * (cost - stood)
+            known = 1 - keep ** (t + 1)
+            sigma = self.noise * math.sqrt((1 - keep) / (1 + keep) * (2 - known)) / known**0.5
+            if mean / known > SIGMAS * sigma + self.fall or cost > self._limit():
                 break
         else:
             return rates, np.array(costs), False
         return rates[: len(costs)], np.array(costs), True
 
-    def _sigma(self):
-        """The deviation of the running mean of costs."""
-        return self.noise * math.sqrt((1 - MEMORY) / (1 + MEMORY))
+    def _limit(self):
+        """A cost at which a run is over."""
+        return self.level + 10 * self.noise + FAR * self.fall
 
     def _rises(self, rate):
         """Whether a run at this rate ends above its start; the run is kept in `trials`."""
         if rate in self.trials:
             return rate in self.rose
-        costs, limit = [], self.level + 10 * self.noise + FAR * self.fall
+        costs, limit = [], self._limit()
         for cost in self.walk.along(np.full(self.steps, rate)):
             costs.append(cost)
             if not cost <= limit:
@@ -221,11 +224,11 @@ class _Search:
         rose = not costs[-1] <= limit
         if not rose:
             noise = max(self.noise, float(end.std())) if self.noisy else 0.0
-            slack = SIGMAS * noise / math.sqrt(len(end)) + ROUNDING * abs(self.level)
+            slack = 2 * noise / math.sqrt(len(end)) + ROUNDING * abs(self.level)
             rose = float(end.mean()) > self.last + slack
             growing = np.diff(end) > ROUNDING * np.abs(end[1:])
             rose = rose or (not self.noisy and bool(growing.all()))
-        self.trials[rate] = math.inf if rose else float(end.mean())
+        self.trials[rate] = math.inf if rose else float(end[-self.arrived :].mean())
         if rose:
             self.rose.add(rate)
         return rose

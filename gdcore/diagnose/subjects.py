@@ -122,10 +122,7 @@ def of_estimator(estimator, X, y, sample_weight, rng):
     """The cost of a fit to these rows, at a random θ near its start."""
     if hasattr(estimator, "block_size"):
         return _of_gpt(estimator, X, rng)
-    if not isinstance(estimator, Estimator):
-        raise TypeError(
-            f"{type(estimator).__name__} is no estimator of gdcore. Pass one, or a function."
-        )
+    require_estimator(estimator)
     settings = {
         "batch_size": "full", "early_stopping": False, "optimizer": "sgd", "learning_rate": "auto"
     }  # fmt: skip
@@ -225,6 +222,14 @@ def shaken_parts(start, shapes, rng, fixed):
     for each in fixed:
         moved[each] = start[each]
     return moved
+
+
+def require_estimator(estimator):
+    """Refuse others, whose costs nobody here knows."""
+    if not isinstance(estimator, Estimator):
+        raise TypeError(
+            f"{type(estimator).__name__} is no estimator of gdcore. Pass one, or a function."
+        )
 
 
 class _Seen(BaseException):

@@ -7,7 +7,7 @@ import numpy as np
 
 from gdcore import optim
 from gdcore.errors import require, require_choice
-from gdcore.models.estimator import Estimator, require_batch
+from gdcore.models.estimator import require_batch
 from gdcore.noise import Draws, Noisy
 from gdcore.objective import Layout, Objective
 from gdcore.parameters import aligned_copy
@@ -151,8 +151,3 @@ def as_rule(method):
         )
     require_choice("method", method, list(map(str.lower, optim.__all__)))
     return optim.by_name(method)()
-
-
-def is_estimator(thing):
-    """Whether it is one of gdcore's."""
-    return isinstance(thing, Estimator)
