@@ -267,19 +267,22 @@ class _Check:
                     stack.append(some)
 
     def _result(self, off, order, lines):
-        subject, every = self.subject, sorted(self.found.values(), key=lambda c: -c.error)
-        kinks = tuple(c for c in every if c.verdict == "kink")
-        bad = [c for c in every if c.verdict in ("wrong", "not finite")]
+        rank = {"not finite": 0, "wrong": 1}
+        every = sorted(self.found.values(), key=lambda c: (rank.get(c.verdict, 2), -c.error))
+        bad = [c for c in every if c.verdict in rank]
         told = [c for c in every if c.verdict != "unclear"]
         error, numeric = np.full((2, len(self.g)), np.nan)
         for c in every:
             error[c.index], numeric[c.index] = c.error, c.numeric
-        ok = not bad and not off and bool(told)
-        bad.sort(key=lambda c: (c.verdict != "not finite", -c.error))
-        worst = (*bad, *(c for c in every if c not in bad)) if len(bad) < len(every) else bad
-        message = _words(self, every, bad, off, lines) + _hint(subject, bad, numeric, self.g)
+        message = _words(self, every, bad, off, lines) + _hint(self.subject, bad, numeric, self.g)
         return GradientCheck(
-            ok, subject.build(error), subject.build(numeric), tuple(worst), kinks, order, message
+            ok=not bad and not off and bool(told),
+            error=self.subject.build(error),
+            numeric=self.subject.build(numeric),
+            worst=tuple(every),
+            kinks=tuple(c for c in every if c.verdict == "kink"),
+            order=order,
+            message=message,
         )
 
 

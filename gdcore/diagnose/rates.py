@@ -12,11 +12,12 @@ from gdcore.errors import require, require_number
 
 DECADES, SWEEP = 8, 120  # rates of a range test, and its steps over so many decades
 MOST = 20  # decades, after which it has no end
-STEPS = 100, 300  # of a trial at one rate, at least and at most, where a pass has others
+STEPS = 100, 1000  # of a trial at one rate, at least and at most, where a pass has others
 MEMORY = 0.9  # of the running mean that smooths a noisy curve
 FAR = 100  # times what the cost has fallen: so far above the start a trial is over
 NARROW = {False: 1.02, True: 1.5}  # edge to the largest stable rate, without noise and with it
 HALF, THIRD = 2, 3  # what part of the edge is suggested at most
+COARSE = 4  # times between the rates that are tried first
 MOVES = 10  # doublings or halvings of a rate that is looked for by trials
 SIGMAS = 3  # of noise, that a rise must be above
 ROUNDING = 1e-12
@@ -77,8 +78,9 @@ def find_learning_rate(
 
     The suggestion: of steps along the gradient over all rows half the edge, which for plain descent
     on curvature L is 1/L, the edge being 2/L; less where a run at less ends lower. Else (noise,
-    or steps of a unit length, as of Adam) the rate of the steepest fall in the range test, at
-    most a third of the edge, doubled or halved for as long as a run at it ends lower.
+    or steps of a unit length, as of Adam) the rate whose run ends lowest among that of the
+    steepest fall in the range test, a third of the edge, parts of that, and their doubles and
+    halves; never more than a third of the edge.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def find_learning_rate(
     batch_size : int, optional, for a `Cost`
         Rows a step; default: all.
     steps : int, optional
-        Of one run; default: one pass over the data, but 100 to 300.
+        Of one run; default: one pass over the data, but 100 to 1,000.
     low, high : float, optional
         Ends of the range test; default: from a rate that hardly moves θ to where the cost rises.
     random_state : int, Generator or None
@@ -171,8 +173,11 @@ class _Search:
         edge = self._edge(float(rates[-1]), high) if rose else math.inf
         along = self.walk.rule.scale == "gradient" and not self.noisy
         most = min(edge / (HALF if along else THIRD), float(rates[-1]))
-        first = most if along and rose else min(self._steepest(rates, smooth), most)
-        rate, why = self._best(first, most)
+        starts = [most]
+        if not along or not rose:
+            below = [most / COARSE**k for k in range(1, 5)]
+            starts = [min(self._steepest(rates, smooth), most), most, *below]
+        rate, why = self._best(starts, most)
         if along and rate == edge / HALF:
             why = "half of it"
         text = self._message(rate, edge, why, rates[-1])
@@ -268,21 +273,23 @@ class _Search:
                 stable = middle
         return unstable
 
-    def _best(self, rate, most):
-        """(rate, why): from this one on doubled, or else halved, for as long as runs end lower."""
-        self._rises(rate)
+    def _best(self, starts, most):
+        """(rate, why): from the best of these on doubled, or else halved, for as long as runs end
+        lower."""
+        for rate in starts:
+            self._rises(rate)
+        best = min(starts, key=self.trials.get)
         for step in (2.0, 0.5):
-            first = rate
+            here = first = best
             for _ in range(MOVES):
-                other = rate * step
-                if other > most or self._rises(other):
+                here *= step
+                if here > most or here * 4 < best or here > best * 4:  # two in a row were no better
                     break
-                if not self.trials[other] < self.trials[rate]:
-                    break
-                rate = other
-            if rate != first:
+                if not self._rises(here) and self.trials[here] < self.trials[best]:
+                    best = here
+            if best != first:
                 break
-        return rate, f"a run of {self.steps} steps ended lowest there"
+        return best, f"a run of {self.steps} steps ended lowest there"
 
     def _message(self, rate, edge, why, last):
         if not math.isfinite(edge):

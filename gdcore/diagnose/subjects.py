@@ -150,33 +150,11 @@ def of_layer(layer, x, rng):
         f"x must be rows of numbers for the layer, got {x.dtype} of shape {x.shape}. Pass "
         "(n, …), the rows first.",
     )
-    flat, whole = Flat(layer, x.shape[1:]), x.dtype.kind in "iu"
-    x = x if whole else x.astype(np.float64)
-    shapes = flat.shapes() | ({} if whole else {"x": x.shape})
-    near = shaken_parts(flat.init(rng, np.float64), flat.shapes(), rng, flat.slices(_frozen))
-    start = near if whole else np.concatenate([near, x.ravel()])
-    aim = []
-
-    def ask(point):
-        theta, inputs = point[: flat.size].copy(), x
-        if not whole:
-            inputs = point[flat.size :].reshape(x.shape).copy()
-        scope = flat.scope(theta, Context(np.float64, training=True))
-        y, backward = layer(scope, inputs)
-        if not aim:
-            _require_shape("y", y, (len(x), *layer.output(x.shape[1:])))
-            aim.append(rng.normal(size=y.shape))
-        value, g = float((aim[0] * y).sum()), np.full_like(point, np.nan)
-        gradient = scope.gradient()
-        dx = backward(aim[0].copy(), gradient)
-        views = flat.views(g[: flat.size])
-        for each in gradient.walk():
-            for name in each.names:
-                views[each.name + name][...] = each.view(name)
-        if not whole and dx is not None:
-            _require_shape("what backward returns", dx, x.shape)
-            g[flat.size :] = np.ravel(dx)
-        return value, g
+    probe = _LayerProbe(layer, x, rng)
+    flat, shapes = probe.flat, probe.flat.shapes()
+    start = shaken_parts(flat.init(rng, np.float64), shapes, rng, flat.slices(_frozen))
+    if not probe.whole:
+        start, shapes = np.concatenate([start, probe.x.ravel()]), shapes | {"x": x.shape}
 
     def build(vector):
         parts = Parameters(shapes, vector.copy())
@@ -185,10 +163,49 @@ def of_layer(layer, x, rng):
     free = np.ones(len(start), bool)
     for part in flat.slices(_frozen):
         free[part] = False
-    if not whole and np.isnan(ask(start)[1][flat.size :]).all():  # as of ids: there is no slope
+    if np.isnan(probe.ask(start)[1][flat.size :]).all():  # as of ids: there is no slope
         free[flat.size :] = False
     free = np.flatnonzero(free)
-    return Subject(start, ask, lambda point: ask(point)[0], shapes, build, free, "the layer")
+    return Subject(start, probe.ask, probe.value, shapes, build, free, "the layer")
+
+
+class _LayerProbe:
+    """Σ v·y over parameters and inputs in one vector; inputs of whole numbers stay as they are."""
+
+    def __init__(self, layer, x, rng):
+        self.layer, self.flat, self.whole = layer, Flat(layer, x.shape[1:]), x.dtype.kind in "iu"
+        self.x = x if self.whole else x.astype(np.float64)
+        shape = (len(x), *layer.output(x.shape[1:]))
+        self.aim = rng.normal(size=shape)
+
+    def _forward(self, point):
+        """(scope, y, backward), with copies of all that a layer may write into."""
+        theta, x = point[: self.flat.size].copy(), self.x
+        if not self.whole:
+            x = point[self.flat.size :].reshape(x.shape).copy()
+        scope = self.flat.scope(theta, Context(np.float64, training=True))
+        y, backward = self.layer(scope, x)
+        _require_shape("y", y, self.aim.shape)
+        return scope, y, backward
+
+    def value(self, point):
+        """Σ v·y."""
+        return float((self.aim * self._forward(point)[1]).sum())
+
+    def ask(self, point):
+        """(Σ v·y, its gradient; NaN where backward gives none)."""
+        scope, y, backward = self._forward(point)
+        value, g = float((self.aim * y).sum()), np.full_like(point, np.nan)
+        gradient = scope.gradient()
+        dx = backward(self.aim.copy(), gradient)
+        views = self.flat.views(g[: self.flat.size])
+        for each in gradient.walk():
+            for name in each.names:
+                views[each.name + name][...] = each.view(name)
+        if not self.whole and dx is not None:
+            _require_shape("what backward returns", dx, self.x.shape)
+            g[self.flat.size :] = np.ravel(dx)
+        return value, g
 
 
 def _frozen(part):
@@ -228,7 +245,8 @@ def require_estimator(estimator):
     """Refuse others, whose costs nobody here knows."""
     if not isinstance(estimator, Estimator):
         raise TypeError(
-            f"{type(estimator).__name__} is no estimator of gdcore. Pass one, or a function."
+            f"{type(estimator).__name__} is no linear model or network of gdcore. Pass one, or a "
+            "function."
         )
 
 

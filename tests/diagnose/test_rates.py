@@ -207,10 +207,10 @@ def test_the_estimator_is_left_as_it_is():
 def test_it_is_deterministic():
     X, y = classes(np.random.default_rng(0), n=300)
     model = gd.MLPClassifier(hidden_layer_sizes=(8,), dropout=0.2)
-    one, two = (gd.find_learning_rate(model, X, y, random_state=4) for _ in range(2))
+    one, two = (gd.find_learning_rate(model, X, y, steps=40, random_state=4) for _ in range(2))
     assert one.trials == two.trials
     np.testing.assert_array_equal(one.costs, two.costs)
-    other = gd.find_learning_rate(model, X, y, random_state=5)
+    other = gd.find_learning_rate(model, X, y, steps=40, random_state=5)
     assert one.trials != other.trials
 
 
@@ -340,7 +340,7 @@ def test_what_else_is_refused():
             gd.find_learning_rate(valley, [1.0, 1.0], **{name: value})
     with pytest.raises(ValueError, match="fun must be callable"):
         gd.find_learning_rate(3, [1.0])
-    with pytest.raises(TypeError, match="GPT is no estimator"):
+    with pytest.raises(TypeError, match="GPT is no linear model or network"):
         gd.find_learning_rate(gd.GPT(), "text")
 
 
