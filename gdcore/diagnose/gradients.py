@@ -98,8 +98,8 @@ def check_gradient(
         fun(x, *args) → (value, gradient), as `gd.minimize` takes it. Of an estimator the cost of a
         fit to X = x, y is checked, at a random θ near its start, with all rows (of a
         LinearClassifier that of its first class against the rest), and the estimator is left as it
-        is; of a GPT that of a text x. Of a cost x is θ. Of a layer Σ v·y is, over its parameters and its inputs x (n, …)
-        in training, v random.
+        is; of a GPT that of a text x. Of a cost x is θ. Of a layer Σ v·y is checked, over its
+        parameters and its inputs x (n, …), in training, v random.
     x : array of any shape, number, or (nested) dict, list or tuple of arrays
     y, sample_weight : arrays (n,), for an estimator
     jac : True or callable

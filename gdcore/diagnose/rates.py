@@ -168,7 +168,8 @@ class _Search:
 
     def run(self, low, high):
         """Range test, edge, suggestion."""
-        rates, raw, rose = self._range(low or self.walk.first_rate(), high)
+        low = low or min(self.walk.first_rate(), (high or math.inf) / 10**DECADES)
+        rates, raw, rose = self._range(low, high)
         smooth = smoothed(raw) if self.noisy else raw
         edge = self._edge(float(rates[-1]), high) if rose else math.inf
         along = self.walk.rule.scale == "gradient" and not self.noisy
