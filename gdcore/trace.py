@@ -46,8 +46,9 @@ class LayerTrace:
     """What became of each layer of a network: norms, and units that no example excites.
 
     Attributes are arrays: `step` (rows,), and of shape (rows, layers) `weight` ‖W‖, `gradient`
-    ‖∂J/∂W‖ (of the latest batch, without the penalty's share) and `dead`, the share of rectified units that were zero for all
-    of up to 256 examples (NaN for other layers). `names` are those of the weights.
+    ‖∂J/∂W‖ (of the latest batch, without the penalty's share) and `dead`, the share of rectified
+    units that were zero for all of up to 256 examples (NaN for other layers). `names` are those of
+    the weights.
     """
 
     KINDS = ("weight", "gradient", "dead")
@@ -84,9 +85,10 @@ class Trace:
     `seconds` since the start, `examples` seen; `validation` and `score`, the held-out loss and
     accuracy or R² (NaN without early stopping); `step_norm` ‖Δθ‖ since the row before. From one
     measured gradient to the next: `gradient_dot` ⟨∇J, ∇J before⟩ and their `cosine`, `curvature`
-    ‖Δ∇J‖/‖Δθ‖, and `promised`, the ΔJ that the gradients promise, ½⟨∇J + ∇J before, Δθ⟩; from row 64 on for every
-    eighth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear models θ is that of
-    the standardised columns. `layers` is a `LayerTrace` for a network, else None.
+    ‖Δ∇J‖/‖Δθ‖, and `promised`, the ΔJ that the gradients promise, ½⟨∇J + ∇J before, Δθ⟩; from row
+    64 on for every eighth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear
+    models θ is that of the standardised columns. `layers` is a `LayerTrace` for a network, else
+    None.
 
     Memory is bounded: beyond `limit` rows every other one of the middle is dropped; the first and
     the latest rows are always there.

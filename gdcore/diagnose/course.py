@@ -232,7 +232,7 @@ def overfitted(course):
     return Finding(
         "over-fitting",
         f"The cost fell to {cost[-1]:.4g}, the held-out loss is {later:.4g}; it was lowest in "
-        f"epoch {int(course.epoch[known[best]])} ({held[best]:.4g}, at a cost of {cost[best]:.4g}).",
+        f"epoch {int(course.epoch[known[best]])}: {held[best]:.4g}, at a cost of {cost[best]:.4g}.",
         later / float(held[best]) if rises else later / float(cost[-1]),
         "Keep early_stopping on (the weights of the best epoch are then kept), raise alpha, add "
         "dropout or rows, or take a smaller model.",

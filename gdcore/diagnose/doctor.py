@@ -9,8 +9,8 @@ from gdcore.result import Result
 # Worst first; what an earlier one explains is not said again.
 COURSE = (
     course.wrongly_derived, course.diverging, course.oscillating, course.stuck,
-    layers.exploding, layers.vanishing, layers.dead, course.timid, course.falsely_converged, course.noisy,
-    course.overfitted,
+    layers.exploding, layers.vanishing, layers.dead, course.timid, course.falsely_converged,
+    course.noisy, course.overfitted,
 )  # fmt: skip
 COLUMNS = columns.separable, columns.collinear, columns.badly_scaled
 EXPLAINED = {  # an illness: those that follow from it
