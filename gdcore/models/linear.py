@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gdcore.data import as_real_targets, as_weights
 from gdcore.losses import REGRESSION, as_loss
 from gdcore.models.base import LinearEstimator
+from gdcore.models.contexts import whole
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.labels import r_squared
 from gdcore.models.online import OnlineRegressor
@@ -88,6 +89,7 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
 
     _closed_form = True
 
+    @whole
     def fit(self, X, y=None, sample_weight=None):
         """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator.
 
@@ -107,8 +109,8 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         loss = as_loss(self.loss, REGRESSION)
         if hasattr(loss, "check"):
             loss.check(targets[weights > 0])
-        self._fit(X_, targets, weights, loss, outputs=1)
         self._remember(X_.shape[1], names)
+        self._fit(X_, targets, weights, loss, outputs=1)
         self._fitted_anew(weights)
         return self
 
