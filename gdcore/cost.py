@@ -266,10 +266,8 @@ class Cost(Penalised):
         longer than the epochs of small batches that ask for it. The largest eigenvalue of a sample
         is too large on average, hence safe.
         """
-        n, take = (
-            len(self),
-            max(SAMPLE, sweeps.CHUNK * len(self) // max(1, self.rows.X.nbytes // 8)),
-        )
+        n = len(self)
+        take = max(SAMPLE, sweeps.CHUNK * n // max(1, self.rows.X.nbytes // 8))
         if n < 4 * take:
             return self.curvature()
         part = Cost(self.model, self.rows.sample(take), self.penalty, self.threads.n_threads)

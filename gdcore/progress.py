@@ -13,6 +13,7 @@ from gdcore.hooks import Watcher
 PAUSE = 0.1  # seconds between two writes of the line
 ROOM = 13  # columns that are left for a bar
 GAP = "  "
+EDGE = 3  # columns on the right: a terminal writes ^C there, and would go on in the next line
 
 
 def reporters(verbose, progress, max_epochs):
@@ -46,7 +47,7 @@ def _log_lines(every):
 class Progress(Watcher):
     """How far a fit is, on a terminal or in a notebook: what `progress=True` of an estimator shows.
 
-    Epochs, cost, ‖∇J‖, the held-out loss, the time that is left at most, the learning rate and
+    Epochs, cost, the time that is left at most, ‖∇J‖, the held-out loss, the learning rate and
     examples a second, as many of them as there is room for, beside tqdm's bar where tqdm is
     installed (pip install gdcore[progress]). A fit that converges ends before its budget. When it
     is over nothing is left of the line. Silent where stderr is neither a terminal nor a notebook.
@@ -82,14 +83,14 @@ class Progress(Watcher):
         fit = f"fit {plan.run + 1}/{plan.runs}, " if plan.runs > 1 else ""
         yield f"{fit}{plan.unit} {moment.epoch}/{plan.max_epochs}"
         yield f"cost {moment.cost:.6g}"
-        if moment.gradient_norm == moment.gradient_norm:
-            yield f"‖∇J‖ {moment.gradient_norm:.2g}"
-        if moment.validation == moment.validation:
-            yield f"held out {moment.validation:.4g}"
         took, epochs = moment.seconds - first.seconds, moment.epoch - first.epoch
         if epochs and took > 0:
             left = (plan.max_epochs - moment.epoch) * took / epochs
             yield f"≤ {clock(max(0.0, min(left, plan.max_time - moment.seconds)))} left"
+        if moment.gradient_norm == moment.gradient_norm:
+            yield f"‖∇J‖ {moment.gradient_norm:.2g}"
+        if moment.validation == moment.validation:
+            yield f"held out {moment.validation:.4g}"
         yield f"rate {moment.learning_rate:.2g}"
         if plan.examples > 1 and took > 0:
             yield f"{(moment.examples - first.examples) / took:,.0f} examples/s"
@@ -107,14 +108,17 @@ class Progress(Watcher):
 
 def watched(stream):
     """Whether someone looks at it: a terminal, or a notebook's output."""
-    if stream is None:
-        return False
-    return type(stream).__module__.startswith("ipykernel") or stream.isatty()
+    return stream is not None and (notebook(stream) or stream.isatty())
+
+
+def notebook(stream):
+    """Whether what is written appears below a notebook's cell."""
+    return type(stream).__module__.startswith("ipykernel")
 
 
 def clock(seconds):
-    """1:05, or 2:03:04."""
-    minutes, seconds = divmod(int(seconds), 60)
+    """1:05, or 2:03:04; what has begun counts as a second."""
+    minutes, seconds = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
@@ -151,7 +155,7 @@ class Line:
         if now - self.written < PAUSE and done < 1:
             return
         self.written = now
-        wide = columns(self.stream) - 1
+        wide = columns(self.stream) - EDGE
         text = fitted(parts(), wide - ROOM if self.tqdm else wide)
         if self.tqdm is None:
             self.stream.write("\r" + text.ljust(min(self.wide, wide)))
@@ -161,25 +165,26 @@ class Line:
         if self.bar is None:
             self.bar = self.tqdm(
                 total=1.0, leave=False, file=self.stream, bar_format="{desc} |{bar}|",
-                ncols=None if "notebook" in self.tqdm.__module__ else wide, desc=text,
+                ncols=None if notebook(self.stream) else wide, desc=text,
             )  # fmt: skip
-        self.bar.ncols, self.bar.n = wide, done
+        self.bar.n = done
+        if not notebook(self.stream):
+            self.bar.ncols = wide
         self.bar.set_description_str(text)
 
     def close(self):
-        """Nothing is left of it, the cursor at its beginning."""
+        """Nothing is left of it, or of a ^C behind it; the cursor is at its beginning."""
         if self.bar is not None:
             self.bar.close()
-        elif self.wide:  # and of a ^C behind it
-            wide = min(self.wide + 2, columns(self.stream) - 1)
-            self.stream.write("\r" + " " * wide + "\r")
+        if self.written > -math.inf and not notebook(self.stream):
+            self.stream.write("\r" + " " * (columns(self.stream) - 1) + "\r")
             self.stream.flush()
 
 
 def _tqdm(stream):
     """tqdm's class for a terminal or a notebook, None where it is not installed."""
     try:
-        if type(stream).__module__.startswith("ipykernel"):
+        if notebook(stream):
             from tqdm.auto import tqdm
         else:
             from tqdm import tqdm

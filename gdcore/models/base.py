@@ -145,8 +145,8 @@ class LinearEstimator(Estimator):
         unit = unit_of(loss, about)
         cost = ChunkCost(model, about, passes, penalty, self.n_threads, unit)
         validate = cost.validate if passes.held is not None else None
-        self._keep(self._descend(cost, validate, rng), model, about.X.dtype)
         self._remember(about.X.shape[1], chunks.feature_names)
+        self._keep(self._descend(cost, validate, rng), model, about.X.dtype)
         return self
 
     def _held(self):

@@ -153,11 +153,11 @@ class Estimator(CallbackSupport, Parametrised):
             if result.status.name in faults or result.get("separable"):
                 warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=6)
 
-    def _hooks(self, attributes, max_epochs, **changes):
+    def _hooks(self, attributes, epochs, **changes):
         """Who watches one descent; attributes(θ) are those of the estimator fitted so far, None
         where it would be none. `changes` are of the `Plan`."""
         watch = [] if self._watch is None else [self._watch.of(attributes)]
-        said = reporters(self.verbose, self.progress, max_epochs)
+        said = reporters(self.verbose, self.progress, epochs)
         return Hooks([*as_list(self.callbacks), *said, *watch], **changes)
 
     def _features(self, X):

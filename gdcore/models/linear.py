@@ -55,10 +55,12 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         lower loss there, and keep the best. Of chunks, that share of each, the same in each pass.
     warm_start : bool
         Go on from the last fit's coefficients.
-    callbacks : callable or list of them
-        Called with each measurement (a `Moment`); True stops.
+    callbacks : callable or object, or list of them
+        A function is called with each measurement (a `Moment`); an object may have any of
+        on_begin, on_step, on_epoch, on_end and on_error, see gd.callbacks. True stops.
     progress, verbose : bool and int
-        A progress bar on a terminal; log lines.
+        A progress bar on a terminal or in a notebook (`gd.callbacks.Progress`); lines through
+        logging, about twenty a fit with 1, one a measurement with 2.
     n_threads : int, optional
         Default: the cores available. The result has the same bits for any number.
     random_state : int, Generator or None
