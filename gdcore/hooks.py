@@ -45,7 +45,7 @@ class Callback:
     ...         self.costs.append(moment.cost)
     ...         return moment.cost < 1e-6  # True stops
     >>> model = gd.LinearRegression(callbacks=(costs := Costs()))
-    >>> len(costs.costs) == model.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 4.0]).n_iter_
+    >>> model.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 4.0]).n_iter_ == len(costs.costs)
     True
     """
 
