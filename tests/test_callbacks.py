@@ -272,7 +272,7 @@ def test_folders_are_looked_at_before_any_work(tmp_path, kind):
 
 def test_files_that_are_no_checkpoint_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
-    with pytest.raises(FileNotFoundError, match="does not exist. Pass the path of a checkpoint"):
+    with pytest.raises(FileNotFoundError, match=r"does not exist\. Pass the path of a checkpoint"):
         load_checkpoint(path)
     descend(Checkpoint(path))
     whole = path.read_bytes()
