@@ -1,6 +1,7 @@
 """The one loop: predict → cost → gradient → update → convergence."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -40,8 +41,8 @@ def descend(
     max_epochs, max_time : budgets, in passes over the data and in seconds
     callbacks : callables, or objects as of `gd.callbacks`
         A function is called with the `Moment` after every measurement. An object may have any of
-        on_begin(plan), on_step(moment), on_epoch(moment) and on_end(result); what on_step gets of
-        mini-batches is the batch's mean loss, and no gradient. True stops.
+        on_begin(plan), on_step(moment), on_epoch(moment), on_end(result) and on_error(error); what
+        on_step gets of mini-batches is the batch's mean loss, and no gradient. True stops.
     validate : callable θ → loss, or θ → (loss, score), optional
         Stop after `patience` measurements without a lower loss, and keep the θ that had it. With
         patience=None it is only measured.
@@ -78,24 +79,31 @@ def descend(
         validate=validate, patience=patience,
     )  # fmt: skip
     run.max_epochs, run.max_time = max_epochs, max_time
-    run.callbacks, own = Hooks.of(callbacks)
-    run.callbacks.begin(run.plan())
     run.rng = None if run.full else np.random.default_rng(random_state)  # 15 µs, for order alone
+    run.callbacks, own = Hooks.of(callbacks)
     if resume is not None:
         resume.put_back(run)
-    with cost:
+    with run.callbacks if own else nullcontext():
+        run.callbacks.begin(run.plan())
+        result = _rounds(run, checkpoint, resume is not None)
+        run.proof = run.stop = None  # they know the run: its rows are to go with their owner
+        if own:
+            run.callbacks.end(result)
+    return result
+
+
+def _rounds(run, checkpoint, known):
+    """Measure and advance in turns; where it stands is `known` of a descent that goes on."""
+    with run.cost:
         try:
-            while resume is not None or not run.measure():
-                if resume is None and checkpoint is not None:
+            while known or not run.measure():
+                if checkpoint is not None and not known:
                     checkpoint(Snapshot.of(run))
-                resume = None
+                known = False
+                run.callbacks.advance()
                 run.advance()
-            result = run.result()
+            return run.result()
         except KeyboardInterrupt:
             where = f"in epoch {run.epoch + 1}" if run.draw is None else f"after {run.steps()}"
             run.ended = Status.INTERRUPTED, f"stopped {where}"
-            result = run.result()
-    run.proof = run.stop = None  # which know the run: its rows are to go when their owner lets go
-    if own:
-        run.callbacks.end(result)
-    return result
+            return run.result()

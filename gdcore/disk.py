@@ -1,9 +1,19 @@
 """Files written whole or not at all, and what to say of those that are not whole."""
 
 import os
+import zipfile
 from pathlib import Path
 
 from gdcore.errors import require
+
+LARGEST = 1 << 31  # bytes that one array of a file may take once unpacked
+
+
+def require_bounded(path):
+    """Refuse an archive whose members would unpack to more than any model."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
 
 
 def damaged(path, kind, error, cure):

@@ -69,6 +69,7 @@ class Run:
         self.lowest = math.nan
         self.waited = self.above = self.still = 0
         self.stuck = False  # a line search found no lower point
+        self.cut = False  # an epoch ended before its last step
         self.finite = True  # θ and what is known of its cost
         self.limits, self.ended = (math.inf, math.inf), None
 
@@ -136,9 +137,10 @@ class Run:
 
     def plan(self):
         """What callbacks hear at the beginning."""
+        unit = getattr(self.cost, "counted_in", "epoch") if self.draw is None else "round"
         return Plan(
             self.optimizer, len(self.theta), self.examples, self.batch_size, self.max_epochs,
-            self.max_time, "epoch" if self.draw is None else "step",
+            self.max_time, unit, self.epoch, self.validate is not None,
         )  # fmt: skip
 
     def _set_limits(self, baseline):
@@ -185,6 +187,9 @@ class Run:
             if not self.rate.halve():
                 return Status.DIVERGED, advice(self, moment)
             self.return_to_best()
+        if self.cut:  # part of an epoch says nothing of how much J changes in one
+            place = f"in epoch {self.epoch}, " if self.draw is None else ""
+            return Status.CALLBACK, f"stopped {place}after {self.steps()}"
         if self.stop is not None and (fired := self.stop.check(moment)):
             return fired
         if self.patience is not None and self.waited >= self.patience:
@@ -245,46 +250,24 @@ class Run:
         self.epoch += 1
 
     def _sweep(self):
-        """An epoch of mini-batch steps; one at a time where someone wants to hear of each."""
+        """An epoch of mini-batch steps, of which those hear who want to."""
         order = self.cost.order(self.rng) if self.draw is None else self.draw(self.step)
         batches = -(-len(order) // self.batch_size)
         rates = self.rate.at(self.step, batches)
         mean = np.empty_like(self.theta) if self.averages else self.theta[:0]
-        if self.callbacks.by_step:
-            self._sweep_by_steps(order, rates, mean)
-        else:
-            self.value = self._steps_over(order, rates, mean)
+        told = _Told(self, rates) if self.callbacks.by_step else None
+        self.value = self.cost.sweep(
+            self.walker, self.optimizer, self.state, order=order, rates=rates,
+            batch_size=self.batch_size, average=mean, **({"told": told} if told else {}),
+        )  # fmt: skip
+        self.cut = told is not None and told.stopped and told.step < batches
+        self.step += told.step if self.cut else batches
+        self.seen += told.rows if self.cut else len(order)
         if self.averages:
             self.rate.epochs += 1
             self.theta += self.rate.weight() * (mean - self.theta)
         else:
             self.theta[:] = self.optimizer.solution(self.walker, self.state)
-
-    def _steps_over(self, order, rates, mean):
-        value = self.cost.sweep(
-            self.walker, self.optimizer, self.state, order=order, rates=rates,
-            batch_size=self.batch_size, average=mean,
-        )  # fmt: skip
-        self.step, self.seen = self.step + len(rates), self.seen + len(order)
-        return value
-
-    def _sweep_by_steps(self, order, rates, mean):
-        """The same, told step by step, until someone asks to stop."""
-        met, part, first = 0.0, mean.copy(), self.step
-        mean[:] = 0
-        for t, rate in enumerate(rates.tolist()):
-            rows = order[t * self.batch_size : (t + 1) * self.batch_size]
-            value = self._steps_over(rows, rates[t : t + 1], part)
-            met, mean[:] = met + value * len(rows), mean + part
-            self.value = met / min(len(order), (t + 1) * self.batch_size)
-            seconds = time.perf_counter() - self.started
-            moment = Moment(
-                self.step, self.epoch, value, self.measured, math.nan, math.nan, rate, seconds,
-                self.seen, theta=self.walker,
-            )  # fmt: skip
-            if self.callbacks.step(moment):
-                break
-        mean /= self.step - first
 
     def _step(self, lr):
         """Over all rows at once, or one by one where the rule does that itself."""
@@ -359,3 +342,27 @@ class Run:
             batch_size=self.batch_size,
             bound=self.proof.bound(theta, self.g, self.measured, at_once=at_once),
         )  # fmt: skip
+
+
+class _Told:
+    """Tells callbacks of each step of an epoch, and keeps how far it came."""
+
+    def __init__(self, run, rates):
+        self.run, self.rates = run, rates
+        self.taken = self.rows = 0
+        self.stopped = False
+
+    @property
+    def step(self):
+        """Steps as they are counted: batches that end with their chunk may be more."""
+        return min(self.taken, len(self.rates))
+
+    def __call__(self, theta, loss, rows):
+        run, rate = self.run, float(self.rates[min(self.taken, len(self.rates) - 1)])
+        self.taken, self.rows = self.taken + 1, self.rows + rows
+        moment = Moment(
+            run.step + self.step, run.epoch, loss, run.measured, math.nan, math.nan, rate,
+            time.perf_counter() - run.started, run.seen + self.rows, theta=theta,
+        )  # fmt: skip
+        self.stopped = run.callbacks.step(moment)
+        return self.stopped

@@ -41,6 +41,8 @@ FLOORS = [
         "rates",
         "progress",
         "snapshot",
+        "sweeps",
+        "models.contexts",
         "tensors",
         "lines",
         "second_order",

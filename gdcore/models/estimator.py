@@ -19,8 +19,10 @@ from gdcore.errors import (
     require_choice,
     require_number,
 )
-from gdcore.hooks import Hooks
+from gdcore.hooks import Hooks, as_list
+from gdcore.models.contexts import CallbackSupport
 from gdcore.origin import Origin
+from gdcore.progress import reporters
 from gdcore.threads import resolve
 
 
@@ -88,7 +90,7 @@ def _same(value, default):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Estimator(Parametrised):
+class Estimator(CallbackSupport, Parametrised):
     """Parameters that all estimators share, their checks, and what is fitted."""
 
     standardize: bool = True
@@ -166,7 +168,14 @@ class Estimator(Parametrised):
         if not result.success and not wished:
             faults = ("EPOCHS", "TIME", "STALLED", "DIVERGED")
             if result.status.name in faults or result.get("separable"):
-                warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=5)
+                warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=6)
+
+    def _hooks(self, attributes, epochs, **changes):
+        """Who watches one descent; attributes(θ) are those of the estimator fitted so far, None
+        where it would be none. `changes` are of the `Plan`."""
+        watch = [] if self._watch is None else [self._watch.of(attributes)]
+        said = reporters(self.verbose, self.progress, epochs)
+        return Hooks([*as_list(self.callbacks), *said, *watch], **changes)
 
     def _features(self, X):
         """X checked against what was fitted."""

@@ -156,6 +156,7 @@ class GPT(GPTFiles, Writer):
         cost.held = held
         stored = Checkpoint.at(checkpoint, self, cost, (rule, factor, patience), resume)
         with ExitStack() as stack:
+            stack.enter_context(hooks)
             if progress:
                 cost.observe = stack.enter_context(stepping(max_steps, stored.steps))
             validate = cost.held_out(held, VALIDATION_WINDOWS) if held is not None else None
@@ -171,10 +172,16 @@ class GPT(GPTFiles, Writer):
                 checkpoint=stored.write if checkpoint is not None else None,
                 resume=stored.snapshot,
             )  # fmt: skip
-        self.theta_ = Parameters(self.model_.shapes(), result.x)
-        signed(result, self)
-        self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
-        hooks.end(result)
+            before = dict(vars(self))
+            self.theta_ = Parameters(self.model_.shapes(), result.x)
+            signed(result, self)
+            self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
+            try:
+                hooks.end(result)
+            except BaseException:
+                vars(self).clear()
+                vars(self).update(before)
+                raise
         return self
 
     def _data(self, data, validation):
