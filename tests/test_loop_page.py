@@ -1,4 +1,4 @@
-"""The examples of docs/learning-loop.md run as they stand, in their order, and show what it says."""
+"""The examples of docs/learning-loop.md run in their order, and show what it says."""
 
 import re
 import warnings
