@@ -1,6 +1,6 @@
 """What a descent tells those who watch it: when it begins, after steps and epochs, when it ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class Plan:
     max_epochs: int
     max_time: float
     unit: str = "epoch"  # of max_epochs: "step" where the cost says itself which rows come next
+    theta: object = field(default=None, repr=False, compare=False)  # the first; copy it
+    cost: object = field(default=None, repr=False, compare=False)  # what is descended on
 
 
 class Hooks:

@@ -138,7 +138,7 @@ class Run:
         """What callbacks hear at the beginning."""
         return Plan(
             self.optimizer, len(self.theta), self.examples, self.batch_size, self.max_epochs,
-            self.max_time, "epoch" if self.draw is None else "step",
+            self.max_time, "epoch" if self.draw is None else "step", self.theta, self.cost,
         )  # fmt: skip
 
     def _set_limits(self, baseline):
