@@ -254,7 +254,7 @@ def main():
         draw(write_svg)
         there.write_text(page(), encoding="utf-8")
         return 0
-    draw(lambda file, figure: figure.canvas.draw())
+    draw(lambda file, figure: figure.draw_without_rendering())
     old, new = there.read_text(encoding="utf-8").splitlines(), page().splitlines()
     missing = [f for f, *_ in PICTURES if not (DOCS / "gallery" / f"{f}.svg").exists()]
     for line in difflib.unified_diff(old, new, "docs/gallery.md", "as written now", lineterm=""):

@@ -3,6 +3,8 @@
 matplotlib is imported where something is drawn, and pyplot only where no axes are given.
 """
 
+from textwrap import fill
+
 import numpy as np
 
 from gdcore.errors import not_fitted, require
@@ -16,6 +18,7 @@ SURFACE = "cividis"
 WIDTH = 8.0  # inches: 800 pixels at matplotlib's own 100 a inch
 FEW = 40  # points of a line that are marked each
 WIDE = 30  # times from the least to the greatest number that ask for a logarithmic axis
+LETTERS = 13  # of a title, in an inch
 ROW = 84  # characters of labels side by side in a legend
 UNITS = {"step": "steps", "epoch": "epochs", "seconds": "seconds", "examples": "examples seen"}
 
@@ -100,6 +103,12 @@ def logarithmic(ax, axis, *values):
         ax.set(**{f"{axis}scale": "log"})
 
 
+def whole(ax):
+    """Ticks of the x axis at whole numbers: there is no half a step."""
+    if ax.get_xscale() == "linear":
+        ax.locator_params(axis="x", integer=True)
+
+
 def legend(ax, own, lines=None):
     """Names of the lines: below the panels in a figure of our own, else where there is room."""
     lines = ax.get_legend_handles_labels()[0] if lines is None else lines
@@ -112,6 +121,12 @@ def legend(ax, own, lines=None):
         ax.figure.legend(handles=lines, loc="outside lower center", ncols=columns, frameon=False)
     else:
         ax.legend(handles=lines, loc="best", fontsize="small")
+
+
+def entitle(ax, text):
+    """A title, in lines no wider than the Axes."""
+    inches = ax.bbox.width / ax.figure.dpi
+    ax.set_title(fill(text, max(20, int(LETTERS * inches))), fontsize="medium")
 
 
 def plain(texts):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gdcore.diagnose.drawing import SURFACE, need_matplotlib, panels, plain
+from gdcore.diagnose.drawing import SURFACE, entitle, need_matplotlib, panels, plain
 from gdcore.errors import require, require_number
 from gdcore.layers.passes import Pass
 from gdcore.models.gpt import GPT
@@ -105,14 +105,14 @@ class AttentionDisplay:
         for number, (head, each) in enumerate(zip(self.heads, axes, strict=True)):
             weights = np.ma.masked_array(self.weights[head], later)
             self.images_.append(each.imshow(weights, **style))
-            each.set_title(f"head {head}", fontsize="medium")
+            entitle(each, f"head {head}")
             self._name(each, number, count, across)
         bar = self.figure_.colorbar(self.images_[0], ax=axes, shrink=0.8)
         bar.set_label("weight, rows sum to 1")
         if own:
             self.figure_.suptitle(self.title, fontsize="medium")
         else:
-            axes[0].set_title(f"{self.title}, head {self.heads[0]}", fontsize="medium")
+            entitle(axes[0], f"{self.title}, head {self.heads[0]}")
         return self
 
     def _name(self, ax, number, count, across):

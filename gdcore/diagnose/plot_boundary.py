@@ -6,6 +6,7 @@ from gdcore.data import as_features
 from gdcore.diagnose.drawing import (
     COLOURS,
     MARKERS,
+    entitle,
     legend,
     need_matplotlib,
     panels,
@@ -114,7 +115,7 @@ class BoundaryDisplay:
         across, up = plain(self.names)
         ax.set_xlabel(across)
         ax.set_ylabel(up)
-        ax.set_title(plain([self.title])[0], fontsize="medium")
+        entitle(ax, plain([self.title])[0])
         legend(ax, own)
         return self
 

@@ -5,11 +5,13 @@ import numpy as np
 from gdcore.data import as_rows, column_moments
 from gdcore.diagnose.drawing import (
     clone,
+    entitle,
     legend,
     line,
     need_matplotlib,
     panels,
     plain,
+    whole,
 )
 from gdcore.diagnose.plot_path import recorded
 from gdcore.errors import require, require_choice, require_number
@@ -123,10 +125,11 @@ class CoefficientsDisplay:
         ax.axhline(0, color="black", linewidth=0.6, zorder=0)
         if self.against == "alpha":
             ax.set_xscale("log")
+        whole(ax)
         ax.set_xlabel("steps" if self.against == "step" else "alpha, the weight of the penalty")
         ax.set_ylabel("coefficient × deviation of its column" if self.standardized
                       else "coefficient")  # fmt: skip
-        ax.set_title(self.title, fontsize="medium")
+        entitle(ax, self.title)
         legend(ax, own)
         return self
 

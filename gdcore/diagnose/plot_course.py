@@ -5,6 +5,7 @@ import numpy as np
 from gdcore.diagnose.drawing import (
     COLOURS,
     UNITS,
+    entitle,
     legend,
     line,
     logarithmic,
@@ -13,6 +14,7 @@ from gdcore.diagnose.drawing import (
     plain,
     result_of,
     told,
+    whole,
 )
 from gdcore.errors import require, require_choice
 
@@ -46,7 +48,7 @@ class TraceDisplay:
     -------
     >>> import gdcore as gd
     >>> data = gd.datasets.load_diabetes()
-    >>> model = gd.LinearRegression(optimizer="sgd").fit(data.X, data.y)
+    >>> model = gd.LinearRegression(optimizer="fista").fit(data.X, data.y)
     >>> display = gd.plots.TraceDisplay.from_estimator(model, excess=True)
     >>> display.ax_.get_ylabel(), list(display.axes_)
     ('J − J*', ['cost', 'gradient_norm'])
@@ -102,7 +104,9 @@ class TraceDisplay:
         for each in axes[:-1]:
             each.tick_params(labelbottom=False)
         axes[-1].set_xlabel(UNITS[self.x])
-        axes[0].set_title(self.title, fontsize="medium")
+        if self.x != "seconds":
+            whole(axes[-1])
+        entitle(axes[0], self.title)
         return self
 
     def _plot_cost(self, ax, x, kwargs):
@@ -176,6 +180,8 @@ class ComparisonDisplay:
                 drawn = line(each, x, y, number, **{"label": plain([label])[0], **kwargs})
                 self.lines_.setdefault(label, drawn)
             _spread(each, columns)
+            if name != "seconds":
+                whole(each)
             each.set_xlabel(UNITS[name])
         for each in axes:
             logarithmic(each, "y", *(drawn.get_ydata() for drawn in self.lines_.values()))
@@ -188,7 +194,7 @@ class ComparisonDisplay:
         if own:
             self.figure_.suptitle(title, fontsize="medium")
         else:
-            axes[0].set_title(title, fontsize="medium")
+            entitle(axes[0], title)
         return self
 
     def _best(self):
@@ -250,7 +256,7 @@ class LearningRateDisplay:
         self._look_low(ax)
         ax.set_xlabel("learning rate")
         ax.set_ylabel("cost J")
-        ax.set_title("Cost after steps at each learning rate", fontsize="medium")
+        entitle(ax, "Cost after steps at each learning rate")
         legend(ax, own)
         return self
 

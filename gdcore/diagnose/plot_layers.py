@@ -5,6 +5,7 @@ import numpy as np
 from gdcore.diagnose.drawing import (
     COLOURS,
     SURFACE,
+    entitle,
     legend,
     line,
     logarithmic,
@@ -12,6 +13,7 @@ from gdcore.diagnose.drawing import (
     panels,
     plain,
     result_of,
+    whole,
 )
 from gdcore.errors import require
 
@@ -88,7 +90,8 @@ class LayersDisplay:
         for each in axes[:-1]:
             each.tick_params(labelbottom=False)
         axes[-1].set_xlabel("steps")
-        axes[0].set_title(self.title, fontsize="medium")
+        whole(axes[-1])
+        entitle(axes[0], self.title)
         legend(axes[0], own, self.lines_[known[0]])
         return self
 

@@ -10,6 +10,7 @@ from gdcore.diagnose.drawing import (
     STYLES,
     SURFACE,
     clone,
+    entitle,
     legend,
     need_matplotlib,
     panels,
@@ -216,7 +217,7 @@ class PathDisplay:
         )
         display = cls.from_path(None, path, resolution=resolution, limits=limits, ax=ax)
         display.title = f"{type(estimator).__name__}: path of descent on a slice of the cost"
-        display.ax_.set_title(display.title, fontsize="medium")
+        entitle(display.ax_, display.title)
         return display
 
     def plot(self, ax=None):
@@ -237,7 +238,7 @@ class PathDisplay:
         across, up = self.plane.labels()
         ax.set_xlabel(across)
         ax.set_ylabel(up if self.plane.whole else up.replace(" (", "\n("))
-        ax.set_title(self.title, fontsize="medium")
+        entitle(ax, self.title)
         legend(ax, own)
         return self
 
