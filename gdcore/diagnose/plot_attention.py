@@ -122,7 +122,11 @@ class AttentionDisplay:
         texts = plain([self.tokens[place] for place in places])
         size = 9 if len(texts) * across <= MOST else 7
         wide = max(map(len, texts)) > 2
-        ax.set_xticks(places, texts, rotation=90 if wide else 0, fontsize=size)
+        if wide:
+            ax.set_xticks(places, texts, rotation=90, fontsize=size)
+        else:  # letters stand on a line, below the ticks by their height
+            ax.set_xticks(places, texts, fontsize=size, verticalalignment="baseline")
+            ax.tick_params(axis="x", pad=size + 2)
         ax.set_yticks(places, texts, fontsize=size)
         ax.tick_params(length=2)
         below = number + across >= count

@@ -279,6 +279,11 @@ def recorded(estimator, X, y, every=1):
     changed |= {"restarts": 0} if "restarts" in parameters else {}
     fitted = clone(estimator, **changed).fit(X, y)
     require(
+        len(getattr(fitted, "results_", ())) < 2,
+        f"{type(estimator).__name__} fits one class against the rest after another, and a path is "
+        "of one descent. Pass y of two classes.",
+    )
+    require(
         len(path),
         "The fit took no steps: a closed form has no path. Pass optimizer='lbfgs', or 'sgd'.",
     )

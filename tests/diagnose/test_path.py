@@ -5,6 +5,7 @@ import pytest
 
 import gdcore as gd
 from gdcore.diagnose import path as recording
+from gdcore.result import Result
 
 Path = gd.plots.Path
 DATA = gd.datasets.load_diabetes()
@@ -94,7 +95,7 @@ def test_rounded_corners_are_one_path():
 def test_memory_is_bounded_and_both_ends_are_there(steps):
     path = Path(every=2, limit=8, start=np.array([-1.0]))
     for t in range(1, steps + 1):
-        path(gd.minimizer.Result(x=np.array([float(t)]), fun=float(-t), nit=t))
+        path(Result(x=np.array([float(t)]), fun=float(-t), nit=t))
         assert len(path) <= 8
         assert path.points[-1] == t
     assert path.points[0] == -1
@@ -108,7 +109,7 @@ def test_large_points_are_fewer(monkeypatch):
     monkeypatch.setattr(recording, "MOST_BYTES", 8 * 100 * 6)
     path = Path()
     for t in range(1, 40):
-        path(gd.minimizer.Result(x=np.full(100, float(t)), fun=0.0, nit=t))
+        path(Result(x=np.full(100, float(t)), fun=0.0, nit=t))
     assert len(path) <= 6
     assert path.points[-1, 0] == 39
 

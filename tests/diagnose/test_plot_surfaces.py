@@ -192,6 +192,9 @@ def test_bad_paths():
     closed = gd.LinearRegression(optimizer="closed-form")
     with pytest.raises(ValueError, match="a closed form has no path"):
         plots.PathDisplay.from_estimator(closed, DIABETES.X, DIABETES.y)
+    kinds = np.digitize(DIABETES.y, [100, 200])
+    with pytest.raises(ValueError, match="fits one class against the rest after another"):
+        plots.PathDisplay.from_estimator(gd.LinearClassifier(), DIABETES.X, kinds)
     with pytest.raises(ValueError, match="The path has seen no fit"):
         plots.PathDisplay.from_estimator(closed, path=plots.Path())
 
@@ -428,12 +431,21 @@ def test_a_regressors_surface(ax):
     assert np.ptp(drawn(plots.BoundaryDisplay.from_estimator(level, X, resolution=3)).response) < 1
 
 
-def test_another_librarys_estimator(ax):
-    from sklearn.linear_model import LogisticRegression
+class Elsewhere:
+    """Another library's classifier: scikit-learn's warn where a frame's names are missing."""
 
-    frame = pd.DataFrame(CANCER.X[:, :3], columns=list("abc"))
-    model = LogisticRegression(max_iter=5000).fit(frame, CANCER.y)
-    display = drawn(plots.BoundaryDisplay.from_estimator(model, frame, resolution=5, ax=ax))
+    classes_ = np.array(["no", "yes"])
+
+    def predict_proba(self, X):
+        assert list(X.columns) == ["a", "b", "c"]
+        p = 1 / (1 + np.exp(-X["a"].to_numpy()))
+        return np.column_stack([1 - p, p])
+
+
+def test_another_librarys_estimator(ax):
+    frame = pd.DataFrame(DIABETES.X[:, :3] - DIABETES.X[:, :3].mean(axis=0), columns=list("abc"))
+    display = drawn(plots.BoundaryDisplay.from_estimator(Elsewhere(), frame, resolution=5, ax=ax))
+    assert np.allclose(display.response, 1 / (1 + np.exp(-display.grid_x)))
     assert display.points_ == {}
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
 
