@@ -1,7 +1,7 @@
 """What a descent tells those who watch it: when it begins, after steps and epochs, when it ends."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class Plan:
     validates: bool = False  # whether a loss is measured on rows held out
     run: int = 0  # of a fit that begins anew, for restarts or one class after another,
     runs: int = 1  # which this is, and how many there are
+    theta: object = field(default=None, repr=False, compare=False)  # the first; copy it
+    cost: object = field(default=None, repr=False, compare=False)  # what is descended on
 
 
 class Callback:

@@ -140,7 +140,8 @@ class Run:
         unit = getattr(self.cost, "counted_in", "epoch") if self.draw is None else "round"
         return Plan(
             self.optimizer, len(self.theta), self.examples, self.batch_size, self.max_epochs,
-            self.max_time, unit, self.epoch, self.validate is not None,
+            self.max_time, unit, self.epoch, self.validate is not None, theta=self.theta,
+            cost=self.cost,
         )  # fmt: skip
 
     def _set_limits(self, baseline):
