@@ -108,17 +108,12 @@ display = gd.plots.PathDisplay.from_estimator(model, digits.X, digits.y, resolut
     (
         "learning_rate",
         "A search for a learning rate",
-        "The cost after 20 steps at each rate: it falls with the rate until the edge, where steps "
-        "overshoot.",
+        "The cost after a few steps at each rate, the edge beyond which they grow, and a rate that "
+        "would do. The model stays untouched.",
         """
-def cost(rate):
-    sgd = gd.LogisticRegression(optimizer=gd.optim.SGD(rate), max_epochs=20, tol=0)
-    return sgd.fit(cancer.X, cancer.y).trace_.cost[-1]
-
-rates = np.geomspace(1e-3, 30, 40)
-costs = np.array([cost(rate) for rate in rates])
-edge = rates[costs.argmin()]
-display = gd.plots.LearningRateDisplay(rates, costs, learning_rate=edge / 3, edge=edge).plot()
+sgd = gd.LogisticRegression(optimizer="sgd", batch_size="full")
+search = gd.find_learning_rate(sgd, cancer.X, cancer.y)
+display = gd.plots.LearningRateDisplay.from_result(search)
 """,
     ),
     (

@@ -90,7 +90,7 @@ def test_scores_of_held_out_rows_are_those_of_the_model():
     assert trace.score.tolist() == seen
     assert trace.score[0] < trace.score[-1] <= 1
     wide = gd.MLPRegressor(
-        hidden_layer_sizes=(8,), early_stopping=True, max_epochs=30, random_state=0
+        hidden_layer_sizes=(8,), early_stopping=9, max_epochs=300, random_state=0
     )
     diabetes = gd.datasets.load_diabetes()
     scores = wide.fit(diabetes.X, diabetes.y).trace_.score

@@ -172,17 +172,21 @@ class GPT(GPTFiles, Writer):
                 checkpoint=stored.write if checkpoint is not None else None,
                 resume=stored.snapshot,
             )  # fmt: skip
-            before = dict(vars(self))
-            self.theta_ = Parameters(self.model_.shapes(), result.x)
-            signed(result, self)
-            self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
-            try:
-                hooks.end(result)
-            except BaseException:
-                vars(self).clear()
-                vars(self).update(before)
-                raise
+            self._keep(result, hooks)
         return self
+
+    def _keep(self, result, hooks):
+        """What was learned, unless a callback that hears of it raises."""
+        before = dict(vars(self))
+        self.theta_ = Parameters(self.model_.shapes(), result.x)
+        signed(result, self)
+        self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
+        try:
+            hooks.end(result)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def _data(self, data, validation):
         """(tokens to train on, held-out tokens or None)."""
