@@ -33,11 +33,17 @@ def need_matplotlib():
         ) from error
 
 
+def owned(ax):
+    """Whether the whole figure is ours: none was given, or an empty one in place of Axes."""
+    return ax is None or hasattr(ax, "add_subplot")
+
+
 def panels(ax, count=1, height=4.0, columns=1, **sharing):
-    """`count` Axes, row by row: given ones, a given one divided, or those of a new figure."""
+    """`count` Axes, row by row: given ones, a given one divided, or those of a new figure or of a
+    given one, which takes the height that is needed."""
     need_matplotlib()
-    if ax is None:
-        return _fresh(count, height, columns, sharing)
+    if owned(ax):
+        return _fresh(ax, count, height, columns, sharing)
     given = list(np.ravel(np.asarray(ax, dtype=object)))
     if len(given) == 1 < count:
         return _divided(given[0], count, columns, sharing)
@@ -49,11 +55,14 @@ def panels(ax, count=1, height=4.0, columns=1, **sharing):
     return given
 
 
-def _fresh(count, height, columns, sharing):
-    from matplotlib import pyplot
-
+def _fresh(figure, count, height, columns, sharing):
     rows = -(-count // columns)
-    figure = pyplot.figure(figsize=(WIDTH, height), layout="constrained")
+    if figure is None:
+        from matplotlib import pyplot
+
+        figure = pyplot.figure()
+    figure.set_size_inches(WIDTH, height)
+    figure.set_layout_engine("constrained")
     found = figure.subplots(rows, columns, squeeze=False, **sharing).ravel()
     for spare in found[count:]:
         spare.remove()

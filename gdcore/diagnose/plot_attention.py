@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gdcore.diagnose.drawing import SURFACE, entitle, need_matplotlib, panels, plain
+from gdcore.diagnose.drawing import SURFACE, entitle, need_matplotlib, owned, panels, plain
 from gdcore.errors import require, require_number
 from gdcore.layers.passes import Pass
 from gdcore.models.gpt import GPT
@@ -95,7 +95,7 @@ class AttentionDisplay:
         count = len(self.heads)
         across = min(count, 2 if count == 4 else ACROSS)
         rows = -(-count // across)
-        own, height = ax is None, 1.0 + rows * (min(6.4 / across, 5.0) + 0.2)
+        own, height = owned(ax), 1.0 + rows * (min(6.4 / across, 5.0) + 0.2)
         axes = panels(ax, count, height, columns=across, sharex=True, sharey=True)
         self.ax_, self.axes_, self.figure_ = axes[0], axes, axes[0].figure
         later = np.triu(np.ones(self.weights.shape[1:], bool), 1)

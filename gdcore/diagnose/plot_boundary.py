@@ -9,6 +9,7 @@ from gdcore.diagnose.drawing import (
     entitle,
     legend,
     need_matplotlib,
+    owned,
     panels,
     plain,
 )
@@ -96,7 +97,7 @@ class BoundaryDisplay:
 
     def plot(self, ax=None, **kwargs):
         """Draw into new Axes, or into the given one."""
-        own, (ax,) = ax is None, panels(ax, 1, 5.0)
+        own, (ax,) = owned(ax), panels(ax, 1, 5.0)
         self.ax_, self.figure_, self.points_ = ax, ax.figure, {}
         ends = self.grid_x[[0, -1]], self.grid_y[[0, -1]]
         self.boundaries_ = []

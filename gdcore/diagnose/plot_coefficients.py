@@ -9,6 +9,7 @@ from gdcore.diagnose.drawing import (
     legend,
     line,
     need_matplotlib,
+    owned,
     panels,
     plain,
     whole,
@@ -112,7 +113,7 @@ class CoefficientsDisplay:
 
     def plot(self, ax=None, **kwargs):
         """Draw into new Axes, or into the given one."""
-        own, (ax,) = ax is None, panels(ax, 1, 5.0)
+        own, (ax,) = owned(ax), panels(ax, 1, 5.0)
         self.ax_, self.figure_, self.lines_ = ax, ax.figure, {}
         order = self._by_size()
         labels = plain(self.names)

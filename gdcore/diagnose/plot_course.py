@@ -10,6 +10,7 @@ from gdcore.diagnose.drawing import (
     line,
     logarithmic,
     need_matplotlib,
+    owned,
     panels,
     plain,
     result_of,
@@ -168,7 +169,7 @@ class ComparisonDisplay:
 
     def plot(self, ax=None, **kwargs):
         """Draw into new Axes, a given one, or as many as there are panels."""
-        count, own = len(self.x), ax is None
+        count, own = len(self.x), owned(ax)
         axes = panels(ax, count, 4.2, columns=count, sharey=True)
         self.axes_, self.lines_ = dict(zip(self.x, axes, strict=True)), {}
         self.ax_, self.figure_ = axes[0], axes[0].figure
@@ -239,7 +240,7 @@ class LearningRateDisplay:
 
     def plot(self, ax=None, **kwargs):
         """Draw into new Axes, or into the given one."""
-        own, (ax,) = ax is None, panels(ax, 1, 4.2)
+        own, (ax,) = owned(ax), panels(ax, 1, 4.2)
         self.ax_, self.figure_ = ax, ax.figure
         ax.set_xscale("log")
         self.line_ = line(ax, self.rates, self.costs, **{"label": "cost J", **kwargs})

@@ -10,6 +10,7 @@ from gdcore.diagnose.drawing import (
     line,
     logarithmic,
     need_matplotlib,
+    owned,
     panels,
     plain,
     result_of,
@@ -68,7 +69,7 @@ class LayersDisplay:
     def plot(self, ax=None, **kwargs):
         """Draw into new Axes, or into the given one, divided."""
         known = [kind for kind in KINDS if np.isfinite(getattr(self.layers, kind)).any()]
-        own, axes = ax is None, panels(ax, len(known), 1.8 + 1.9 * len(known), sharex=True)
+        own, axes = owned(ax), panels(ax, len(known), 1.8 + 1.9 * len(known), sharex=True)
         self.axes_, self.lines_ = dict(zip(known, axes, strict=True)), {}
         self.ax_, self.figure_ = axes[0], axes[0].figure
         colours = _by_depth(len(self.layers.names))

@@ -13,6 +13,7 @@ from gdcore.diagnose.drawing import (
     entitle,
     legend,
     need_matplotlib,
+    owned,
     panels,
     plain,
 )
@@ -222,7 +223,7 @@ class PathDisplay:
 
     def plot(self, ax=None):
         """Draw into new Axes, or into the given one."""
-        own, (ax,) = ax is None, panels(ax, 1, 5.0)
+        own, (ax,) = owned(ax), panels(ax, 1, 5.0)
         self.ax_, self.figure_ = ax, ax.figure
         self._plot_contours(ax)
         self.lines_ = {}

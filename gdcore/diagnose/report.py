@@ -24,21 +24,21 @@ MISSING = "Pictures need matplotlib. Install it: pip install gdcore[plot]"
 
 def write(results, path, title=None):
     """Write one page about results {heading: Result} to `path`, whole or not at all."""
-    body = "".join(section(result, name, level=2) for name, result in results.items())
-    only = next(iter(results)) if len(results) == 1 else "Descents"
-    title = title or f"{only}: report of a descent"
+    alone = len(results) == 1
+    body = "".join(section(result, None if alone else name) for name, result in results.items())
+    title = title or (f"{next(iter(results))}: a descent" if alone else "Descents")
     when = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     top = f"<h1>{escape(title)}</h1><p class='note'>gdcore {__version__}, {escape(when)}</p>"
     text = page(title, f"{top}{body}<h2>Versions</h2>{pairs(_versions())}")
     replace(path, lambda file: file.write(text.encode()))
 
 
-def section(result, heading=None, level=2):
+def section(result, heading=None):
     """The HTML of one result: what the page holds of it."""
     found = doctor(result)
     kind = " ill" if found or not result.success else ""
     says = f"{result.status.name}: {result.message}"
-    parts = [f"<h{level}>{escape(heading)}</h{level}>"] if heading else []
+    parts = [f"<h2>{escape(heading)}</h2>"] if heading else []
     parts += [
         f"<p class='verdict{kind}'><strong>{escape(_upper(found.verdict))}.</strong> "
         f"{escape(says)}</p>",
@@ -67,8 +67,8 @@ def pictures(result):
     if result.trace.layers is not None and len(result.trace.layers):
         kinds.append(plots.LayersDisplay)
     for kind in kinds:
-        figure = Figure(figsize=(8, 4.2), layout="constrained")
-        kind.from_result(result, ax=figure.subplots())
+        figure = Figure()
+        kind.from_result(result, ax=figure)
         yield inline(figure, kind.__name__)
 
 
@@ -134,6 +134,7 @@ def _versions():
     yield "gdcore", __version__
     yield "NumPy", np.__version__
     yield "Python", platform.python_version()
-    yield "machine", f"{platform.machine()}, {platform.system()}, {available()} threads"
+    yield "machine", f"{platform.machine()}, {platform.system()}"
+    yield "threads available", str(available())
     answers = sorted(set(kernels.backend().values()))
     yield "kernels", f"{' and '.join(answers)}, SIMD level {kernels.simd_level()}"
