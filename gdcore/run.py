@@ -116,11 +116,14 @@ class Run:
             examples, validation, self.theta, self.g, score,
         )  # fmt: skip
         known = self.secants is not None and (self.exact or self.step == 0)
-        *found, promised = self.secants.look(self.theta, self.g) if known else UNKNOWN
-        self.trace.append((
+        found = self.secants.look(self.theta, self.g) if known else UNKNOWN
+        if not self.promises:
+            found = (*found[:-1], math.nan)
+        row = (
             self.step, self.epoch, self.measured, norm, rate, seconds, examples, validation, score,
-            self.moved, *found, promised if self.promises else math.nan,
-        ))  # fmt: skip
+            self.moved,
+        )  # fmt: skip
+        self.trace.append(row + found)
         if self.trace.layers is not None and self.step >= self.watched + WATCHED_EVERY:
             self.trace.layers.append(self.step, self.cost.layer_state(self.theta))
             self.watched = self.step

@@ -3,6 +3,7 @@
 import json
 import math
 from array import array
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ COLUMNS = (
     "score", "step_norm", "gradient_dot", "cosine", "curvature", "promised",
 )  # fmt: skip
 UNKNOWN = (math.nan,) * 4
-CLOSELY, EVERY = 64, 8  # rows of which each has a secant; of later ones every so many have
+TOGETHER = 64  # rows that are put among the others at once
+CLOSELY, EVERY = 32, 16  # rows of which each has a secant; of later ones every so many have
 
 
 class Secants:
@@ -86,7 +88,7 @@ class Trace:
     accuracy or R² (NaN without early stopping); `step_norm` ‖Δθ‖ since the row before. From one
     measured gradient to the next: `gradient_dot` ⟨∇J, ∇J before⟩ and their `cosine`, `curvature`
     ‖Δ∇J‖/‖Δθ‖, and `promised`, the ΔJ that the gradients promise, ½⟨∇J + ∇J before, Δθ⟩; from row
-    64 on for every eighth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear
+    32 on for every sixteenth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear
     models θ is that of the standardised columns. `layers` is a `LayerTrace` for a network, else
     None.
 
@@ -105,6 +107,7 @@ class Trace:
     def __init__(self, limit=20_000):
         self._limit = max(limit, 4)
         self._rows = array("d")  # one row after another: to append is half as long as to an ndarray
+        self._latest = []  # rows that are not among them yet: many at once take half as long
         self._used = 0
         self.layers = None
 
@@ -117,16 +120,25 @@ class Trace:
         if self._used == self._limit:
             kept = np.unique(np.r_[0 : self._used : 2, self._used - 1])
             self.restore(self.table()[kept])
-        self._rows.extend(row)
+        self._latest.append(row)
         self._used += 1
+        if len(self._latest) == TOGETHER:
+            self._gather()
+
+    def _gather(self):
+        if self._latest:  # an array that is looked at cannot grow
+            self._rows.extend(chain.from_iterable(self._latest))
+            self._latest.clear()
 
     def restore(self, table):
         """Put these rows in place of all."""
         self._rows = array("d", np.ascontiguousarray(table, np.float64).tobytes())
+        self._latest = []
         self._used = len(table)
 
     def table(self):
         """All rows, (rows, columns) in the order of COLUMNS."""
+        self._gather()
         return np.frombuffer(self._rows, np.float64).reshape(-1, len(COLUMNS))
 
     def __len__(self):

@@ -9,6 +9,7 @@ from gdcore.diagnose.findings import Finding
 
 SPENT = (Status.EPOCHS, Status.STEPS, Status.TIME, Status.ITERATIONS)
 LEAST = 10  # rows from which a course can be judged
+FEW = 3  # cosines at least
 UNSTABLE = 1.05  # of the rate times the curvature, from where on steps overshoot the valley
 OPPOSED = -0.3  # cosine of gradients in a row that turn back
 ALIGNED = 0.99  # and of those that do not turn at all
@@ -106,7 +107,7 @@ def oscillating(course):
         return None
     cosine = course.cosine[-max(LEAST, len(course) // 2) :]
     cosine = cosine[np.isfinite(cosine)]
-    if len(cosine) < LEAST / 2 or not course.bend > 0:
+    if len(cosine) < FEW or not course.bend > 0:
         return None
     middle, share = float(np.median(cosine)), float((cosine < 0).mean())
     over = course.rate * course.bend
