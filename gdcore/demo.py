@@ -209,18 +209,20 @@ def _how(entry):
     settings = entry.settings
     words = [settings["optimizer"]] if "optimizer" in settings else []
     words += [f"batch {settings['batch_size']}"] if "batch_size" in settings else []
-    return " ".join([*words, "dropout"] if settings.get("dropout") else words)
+    return ", ".join([*words, "dropout"] if settings.get("dropout") else words)
 
 
 def verdicts(entries, models, width):
-    """Lines of what the doctor says: of all that he finds nothing about in one."""
+    """A line for each descent: what the doctor says; then his findings in full."""
     found = [doctor(model) for model in models]
-    well = sum(not each for each in found)
-    yield f"The doctor examined {len(found)} descents and found nothing about {well} of them."
-    for entry, each in zip(entries, found, strict=True):
+    names = [_heading(entry) for entry in entries]
+    wide = max(map(len, names))
+    yield "The doctor's verdict on each descent:"
+    for name, each in zip(names, found, strict=True):
+        yield f"  {name:{wide}}  {each.verdict}"[:width]
+    for name, each in zip(names, found, strict=True):
         for finding in each:
-            text = f"{_heading(entry)}: {finding}"
-            yield from textwrap.wrap(text, width, subsequent_indent="  ")
+            yield from textwrap.wrap(f"{name}: {finding}", width, subsequent_indent="  ")
 
 
 def _step(title, moment):

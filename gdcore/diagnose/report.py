@@ -54,7 +54,7 @@ def section(result, heading=None):
 
 def pictures(result):
     """SVG figures of the course, and of the layers of a network; a note without matplotlib."""
-    if not len(result.trace):
+    if len(result.trace) < 2:  # no course
         return
     try:
         from matplotlib.figure import Figure
