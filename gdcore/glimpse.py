@@ -4,13 +4,15 @@ import weakref
 
 import numpy as np
 
+from gdcore.data import as_rows
 from gdcore.sparse import CSR, assembled
 
 
 class Glimpse:
     """Called, the rows for as long as anyone else holds their memory, else None."""
 
-    def __init__(self, X=None):
+    def __init__(self, X=None, source=None):
+        self._source = _weak(source)  # a frame, of which X is a copy
         self._shape = X.shape if isinstance(X, CSR) else None
         arrays = () if X is None else (X.data, X.indices, X.indptr) if self._shape else (X,)
         self._parts = [_Part(array) for array in arrays]
@@ -18,11 +20,19 @@ class Glimpse:
     def __call__(self):
         arrays = [part.array() for part in self._parts]
         if not arrays or any(array is None for array in arrays):
-            return None
+            source = None if self._source is None else self._source()
+            return None if source is None else as_rows(source)
         return arrays[0] if self._shape is None else assembled(*arrays, self._shape)
 
     def __reduce__(self):
         return Glimpse, ()
+
+
+def _weak(source):
+    try:
+        return None if source is None else weakref.ref(source)
+    except TypeError:  # a list
+        return None
 
 
 class _Part:

@@ -259,7 +259,11 @@ def _reword(result, cost, draws):
     elif result.status is Status.CALLBACK:
         result.message = f"Stopped after {result.nit} iterations, {slope}. {result.status.value}"
     elif result.status is Status.DIVERGED:
-        result.message = f"{result.message} The lowest point is kept."
+        name = type(result.optimizer).__name__.lower()
+        text = result.message.replace("learning_rate='auto'", f"method={name!r}")
+        result.message = text.replace(
+            "the best parameters so far are kept", "the lowest point is kept"
+        )
     if cost.jac is None:
         result.message += f" ({cost.calls} calls of fun, most of them for differences: pass jac.)"
     if draws is not None:

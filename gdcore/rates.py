@@ -96,8 +96,8 @@ def advice(run, moment):
     safe = None if run.noisy else run.cost.safe_rate(run.batch_size)
     cure = "try a tenth of it"
     if safe is not None:
-        rate = AutoRate.start(run.optimizer, safe, run.full, run.cost.unit).rate
-        cure = f"try {rate:.2g}, or learning_rate='auto'"
+        run.safe_rate = AutoRate.start(run.optimizer, safe, run.full, run.cost.unit).rate
+        cure = f"try {run.safe_rate:.2g}, or learning_rate='auto'"
     return (
         f"cost {run.trace.cost[0]:.3g} → {moment.cost:.3g} at learning rate "
         f"{moment.learning_rate:.3g}; {cure}"

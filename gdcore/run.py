@@ -71,7 +71,7 @@ class Run:
         self.stuck = False  # a line search found no lower point
         self.cut = False  # an epoch ended before its last step
         self.finite = True  # θ and what is known of its cost
-        self.limits, self.ended = (math.inf, math.inf), None
+        self.limits, self.ended, self.safe_rate = (math.inf, math.inf), None, None
 
     def _precision(self, theta):
         """Double, but where the cost computes in that of θ and nothing needs more."""
@@ -338,7 +338,7 @@ class Run:
         last = self.noisy and (self.validate is None or self.patience is None)
         if status in (Status.EPOCHS, Status.STEPS, Status.TIME):
             sentence += f", ‖∇J‖ = {self.cost.norm(theta, self.g):.3g}"
-        return Result(
+        result = Result(
             x=theta, fun=self.measured, jac=np.array(self.cost.steepest(theta, self.g)),
             nit=self.step, nfev=self.evaluations, status=status, success=status.success,
             message=f"{sentence}. {status.cure(last)}", trace=self.trace,
@@ -346,6 +346,9 @@ class Run:
             batch_size=self.batch_size,
             bound=self.proof.bound(theta, self.g, self.measured, at_once=at_once),
         )  # fmt: skip
+        if self.safe_rate is not None:  # where it diverged, and the doctor is to say the same
+            result.safe_rate = self.safe_rate
+        return result
 
 
 class _Told:

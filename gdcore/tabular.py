@@ -96,6 +96,8 @@ def train(arguments):
     refuse_overwriting(output, arguments.force, file)
     if arguments.report:
         refuse_overwriting(Path(arguments.report), arguments.force, file, "--report")
+        apart = Path(arguments.report).resolve() != output.resolve()
+        require(apart, "--report and --output are one file. Pass another --report.")
     require(
         0 <= arguments.test_fraction < 1,
         f"--test-fraction must be at least 0 and below 1, got {arguments.test_fraction}. Try 0.25.",

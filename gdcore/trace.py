@@ -118,8 +118,7 @@ class Trace:
     def append(self, row):
         """Append one row, its values in the order of COLUMNS."""
         if self._used == self._limit:
-            kept = np.unique(np.r_[0 : self._used : 2, self._used - 1])
-            self.restore(self.table()[kept])
+            self.restore(_thinned(self.table()))
         self._latest.append(row)
         self._used += 1
         if len(self._latest) == TOGETHER:
@@ -177,6 +176,15 @@ class Trace:
             return "Trace(empty)"
         first, last = self.cost[[0, -1]]
         return f"Trace({self._used} rows, cost {first:.6g} → {last:.6g})"
+
+
+def _thinned(table):
+    """One of each two rows, that which was compared with the row before it if either was; the first
+    and the latest always."""
+    told = np.isfinite(table[:, COLUMNS.index("cosine")])
+    kept = np.arange(0, len(table) - 1, 2)
+    kept[told[kept + 1] & ~told[kept]] += 1
+    return table[np.unique(np.r_[0, kept, len(table) - 1])]
 
 
 def _frames(name):

@@ -47,12 +47,11 @@ FLOORS = [
         "lines",
         "second_order",
         "continuation",
-        "glimpse",
         "arrow",
         "hashing",
         "models.visits",
     },
-    {"passes"},
+    {"passes", "glimpse"},
     {"chunks"},
     {
         "cost",
@@ -87,6 +86,7 @@ FLOORS = [
     {"diagnose.findings", "diagnose.pages", "diagnose.path", "diagnose.drawing"},
     {
         "diagnose.course",
+        "diagnose.endings",
         "diagnose.layers",
         "diagnose.columns",
         "diagnose.subjects",

@@ -1,6 +1,7 @@
 """θ in a file as a fit goes on, and back from it."""
 
 import math
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +82,21 @@ class Checkpoint(Watcher):
     def on_begin(self, plan):
         """Forget the fit before, and look at the path."""
         require_folder(self.path)
+        self._require_own()
         self._last, self._watched = None, "validation" if plan.validates else "cost"
         if plan.run == 0:
             self._lowest = math.inf
+
+    def _require_own(self):
+        """Refuse to write over a file that is something else."""
+        if not os.path.exists(self.path):
+            return
+        try:
+            load_checkpoint(self.path)
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"{self.path} exists and is no checkpoint. Pass another path, or move it away."
+            ) from error
 
     def on_epoch(self, moment):
         """Write where it is due."""

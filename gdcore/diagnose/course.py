@@ -13,16 +13,14 @@ FEW = 3  # cosines at least
 UNSTABLE = 1.05  # of the rate times the curvature, from where on steps overshoot the valley
 OPPOSED = -0.3  # cosine of gradients in a row that turn back
 ALIGNED = 0.99  # and of those that do not turn at all
+STRAIGHT, MOSTLY = 0.5, 0.9  # of the first quarter's fall, in the last; of epochs that fall
+DEEP = 1e6  # times its first size, that a function falls without end
+HIGHER = 0.2  # of the first cost, that a run that led nowhere ends above it
+LONG = 50.0  # times between the curvature of the walls and that of the valley's floor
+AGREE = 5.0  # times between two rates that say the same
+SMALL = 1e-6  # of the first gradient: near enough to a stationary point
 TIMID = 0.05  # of the rate times the curvature
 STILL_FALLING = 0.02  # of the whole fall: what the last tenth of the rows still brought
-LARGE = 1e-2  # of the first gradient's norm: no stationary point
-FLAT = 0.02  # of the first cost: what a descent that is stuck has not brought
-NEAR = 0.9  # cosine of gradients between which J is nearly a line
-BROKEN = 0.2  # of ΔJ: what the gradients' promise may be off there
-ROUNDING = 1e-8  # of J: smaller changes say nothing
-JITTER = 3e-3, 0.02  # of J and of its whole fall: ups and downs from one epoch to the next
-RISE = 1.2  # times the lowest held-out loss: it is worse in earnest
-GAP = 0.3  # of the first cost, between the held-out loss and the cost
 
 
 class Course:
@@ -53,6 +51,11 @@ class Course:
         return scale == "gradient" and not self.optimizer.searches
 
     @property
+    def optimizer_searches(self):
+        """Whether a line search sees to it that J falls."""
+        return bool(getattr(self.optimizer, "searches", True))
+
+    @property
     def bend(self):
         """The largest curvature met, 0 for none."""
         met = self.curvature[np.isfinite(self.curvature)]
@@ -60,11 +63,16 @@ class Course:
 
     @property
     def limit(self):
-        """The largest stable rate there, 2/L; with momentum β the heavy ball's 2(1 + β)/L."""
+        """The largest stable rate, 2/L, where J has not grown yet; with momentum β the heavy ball's
+        2(1 + β)/L; infinite where nothing is bent."""
+        met = self.curvature[: int(np.argmin(np.nan_to_num(self.cost, nan=np.inf))) + 2]
+        met = float(met[np.isfinite(met)].max(initial=0.0))
+        if not met > 0:
+            return math.inf
         beta = getattr(self.optimizer, "momentum", 0.0) or 0.0
         if type(self.optimizer).__name__ in ("FISTA", "Nesterov"):
-            return 4 / (3 * self.bend)
-        return 2 * (1 + beta) / self.bend
+            return 4 / (3 * met)
+        return 2 * (1 + beta) / met
 
     def advise(self, rate):
         """To set that rate, in words for estimators and functions alike."""
@@ -77,28 +85,63 @@ class Course:
         whole = self.cost[0] - self.cost.min()
         return whole > 0 and last[0] - last[-1] > STILL_FALLING * whole * len(last) / len(self)
 
+    def straight(self):
+        """Whether the last quarter of the rows fell nearly as steeply as the first."""
+        n = max(2, len(self) // 4)
+        first, last = self.cost[0] - self.cost[n - 1], self.cost[-n] - self.cost[-1]
+        falls = np.diff(self.cost[len(self) // 2 :]) < 0
+        return first > 0 and last > STRAIGHT * first and falls.mean() > MOSTLY
+
     def fell(self):
         """The share of the first cost that is gone."""
         return (self.cost[0] - self.cost[-1]) / abs(self.cost[0]) if self.cost[0] else 0.0
 
 
 def diverging(course):
-    """The cost grew beyond all bounds."""
-    if course.result.status is not Status.DIVERGED:
-        return None
-    first, last = course.cost[0], course.cost[-1]
-    seen = f"The cost went from {first:.4g} to {last:.4g} at a learning rate of {course.rate:.3g}"
-    if course.by_gradient and course.bend > 0 and course.rate > course.limit:
-        seen += f", above the {course.limit:.3g} at which steps on a curvature of {course.bend:.3g}"
+    """The cost grew beyond all bounds, or ended above its beginning."""
+    result, first = course.result, course.cost[0]
+    if result.status is not Status.DIVERGED:
+        late = float(np.median(course.cost[-max(1, len(course) // 10) :]))
+        if len(course) < 3 or course.optimizer_searches or not late - first > HIGHER * abs(first):
+            return None
         return Finding(
-            "diverging", f"{seen} grow.", course.rate / course.limit,
-            course.advise(course.limit / 2),
+            "diverging",
+            f"The cost began at {first:.4g} and ends at {late:.4g}: at a rate of "
+            f"{course.rate:.3g} the steps have led nowhere.",
+            late / first if first else math.inf,
+            f"Set the rate to a hundredth, {course.rate / 100:.2g}, and see where the cost falls: "
+            "gd.find_learning_rate looks for the edge.",
         )  # fmt: skip
+    seen = f"The cost went from {first:.4g} to {course.cost[-1]:.4g} at a learning rate of "
+    seen += f"{course.rate:.3g}"
+    limit, safe = course.limit, result.get("safe_rate")
+    told = course.by_gradient and limit < course.rate
+    if told and (safe is None or 1 / AGREE < 0.5 * limit / safe < AGREE):
+        seen += f", above the {limit:.3g} at which steps on a curvature of {2 / limit:.3g} grow"
+    if safe is not None:
+        cure = course.advise(safe)
+    elif told:
+        cure = course.advise(limit / 2)
+    else:
+        cure = (
+            f"Set the rate to a tenth, {course.rate / 10:.2g}, or clip gradients (clip_norm=1.0, "
+            "or gd.optim.chain with gd.optim.ClipNorm)."
+        )
+    return Finding("diverging", f"{seen}.", course.rate / (safe or course.rate), cure)
+
+
+def unbounded(course):
+    """The function falls for ever."""
+    first, last = float(course.cost[0]), float(course.cost[-1])
+    if course.result.success or not last < first - DEEP * max(1.0, abs(first)):
+        return None
     return Finding(
-        "diverging", f"{seen}.", course.rate,
-        f"Set the rate to a tenth, {course.rate / 10:.2g}, or clip gradients (clip_norm=1.0, or "
-        "gd.optim.chain with gd.optim.ClipNorm).",
-    )  # fmt: skip
+        "unbounded below",
+        f"The function has fallen from {first:.4g} to {last:.3g} and falls on: it seems to have no "
+        "minimum.",
+        last,
+        "Look at its sign, add a term that holds x back, or pass bounds.",
+    )
 
 
 def oscillating(course):
@@ -125,148 +168,59 @@ def oscillating(course):
 
 def timid(course):
     """The rate is so small that the budget ended on the way."""
-    if course.result.status not in SPENT or len(course) < LEAST or not course.full:
+    if course.result.status not in SPENT or len(course) < LEAST or course.optimizer_searches:
         return None
-    if course.optimizer.searches or not course.still_falls():
+    if getattr(course.optimizer, "scale", "") == "itself":  # it finds its rate itself
         return None
+    if not course.full:
+        return _timid_by_batches(course)
     cosine = course.cosine[len(course) // 2 :]
     cosine = cosine[np.isfinite(cosine)]
-    straight = float(np.median(cosine)) if len(cosine) else 0.0
+    turns = float(np.median(cosine)) if len(cosine) else 0.0
     over = course.rate * course.bend
-    if straight < ALIGNED or (course.by_gradient and not over < TIMID):
+    if not course.still_falls() or turns < ALIGNED or (course.by_gradient and not over < TIMID):
         return None
-    better = 0.5 / course.bend if course.by_gradient else 10 * course.rate
+    bent = course.by_gradient and course.bend > 0
     seen = (
         f"After {int(course.step[-1])} steps the cost still falls, and gradients in a row hardly "
-        f"turn (cosine {straight:.4f})"
+        f"turn (cosine {turns:.4f})"
     )
-    if course.by_gradient:
+    if bent:
         seen += f": rate times curvature is {over:.2g}, where up to 1 is safe"
-    return Finding(
-        "too timid", f"{seen}.", over,
-        course.advise(better),
-    )  # fmt: skip
+    better = 0.5 / course.bend if bent else 10 * course.rate
+    return Finding("too timid", f"{seen}.", over, course.advise(better))
 
 
-def stuck(course):
-    """A saddle, a plateau, or a cost that stays where it began."""
-    result = course.result
-    if result.status in (Status.SADDLE, Status.PLATEAU):
-        low = result.get("curvature", (math.nan,))[0]
-        return Finding(
-            result.status.name.lower(), f"{result.message.split('. ')[0]}.", float(low),
-            result.status.value.split(". ")[-1],
-        )  # fmt: skip
-    flat = len(course) >= LEAST and abs(course.fell()) < FLAT and result.status in SPENT
-    if not flat or (course.full and course.still_falls()):
-        return None
-    norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
-    if not len(norm) or not course.cost[0] or norm[-1] > max(1.0, abs(course.cost[0])):
+def _timid_by_batches(course):
+    if not course.straight():
         return None
     return Finding(
-        "plateau",
-        f"The cost has stayed at {course.cost[-1]:.4g} for {int(course.epoch[-1])} epochs (it "
-        f"began at {course.cost[0]:.4g}), with a gradient of {norm[-1]:.2g}.",
+        "too timid",
+        f"The cost has fallen from {course.cost[0]:.4g} to {course.cost[-1]:.4g} in "
+        f"{int(course.epoch[-1])} epochs, in the last ones as steeply as in the first.",
         course.fell(),
-        "Start from other weights (another random_state), scale the inputs, use activations that "
-        "do not saturate (relu), or look whether y depends on X at all.",
+        course.advise(10 * course.rate),
     )
 
 
-def falsely_converged(course):
-    """A rule on |ΔJ| or ‖Δθ‖ fired where the gradient is still large."""
-    result = course.result
-    if result.status not in (Status.COST, Status.PARAMETERS) or not course.full:
-        return None  # of small batches that is their noise
+def ill_conditioned(course):
+    """A long valley: the rate that its walls allow is too small for its floor."""
+    if course.result.status not in SPENT or not (course.by_gradient and course.full):
+        return None
+    met = course.curvature[np.isfinite(course.curvature)]
     norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
-    bound = result.get("bound", math.inf)
-    if not len(norm) or norm[-1] < LARGE * norm[0] or bound <= 1e-3 * abs(result.fun):
+    cosine = course.cosine[np.isfinite(course.cosine)]
+    if len(met) < LEAST or not met.min() > 0 or norm[-1] < SMALL * norm[0]:
         return None
-    what = "cost" if result.status is Status.COST else "parameters"
+    floor, over = float(np.median(met[-FEW:])), course.rate * course.bend
+    if met.max() < LONG * floor or over < TIMID or over > UNSTABLE or cosine[-1] < ALIGNED:
+        return None
     return Finding(
-        "false convergence",
-        f"The rule on the {what} fired at a gradient of {norm[-1]:.3g}, {norm[-1] / norm[0]:.0%} "
-        f"of the first one ({norm[0]:.3g}): steps are small, the slope is not.",
-        float(norm[-1] / norm[0]),
-        "Raise the learning rate, and stop by the gradient's norm "
-        "(tol=gd.convergence.GradientNorm(1e-6), or a smaller tol).",
+        "ill-conditioned",
+        f"The walls of the valley are bent {met.max() / floor:.2g} times as much as its floor: "
+        f"at a rate that they allow ({course.rate:.2g}) the rest takes some "
+        f"{2 / (course.rate * floor):.2g} steps.",
+        float(met.max() / floor),
+        "Take a rule that knows the curvature ('lbfgs', for linear models 'newton'), momentum "
+        "('fista'), or scale the columns (standardize=True).",
     )
-
-
-def noisy(course):
-    """Mini-batch steps at a constant rate hover around the minimum."""
-    rates = course.learning_rate
-    if course.full or len(course) < 2 * LEAST or course.result.status not in SPENT:
-        return None
-    if not np.all(rates == rates[-1]):
-        return None
-    late = course.cost[len(course) // 2 :]
-    line = np.polyval(np.polyfit(np.arange(len(late)), late, 1), np.arange(len(late)))
-    jitter, trend = float((late - line).std()), abs(line[-1] - line[0])
-    turns = float(np.mean(np.diff(late)[1:] * np.diff(late)[:-1] < 0))
-    size = abs(float(late.mean()))
-    least = max(JITTER[0] * size, JITTER[1] * float(course.cost[0] - course.cost.min()))
-    if jitter < least or trend > 2 * jitter or turns < 0.4:
-        return None
-    return Finding(
-        "noise floor",
-        f"For {len(late)} epochs the cost has hovered around {late.mean():.4g} ± {jitter:.2g}, at "
-        f"a constant rate of {course.rate:.3g}: the steps' noise, not the minimum, ends the fall.",
-        jitter / size if size else math.inf,
-        "Let the rate fall (learning_rate=gd.schedules.Cosine(steps), or 'auto', which averages, "
-        "too), or take larger batches.",
-    )
-
-
-def overfitted(course):
-    """The held-out loss rises while the cost falls."""
-    held = course.validation
-    known = np.flatnonzero(np.isfinite(held))
-    if len(known) < 5 or course.result.status is Status.DIVERGED:
-        return None
-    held, cost = held[known], course.cost[known]
-    best = int(held.argmin())
-    later = float(np.median(held[-max(1, len(held) // 10) :]))
-    rises = best < len(held) - 1 and later > RISE * held[best] and cost[-1] < cost[best]
-    if not rises and later - cost[-1] < GAP * cost[0]:
-        return None
-    return Finding(
-        "over-fitting",
-        f"The cost fell to {cost[-1]:.4g}, the held-out loss is {later:.4g}; it was lowest in "
-        f"epoch {int(course.epoch[known[best]])}: {held[best]:.4g}, at a cost of {cost[best]:.4g}.",
-        later / float(held[best]) if rises else later / float(cost[-1]),
-        "Keep early_stopping on (the weights of the best epoch are then kept), raise alpha, add "
-        "dropout or rows, or take a smaller model.",
-    )
-
-
-def wrongly_derived(course):
-    """J does not change as its gradient says."""
-    result = course.result
-    norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
-    if result.status is Status.STALLED and result.nit <= 2 and course.optimizer.searches:
-        if len(norm) and norm[-1] > 1e-3 * max(1.0, abs(result.fun)):
-            return _wrong(f"No step along −∇J lowers J, though ‖∇J‖ is {norm[-1]:.3g}.", math.inf)
-        return None
-    if len(course) < 3 or not course.full:
-        return None
-    change, one = np.diff(course.cost), np.diff(course.step) == 1
-    promised, cosine = course.promised[1:], course.cosine[1:]
-    with np.errstate(all="ignore"):
-        size = np.maximum(np.abs(change), np.abs(promised))
-        told = one & (cosine > NEAR) & (size > ROUNDING * np.abs(course.cost[1:]))
-        off = (np.abs(change - promised) / size)[told & np.isfinite(promised)]
-    if len(off) < 2 or float(np.median(off)) < BROKEN:
-        return None
-    middle = float(np.median(off))
-    return _wrong(
-        f"Where the gradient hardly turns, ΔJ and what the gradient promises differ by "
-        f"{middle:.0%} (in {len(off)} steps).", middle,
-    )  # fmt: skip
-
-
-def _wrong(seen, number):
-    return Finding(
-        "wrong gradient", seen, number,
-        "Compare it with differences: gd.check_gradient(fun, x) names the worst coordinates.",
-    )  # fmt: skip

@@ -1,27 +1,42 @@
 """`gd.doctor`: what went wrong in a descent, by which number, and what would help."""
 
 from gdcore.data import as_rows
-from gdcore.diagnose import columns, course, layers
+from gdcore.diagnose import columns, course, endings, layers
 from gdcore.diagnose.findings import Findings
 from gdcore.errors import NotFittedError
 from gdcore.result import Result
 
 # Worst first; what an earlier one explains is not said again.
 COURSE = (
-    course.wrongly_derived, course.diverging, course.oscillating, course.stuck,
-    layers.exploding, layers.vanishing, layers.dead, course.timid, course.falsely_converged,
-    course.noisy, course.overfitted,
+    endings.wrongly_derived, course.unbounded, course.diverging, course.oscillating,
+    endings.stuck, layers.exploding, layers.vanishing, layers.dead, course.timid,
+    course.ill_conditioned, endings.falsely_converged, endings.noisy, endings.overfitted,
 )  # fmt: skip
 COLUMNS = columns.separable, columns.collinear, columns.badly_scaled
 EXPLAINED = {  # an illness: those that follow from it
     "wrong gradient": ("diverging", "false convergence", "plateau", "too timid"),
-    "diverging": ("vanishing gradients", "dead units", "over-fitting"),
+    "unbounded below": ("wrong gradient", "too timid", "diverging", "ill-conditioned"),
+    "diverging": (
+        "vanishing gradients",
+        "dead units",
+        "over-fitting",
+        "false convergence",
+        "plateau",
+        "noise floor",
+    ),
     "exploding gradients": ("plateau", "diverging", "dead units", "over-fitting"),
     "vanishing gradients": ("plateau", "too timid", "false convergence"),
     "dead units": ("plateau", "vanishing gradients", "exploding gradients"),
-    "badly scaled columns": ("too timid", "oscillating", "false convergence", "plateau"),
-    "separable classes": ("too timid", "collinear columns"),
-    "too timid": ("false convergence",),
+    "badly scaled columns": (
+        "too timid",
+        "oscillating",
+        "false convergence",
+        "plateau",
+        "ill-conditioned",
+    ),
+    "separable classes": ("too timid", "collinear columns", "ill-conditioned"),
+    "collinear columns": ("ill-conditioned",),
+    "too timid": ("false convergence", "plateau"),
 }
 
 
@@ -29,9 +44,9 @@ def doctor(result_or_estimator, X=None):
     """Read the trace of a descent, and the columns it saw, for what went wrong.
 
     Each finding names an illness, the symptom with its number, and the cure: a rate above 2/L that
-    diverges or oscillates, one that is too timid, a plateau or a saddle, false convergence, a noise
-    floor, badly scaled and collinear columns, separable classes, vanishing or exploding gradients,
-    dead units, over-fitting, a wrong gradient.
+    diverges or oscillates, one that is too timid, a long valley, a function without a minimum, a
+    plateau or a saddle, false convergence, a noise floor, badly scaled and collinear columns,
+    separable classes, vanishing or exploding gradients, dead units, over-fitting, a wrong gradient.
 
     Parameters
     ----------

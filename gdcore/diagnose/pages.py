@@ -19,13 +19,17 @@ svg { max-width: 100%; height: auto; }
 details { margin: .5rem 0; } summary { cursor: pointer; }
 pre { overflow-x: auto; }
 """
+BEGINNING = (
+    "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
+    "<meta name='generator' content='gdcore'>"
+)
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # nothing is fetched, whatever it holds
 
 
 def page(title, body):
     """A whole page."""
     return (
-        "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
+        f"{BEGINNING}\n"
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"

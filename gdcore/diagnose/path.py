@@ -16,8 +16,8 @@ class Path:
     `callback=path` of `minimize`, which tells of no x0: pass it as `start`. Of mini-batches these
     are the steps themselves, not the mean of them that a fit may return. A new fit starts anew.
 
-    Memory is bounded: beyond `limit` points, or 256 MB, every other one is dropped and `every`
-    doubled; the first and the latest are always there.
+    Memory is bounded: beyond `limit` points, or 256 MB, two of three are dropped and `every`
+    is taken three times as large; the first and the latest are always there.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Path:
     (array([2., 2.]), True)
     """
 
-    def __init__(self, every=1, limit=500, start=None):
+    def __init__(self, every=1, limit=2000, start=None):
         require_number("every", every, low=1, whole=True)
         require_number("limit", limit, low=4, whole=True)
         self.every, self.limit, self.start = every, limit, start
@@ -91,7 +91,7 @@ class Path:
     def _add(self, step, theta, cost):
         most = max(4, min(self.limit, MOST_BYTES // max(1, theta.nbytes)))
         if len(self._rows) >= most - 1:  # one place is the latest point's
-            self._stride *= 2
+            self._stride *= 3  # not 2, which would hide steps that go to and fro
             first, *others = self._rows
             self._rows = [first, *(row for row in others if row[0] % self._stride == 0)]
         if step % self._stride == 0 or not self._rows:

@@ -4,14 +4,16 @@ import math
 import platform
 from datetime import datetime
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
 from gdcore import kernels
 from gdcore._version import __version__
 from gdcore.diagnose.doctor import doctor
-from gdcore.diagnose.pages import grid, inline, page, pairs
+from gdcore.diagnose.pages import BEGINNING, grid, inline, page, pairs
 from gdcore.disk import replace
+from gdcore.errors import require
 from gdcore.threads import available
 
 ROWS = 24  # of the trace that are printed
@@ -23,7 +25,9 @@ MISSING = "Pictures need matplotlib. Install it: pip install gdcore[plot]"
 
 
 def write(results, path, title=None):
-    """Write one page about results {heading: Result} to `path`, whole or not at all."""
+    """Write one page about results {heading: Result} to `path`, whole or not at all; over another
+    page of ours, and over nothing else."""
+    require_own(path)
     alone = len(results) == 1
     body = "".join(section(result, None if alone else name) for name, result in results.items())
     title = title or (f"{next(iter(results))}: a descent" if alone else "Descents")
@@ -33,10 +37,19 @@ def write(results, path, title=None):
     replace(path, lambda file: file.write(text.encode()))
 
 
+def require_own(path):
+    """Refuse to write over a file that is no page of ours."""
+    path = Path(path)
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            ours = file.read(len(BEGINNING)) == BEGINNING.encode()
+        require(ours, f"{path} exists and is no report. Pass another path, or move it away.")
+
+
 def section(result, heading=None):
     """The HTML of one result: what the page holds of it."""
     found = doctor(result)
-    kind = " ill" if found or not result.success else ""
+    kind = " ill" if found or result.status.name == "DIVERGED" else ""
     says = f"{result.status.name}: {result.message}"
     parts = [f"<h2>{escape(heading)}</h2>"] if heading else []
     parts += [
@@ -85,10 +98,12 @@ def _numbers(result):
     bound = result.get("bound", math.inf)
     if math.isfinite(bound):
         yield "J − J* at most", f"{bound:.2g}"
-    yield "steps, evaluations", f"{result.nit:,}, {result.nfev:,}"
+    yield "steps", f"{result.nit:,}"
+    yield "measurements of J and ∇J over all rows", f"{result.nfev:,}"
     if len(trace):
         yield "epochs", f"{int(trace.epoch[-1]):,}"
-        yield "examples seen", f"{int(trace.examples[-1]):,}"
+        if result.get("batch_size"):
+            yield "examples seen", f"{int(trace.examples[-1]):,}"
         yield "seconds", f"{trace.seconds[-1]:.3g}"
         if np.isfinite(trace.validation).any():
             yield "lowest held-out loss", f"{np.nanmin(trace.validation):.6g}"
@@ -106,6 +121,7 @@ def _settings(result):
     """(name, text) of what was asked for."""
     yield from result.get("settings", {}).items()
     yield "optimizer used", repr(result.optimizer)
+    yield "learning rate at the end", f"{result.learning_rate:.4g}"
     if "choice" in result:
         yield "chosen", result.choice
     if "batch_size" in result:

@@ -100,7 +100,7 @@ class LinearEstimator(Estimator):
 
     def _fit(self, X, y, weights, loss, outputs):
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
-        rng, self._glimpse = generator(self.random_state), Glimpse(X)
+        rng = generator(self.random_state)
         X, y, weights = counted(X, y, weights)
         train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())

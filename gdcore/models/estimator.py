@@ -19,6 +19,7 @@ from gdcore.errors import (
     require_choice,
     require_number,
 )
+from gdcore.glimpse import Glimpse
 from gdcore.hooks import Hooks, as_list
 from gdcore.models.contexts import CallbackSupport
 from gdcore.origin import Origin
@@ -200,7 +201,10 @@ class Estimator(CallbackSupport, Parametrised):
         """Check everything but y; nothing of the estimator changes if this fails."""
         self._check_parameters()
         array = self._features(X) if fitted else self._as_rows(X)
-        return array, as_weights(sample_weight, len(array)), feature_names(X)
+        weights, names = as_weights(sample_weight, len(array)), feature_names(X)
+        if not fitted:
+            self._glimpse = Glimpse(array, X)
+        return array, weights, names
 
     def _as_rows(self, X):
         require_rows(X)

@@ -10,7 +10,6 @@ from gdcore.convergence import GradientNorm, Rule, Stagnation
 from gdcore.data import Rows, column_moments
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
-from gdcore.glimpse import Glimpse
 from gdcore.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Sequential
 from gdcore.layers.activations import ACTIVATIONS
 from gdcore.models.estimator import (
@@ -164,7 +163,7 @@ class NeuralEstimator(Estimator):
 
     def _fit(self, X, y, weights, loss, outputs, validation):
         """Descend on checked arrays; sets what every network estimator has after `fit`."""
-        rng, self._glimpse = generator(self.random_state), Glimpse(X)
+        rng = generator(self.random_state)
         X, y, weights = counted(X, y, weights)
         train, other = Rows(X, y, weights), validation
         if other is None:

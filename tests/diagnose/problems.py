@@ -84,6 +84,44 @@ def network_thrown_off(rng):
     return model.fit(X, y), X
 
 
+@ill("diverging")
+def network_led_nowhere(rng):
+    """It is caught by no limit, and ends by a rule on the cost."""
+    data = gd.datasets.load_digits()
+    model = gd.MLPClassifier(
+        hidden_layer_sizes=(32,),
+        learning_rate=1.0,
+        max_epochs=30,
+        random_state=int(rng.integers(99)),
+    )
+    return model.fit(data.X, data.y), data.X
+
+
+@ill("diverging")
+def counts_by_too_large_a_rate(rng):
+    X = rng.normal(size=(300, 3))
+    model = gd.LinearRegression(loss="poisson", optimizer=gd.optim.SGD(0.8), batch_size="full")
+    return model.fit(X, rng.poisson(np.exp(2 * X[:, 0]))), X
+
+
+@ill("unbounded below")
+def parabola_upside_down(rng):
+    return gd.minimize(lambda x: (-x @ x, -2 * x), rng.normal(size=2), max_iter=500)
+
+
+@ill("unbounded below")
+def exponential_upside_down(rng):
+    return gd.minimize(lambda x: (-np.exp(x).sum(), -np.exp(x)), rng.uniform(1, 2, 2), max_iter=300)
+
+
+@ill("ill-conditioned")
+def long_valley(rng):
+    def deep(x):
+        return 0.5 * (x[0] ** 2 + 1e4 * x[1] ** 2), np.array([x[0], 1e4 * x[1]])
+
+    return gd.minimize(deep, rng.normal(size=2) + np.array((3, 0)), method="sgd", max_iter=500)
+
+
 @ill("oscillating")
 def rate_near_the_edge(rng):
     start = rng.normal(size=2) + np.array((0, 2))
@@ -111,6 +149,22 @@ def rate_too_small(rng):
 def rate_too_small_for_adam(rng):
     start = rng.normal(size=2) + np.array((5, 5))
     return gd.minimize(valley, start, method=gd.optim.Adam(1e-5), max_iter=300)
+
+
+@ill("too timid")
+def rate_too_small_for_batches(rng):
+    X, y = line(rng)
+    model = gd.LinearRegression(optimizer=gd.optim.SGD(1e-5), batch_size=16, max_epochs=20)
+    return model.set_params(random_state=0).fit(X, y), X
+
+
+@ill("too timid")
+def network_hardly_moved(rng):
+    X, y = rings(rng)
+    model = gd.MLPClassifier(
+        hidden_layer_sizes=(16,), learning_rate=1e-6, max_epochs=30, tol=0, random_state=0
+    )
+    return model.fit(X, y), X
 
 
 @ill("saddle")
@@ -150,6 +204,13 @@ def small_changes_taken_for_a_minimum(rng):
 def constant_rate_of_small_batches(rng):
     X, y = line(rng, n=300, noise=2.0)
     model = gd.LinearRegression(optimizer=gd.optim.SGD(0.2), batch_size=4, max_epochs=80)
+    return model.set_params(random_state=0).fit(X, y), X
+
+
+@ill("noise floor")
+def hovering_without_a_rule(rng):
+    X, y = line(rng, n=300, noise=1.0)
+    model = gd.LinearRegression(optimizer=gd.optim.SGD(0.2), batch_size=4, max_epochs=80, tol=0)
     return model.set_params(random_state=0).fit(X, y), X
 
 
@@ -233,6 +294,12 @@ def sign_of_one_coordinate(rng):
         return 0.5 * x @ x, x * (1, -1, 1)
 
     return gd.minimize(bowl, rng.normal(size=3) + np.array((0.5, 3, 0.5)))
+
+
+@ill("wrong gradient")
+def mean_forgotten(rng):
+    A, b = rng.normal(size=(30, 10)), rng.normal(size=30)
+    return gd.minimize(lambda w: (0.5 * np.mean((A @ w - b) ** 2), A.T @ (A @ w - b)), np.zeros(10))
 
 
 @healthy
@@ -322,6 +389,37 @@ def network_of_numbers(rng):
     X = rng.uniform(-2, 2, (500, 2))
     y = np.sin(2 * X[:, 0]) + X[:, 1] ** 2
     return gd.MLPRegressor(hidden_layer_sizes=(32, 32), random_state=0).fit(X, y), X
+
+
+@healthy
+def beale(rng):
+    def fun(x):
+        a, b, c = 1.5 - x[0] + x[0] * x[1], 2.25 - x[0] + x[0] * x[1] ** 2, 0
+        c = 2.625 - x[0] + x[0] * x[1] ** 3
+        dx = 2 * (a * (x[1] - 1) + b * (x[1] ** 2 - 1) + c * (x[1] ** 3 - 1))
+        dy = 2 * x[0] * (a + 2 * b * x[1] + 3 * c * x[1] ** 2)
+        return a * a + b * b + c * c, np.array([dx, dy])
+
+    return gd.minimize(fun, np.array((2.5, 0.3)) + 0.2 * rng.normal(size=2))
+
+
+@healthy
+def powell(rng):
+    def fun(x):
+        a, b, c, d = x[0] + 10 * x[1], x[2] - x[3], x[1] - 2 * x[2], x[0] - x[3]
+        g = np.array([2 * a + 40 * d**3, 20 * a + 4 * c**3, 10 * b - 8 * c**3, -10 * b - 40 * d**3])
+        return a * a + 5 * b * b + c**4 + 10 * d**4, g
+
+    return gd.minimize(fun, rng.normal(size=4))
+
+
+@healthy
+def largest_of_three(rng):
+    def fun(x):
+        size = np.abs(x)
+        return size.max(), np.where(size == size.max(), np.sign(x), 0)
+
+    return gd.minimize(fun, rng.normal(size=3), method="adgd", max_iter=300)
 
 
 @healthy
