@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gdcore.hooks import Watcher
 
@@ -66,7 +66,7 @@ class Progress(Watcher):
     def on_begin(self, plan):
         """Nothing is written before the first measurement."""
         self.on_end()
-        self._plan, self._first = plan, None
+        self._plan, self._first = replace(plan, theta=None, cost=None), None
         self._line = Line() if watched(sys.stderr) else None
 
     def __call__(self, moment):
@@ -97,6 +97,7 @@ class Progress(Watcher):
 
     def on_end(self, result=None):
         """Clear the line."""
+        self._plan = self._first = None  # which holds θ
         if self._line is not None:
             self._line.close()
             self._line = None

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-HIDDEN = ("settings", "origin", "safe_rate")  # from what is printed
+HIDDEN = ("settings", "origin", "safe_rate", "automatic")  # from what is printed
 
 
 class Result(dict):

@@ -47,7 +47,8 @@ class Run:
         self.searches = self.full and optimizer.searches
         self.secants = None if self.noisy else Secants(self.theta)
         penalty = getattr(cost, "penalty", None)
-        self.promises = getattr(penalty, "smooth", True)  # g has no share of an |θ| term
+        corner = hasattr(getattr(getattr(cost, "model", None), "loss", None), "rounded")
+        self.promises = getattr(penalty, "smooth", True) and not corner  # g does not know of those
         if hasattr(cost, "keep_margins"):  # for searches, and for proofs
             cost.keep_margins()
         self.averages = isinstance(self.rate, AutoRate) and not self.full
@@ -346,6 +347,7 @@ class Run:
             batch_size=self.batch_size,
             bound=self.proof.bound(theta, self.g, self.measured, at_once=at_once),
         )  # fmt: skip
+        result.automatic = isinstance(self.rate, AutoRate)
         if self.safe_rate is not None:  # where it diverged, and the doctor is to say the same
             result.safe_rate = self.safe_rate
         return result

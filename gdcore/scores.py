@@ -20,7 +20,8 @@ def score_of(loss, z, y, weights):
         return float(np.average(right.all(axis=1), weights=weights))
     if not hasattr(loss, "mean"):
         return math.nan
-    predicted = np.asarray(loss.mean(z), np.float64).reshape(len(z), -1)
+    given = z if name == "squared" else loss.mean(z)  # of several targets, too
+    predicted = np.asarray(given, np.float64).reshape(len(z), -1)
     y = np.asarray(y, np.float64).reshape(predicted.shape)
     center = np.average(y, axis=0, weights=weights)
     with np.errstate(all="ignore"):

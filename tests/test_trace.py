@@ -145,3 +145,36 @@ def test_memory_is_bounded():
     assert trace.step[0] == 0
     assert trace.step[-1] == 9_999
     assert math.isnan(trace.validation[-1])
+
+
+def test_thinning_keeps_the_rows_that_were_compared():
+    trace = Trace(limit=100)
+    for step in range(1000):
+        trace.add(step=step, cost=1.0, cosine=0.5 if step % 16 == 1 else math.nan)
+    told = trace.step[np.isfinite(trace.cosine)]
+    assert set(told[told > 800]) == set(range(801, 1000, 16))
+    assert trace.step[0] == 0
+    assert trace.step[-1] == 999
+
+
+def test_a_trace_that_is_looked_at_goes_on():
+    trace, looked = Trace(), []
+    for step in range(300):
+        trace.add(step=step)
+        looked.append(trace.step[-1])
+    assert looked == list(range(300))
+
+
+def test_several_targets_have_the_mean_score_of_all():
+    from sklearn.metrics import r2_score
+
+    from gdcore.scores import score_of
+
+    rng = np.random.default_rng(0)
+    z, y, weights = rng.normal(size=(40, 2)), rng.normal(size=(40, 2)), rng.uniform(size=40)
+    expected = r2_score(y, z, sample_weight=weights)
+    assert score_of(gd.losses.Squared(), z, y, weights) == pytest.approx(expected)
+    data = gd.datasets.load_diabetes()
+    both = np.c_[data.y, data.y**2]
+    model = gd.MLPRegressor(early_stopping=3, max_epochs=200, random_state=0).fit(data.X, both)
+    assert np.nanmax(model.trace_.score) > 0.1

@@ -77,7 +77,7 @@ def collinear(estimator, X, result):
     )
 
 
-def separable(estimator, X, result):
+def separable(estimator, result):
     """Classes that a plane separates, without a penalty."""
     if not result.get("separable") or not estimator.alpha == 0:
         return None

@@ -76,7 +76,10 @@ class Course:
 
     def advise(self, rate):
         """To set that rate, in words for estimators and functions alike."""
-        name = type(self.optimizer).__name__.lower()
+        name, settings = type(self.optimizer).__name__.lower(), self.result.get("settings", {})
+        named = settings.get("optimizer", "'").startswith("'") and "learning_rate" not in settings
+        if self.result.get("automatic") or (settings and named):
+            return f"Set learning_rate={rate:.2g}, or raise the budget."
         return f"Set the rate to {rate:.2g}, or name the rule, {name!r}, without one: one is found."
 
     def still_falls(self):
@@ -148,6 +151,8 @@ def oscillating(course):
     """Steps jump from one wall of the valley to the other."""
     if course.result.status is Status.DIVERGED or not (course.by_gradient and course.full):
         return None
+    if course.result.get("automatic"):
+        return None  # a rate of 1/L, found on the way
     cosine = course.cosine[-max(LEAST, len(course) // 2) :]
     cosine = cosine[np.isfinite(cosine)]
     if len(cosine) < FEW or not course.bend > 0:

@@ -12,7 +12,7 @@ COURSE = (
     endings.stuck, layers.exploding, layers.vanishing, layers.dead, course.timid,
     course.ill_conditioned, endings.falsely_converged, endings.noisy, endings.overfitted,
 )  # fmt: skip
-COLUMNS = columns.separable, columns.collinear, columns.badly_scaled
+COLUMNS = columns.collinear, columns.badly_scaled
 EXPLAINED = {  # an illness: those that follow from it
     "wrong gradient": ("diverging", "false convergence", "plateau", "too timid"),
     "unbounded below": ("wrong gradient", "too timid", "diverging", "ill-conditioned"),
@@ -75,10 +75,12 @@ def doctor(result_or_estimator, X=None):
     seen = course.Course(result)
     found = [finding for check in COURSE if len(seen) and (finding := check(seen))]
     unseen = []
+    if estimator is not None and hasattr(estimator, "coef_"):
+        found += filter(None, [columns.separable(estimator, result)])
     if estimator is not None and hasattr(estimator, "standardize"):
         rows = _rows(estimator, X)
         if rows is None:
-            unseen.append("the columns, whose array is gone. Pass X, the rows of the fit.")
+            unseen.append("the columns: fit keeps no rows. Pass X, the rows of the fit.")
         else:
             given = [check(estimator, rows, result) for check in COLUMNS]
             found += [finding for finding in given if finding]

@@ -101,8 +101,8 @@ def overfitted(course):
     """The held-out loss rises while the cost falls."""
     held = course.validation
     known = np.flatnonzero(np.isfinite(held))
-    if len(known) < 5 or course.result.status is Status.DIVERGED:
-        return None
+    if len(known) < 5 or course.result.status in (Status.DIVERGED, Status.VALIDATION):
+        return None  # or the best weights are kept already
     held, cost = held[known], course.cost[known]
     best = int(held.argmin())
     later = float(np.median(held[-max(1, len(held) // 10) :]))
@@ -123,8 +123,8 @@ def wrongly_derived(course):
     """J does not change as its gradient says."""
     result = course.result
     norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
-    if result.status is Status.STALLED and result.nit <= 2 and course.optimizer.searches:
-        if len(norm) and norm[-1] > 1e-3 * max(1.0, abs(result.fun)):
+    if result.status is Status.STALLED and course.optimizer_searches:
+        if "settings" not in result and len(norm) and norm[-1] > LARGE * norm[0]:
             return _wrong(f"No step along −∇J lowers J, though ‖∇J‖ is {norm[-1]:.3g}.", math.inf)
         return None
     if len(course) < 3 or not course.full:

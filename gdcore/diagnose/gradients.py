@@ -47,6 +47,13 @@ class GradientCheck:
     def __bool__(self):
         return self.ok
 
+    @property
+    def verdict(self):
+        """ "right", "wrong", or "unclear" where rounding hides every slope."""
+        if self.ok:
+            return "right"
+        return "unclear" if all(c.verdict == "unclear" for c in self.worst) else "wrong"
+
     def _rows(self):
         listed = self.worst[:LISTED]
         return [
@@ -59,7 +66,7 @@ class GradientCheck:
         rows = [head, *self._rows()]
         widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
         table = ["  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
-        first = f"The gradient is {'right' if self.ok else 'wrong'}. {self.message}"
+        first = f"The gradient is {self.verdict}. {self.message}"
         lines = [first, f"order of the remainder: {_order(self.order)}", *table]
         return "\n".join(line.rstrip() for line in lines)
 
@@ -71,7 +78,7 @@ class GradientCheck:
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
             for row in self._rows()
         )
-        first = f"The gradient is {'right' if self.ok else 'wrong'}. {self.message}"
+        first = f"The gradient is {self.verdict}. {self.message}"
         return (
             f"<p>{escape(first)}</p><p>Order of the remainder: {_order(self.order)}</p>"
             f"<table class='gradient'><tr>{head}</tr>{rows}</table>"

@@ -1,6 +1,7 @@
 """The doctor finds what was planted, all of it and nothing else, and is silent of the healthy."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -106,3 +107,71 @@ def test_a_finding_reads_well():
 def test_what_has_no_course_is_refused(given, error, words):
     with pytest.raises(error, match=words):
         gd.doctor(given)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "quantile"])
+def test_a_corner_promises_nothing(loss):
+    """The trapezoid rule does not hold across it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 5))
+    y = X[:, 0] + rng.normal(size=300)
+    kind = gd.LinearClassifier if loss == "hinge" else gd.LinearRegression
+    model = kind(optimizer="newton", loss=loss, max_epochs=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y > 0 if loss == "hinge" else y)
+    assert np.isnan(model.trace_.promised).all()
+    assert "wrong gradient" not in gd.doctor(model).illnesses
+
+
+@pytest.mark.parametrize("steps", [19_000, 20_010, 60_000])
+def test_long_runs_are_judged_as_short_ones(steps):
+    def hill(x):
+        s = np.array([1.0, 1e-6])
+        return 0.5 * (s * x * x).sum(), s * x
+
+    result = gd.minimize(hill, [1.0, 1.0], method=gd.optim.SGD(1.9999), max_iter=steps, tol=0)
+    assert gd.doctor(result).illnesses == ["oscillating"]
+
+
+def test_rates_that_were_found_do_not_oscillate():
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        A, b = rng.normal(size=(20, 5)), rng.normal(size=20)
+        result = gd.minimize(
+            lambda w, A=A, b=b: (0.5 * ((A @ w - b) ** 2).sum(), A.T @ (A @ w - b)), np.zeros(5),
+            method="sgd",
+        )  # fmt: skip
+        assert "oscillating" not in gd.doctor(result).illnesses
+
+
+def test_separable_classes_need_no_rows_to_be_seen():
+    with pytest.warns(gd.ConvergenceWarning):
+        model = gd.LogisticRegression(alpha=0).fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+    assert gd.doctor(model).illnesses == ["separable classes"]
+
+
+def test_frames_and_columns_in_another_order_are_known_while_they_are_held():
+    pandas = pytest.importorskip("pandas")
+    X, y = line(np.random.default_rng(0))
+    wide = X * [1e4, 1, 1, 1]
+    for held in (pandas.DataFrame(wide), np.asfortranarray(wide), wide.astype(np.float32)[:, ::-1]):
+        model = gd.LinearRegression(
+            standardize=False, optimizer=gd.optim.SGD(1e-9), batch_size="full", max_epochs=300
+        )
+        with pytest.warns(gd.ConvergenceWarning):
+            model.fit(held, y)
+        assert gd.doctor(model).illnesses == ["badly scaled columns"]
+
+
+def test_progress_holds_no_rows():
+    import gc
+    import weakref
+
+    X, y = line(np.random.default_rng(0))
+    rows = weakref.ref(X)
+    model = gd.LinearRegression(callbacks=gd.callbacks.Progress()).fit(X, y)
+    del X
+    gc.collect()
+    assert rows() is None
+    assert model.callbacks is not None

@@ -539,3 +539,10 @@ def test_what_is_refused():
 
     with pytest.raises(TypeError, match="Foreign is no linear model or network of gdcore"):
         gd.check_gradient(Foreign(), np.ones((2, 2)), np.ones(2))
+
+
+def test_what_rounding_hides_is_unclear_and_not_wrong():
+    found = gd.check_gradient(lambda x: (1e20 + x @ x, 2 * x), [1.0, 2.0])
+    assert found.verdict == "unclear"
+    assert repr(found).startswith("The gradient is unclear. Nothing can be told:")
+    assert not found
