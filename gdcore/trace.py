@@ -4,11 +4,11 @@ import json
 import math
 from array import array
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore.disk import replace
 
 COLUMNS = (
     "step", "epoch", "cost", "gradient_norm", "learning_rate", "seconds", "examples", "validation",
@@ -44,7 +44,30 @@ class Secants:
         return product, cosine, math.sqrt(bent / away) if away > 0 else math.nan, promised
 
 
-class LayerTrace:
+class Columns:
+    """What has `to_dict`, {name: array}, in the forms that others take."""
+
+    def to_pandas(self):
+        """A pandas.DataFrame, one row a measurement; needs pandas."""
+        return _frames("pandas").DataFrame(self.to_dict())
+
+    def to_polars(self):
+        """A polars.DataFrame, one row a measurement; needs polars."""
+        return _frames("polars").DataFrame(self.to_dict())
+
+    def to_json(self, path=None):
+        """{name: [numbers]} as JSON text, null for what is no number; written to `path`, if any."""
+        columns = {
+            name: [value if math.isfinite(value) else None for value in values.tolist()]
+            for name, values in self.to_dict().items()
+        }
+        text = json.dumps(columns)
+        if path is not None:
+            replace(path, lambda file: file.write(text.encode()))
+        return text
+
+
+class LayerTrace(Columns):
     """What became of each layer of a network: norms, and units that no example excites.
 
     Attributes are arrays: `step` (rows,), and of shape (rows, layers) `weight` ‖W‖, `gradient`
@@ -75,11 +98,19 @@ class LayerTrace:
             return np.array([values[k] for _, values in self._rows]).reshape(len(self), -1)
         raise AttributeError(f"A LayerTrace has no {name!r}. It has step, {', '.join(self.KINDS)}.")
 
+    def to_dict(self):
+        """{"step": array, "weight 0.weight": array, …}: a column for each kind and layer."""
+        columns = {"step": self.step}
+        for kind in self.KINDS:
+            values = getattr(self, kind)
+            columns |= {f"{kind} {name}": values[:, i] for i, name in enumerate(self.names)}
+        return columns
+
     def __repr__(self):
         return f"LayerTrace({len(self)} rows, {', '.join(self.names)})"
 
 
-class Trace:
+class Trace(Columns):
     """The course of a descent: one row for each time the cost was measured.
 
     Attributes are arrays of one length: `step` (updates of θ so far), `epoch` (passes over the
@@ -151,25 +182,6 @@ class Trace:
     def to_dict(self):
         """{name: array}, as pandas.DataFrame or polars.DataFrame take it."""
         return {name: getattr(self, name) for name in COLUMNS}
-
-    def to_pandas(self):
-        """A pandas.DataFrame, one row a measurement; needs pandas."""
-        return _frames("pandas").DataFrame(self.to_dict())
-
-    def to_polars(self):
-        """A polars.DataFrame, one row a measurement; needs polars."""
-        return _frames("polars").DataFrame(self.to_dict())
-
-    def to_json(self, path=None):
-        """{name: [numbers]} as JSON text, null for what is no number; written to `path`, if any."""
-        columns = {
-            name: [value if math.isfinite(value) else None for value in values.tolist()]
-            for name, values in self.to_dict().items()
-        }
-        text = json.dumps(columns)
-        if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
-        return text
 
     def __repr__(self):
         if not self._used:

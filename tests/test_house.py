@@ -17,6 +17,7 @@ PACKAGE = Path(gdcore.__file__).parent  # of the tree, or of the wheel that is u
 FLOORS = [
     {"_numpy", "_native", "_version"},
     {"kernels", "errors"},
+    {"disk"},
     {
         "parameters",
         "losses",
@@ -30,7 +31,6 @@ FLOORS = [
         "origin",
         "scores",
         "layers",
-        "disk",
         "tokenizers",
         "sparse",
         "sparse_gradients",

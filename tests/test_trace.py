@@ -178,3 +178,15 @@ def test_several_targets_have_the_mean_score_of_all():
     both = np.c_[data.y, data.y**2]
     model = gd.MLPRegressor(early_stopping=3, max_epochs=200, random_state=0).fit(data.X, both)
     assert np.nanmax(model.trace_.score) > 0.1
+
+
+def test_layers_in_the_same_forms(tmp_path):
+    data = gd.datasets.load_digits()
+    model = gd.MLPClassifier(hidden_layer_sizes=(8,), max_epochs=3, tol=0, random_state=0)
+    layers = model.fit(data.X, data.y).trace_.layers
+    frame = layers.to_pandas()
+    assert list(frame.columns)[:3] == ["step", "weight 0.weight", "weight 1.weight"]
+    np.testing.assert_array_equal(frame["gradient 1.weight"], layers.gradient[:, 1])
+    assert json.loads(layers.to_json(tmp_path / "layers.json"))["step"] == layers.step.tolist()
+    with pytest.raises(FileNotFoundError, match="Make it first"):
+        layers.to_json(tmp_path / "no" / "layers.json")

@@ -99,7 +99,7 @@ def _opened(given):
     result = getattr(given, "result_", None)
     if isinstance(result, Result):
         return given, result
-    if hasattr(given, "fit"):
+    if hasattr(given, "fit") and not isinstance(given, type):
         raise NotFittedError(
             f"This {type(given).__name__} is not fitted, or by partial_fit alone: there is no "
             "course to read. Call fit first."
