@@ -164,6 +164,7 @@ class _Search:
         self.last = float(base[-self.tail :].mean())  # on the batches that the end of a run sees
         self.arrived = self.tail if self.noisy else max(self.steps // 20, 1)
         self.fall = ROUNDING * abs(self.level)
+        self.nothing = 10 * ROUNDING * abs(self.level)
         self.trials, self.rose = {}, set()
 
     def run(self, low, high):
@@ -179,6 +180,8 @@ class _Search:
             below = [most / COARSE**k for k in range(1, 5)]
             starts = [min(self._steepest(rates, smooth), most), most, *below]
         rate, why = self._best(starts, most)
+        if rose and not self.noisy and not min(self.trials.values()) < self.last - self.nothing:
+            rate = edge = math.nan
         if along and rate == edge / HALF:
             why = "half of it"
         text = self._message(rate, edge, why, rates[-1])
@@ -293,6 +296,11 @@ class _Search:
         return best, f"a run of {self.steps} steps ended lowest there"
 
     def _message(self, rate, edge, why, last):
+        if not math.isfinite(rate):
+            return (
+                "The cost rises at every rate that changes it: −∇J leads uphill. Compare the "
+                "gradient with differences: gd.check_gradient."
+            )
         if not math.isfinite(edge):
             return (
                 f"No edge: up to a rate of {last:.3g} the cost does not rise. "

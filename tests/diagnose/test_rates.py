@@ -368,3 +368,10 @@ def test_the_result_prints_and_draws_itself(monkeypatch):
     monkeypatch.setitem(sys.modules, "gdcore.diagnose.plots", stand_in)
     assert found.plot(ax="an axis") == "a display"
     assert drawn == [(found, "an axis")]
+
+
+def test_a_gradient_that_leads_uphill_has_no_rate():
+    found = gd.find_learning_rate(lambda x: (x @ x, -2 * x), [1.0, 2.0])
+    assert np.isnan(found.learning_rate)
+    assert "The cost rises at every rate" in found.message
+    assert "check_gradient" in repr(found)
