@@ -51,7 +51,7 @@ clean:  ## remove everything that was made here
 
 # An editable install compiles the core in place; without a compiler the demo still runs, on NumPy.
 .venv/demo: .venv/bin/python $(SOURCES)
-	.venv/bin/python $(PIP) -e .
+	.venv/bin/python $(PIP) -e '.[plot]'
 	touch $@
 
 .venv/test: .venv/bin/python $(SOURCES)

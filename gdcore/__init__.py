@@ -12,6 +12,7 @@ from gdcore.kernels import backend
 
 if TYPE_CHECKING:
     from gdcore import (
+        callbacks,
         chunks,
         convergence,
         cost,
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from gdcore.convergence import Status
     from gdcore.cost import Cost
     from gdcore.descent import descend
+    from gdcore.diagnose import plots
+    from gdcore.diagnose.doctor import doctor
+    from gdcore.diagnose.gradients import check_gradient
+    from gdcore.diagnose.rates import find_learning_rate
     from gdcore.errors import ConvergenceWarning, NotFittedError
     from gdcore.files import load, save
     from gdcore.hashing import hash_features
@@ -56,7 +61,10 @@ _HOMES = {
     "NotFittedError": "errors",
     "Parameters": "parameters",
     "Status": "convergence",
+    "check_gradient": "diagnose.gradients",
     "descend": "descent",
+    "doctor": "diagnose.doctor",
+    "find_learning_rate": "diagnose.rates",
     "from_torch": "weights",
     "hash_features": "hashing",
     "load": "files",
@@ -66,18 +74,20 @@ _HOMES = {
     "save_weights": "weights",
     "to_onnx": "onnx",
 }
-_MODULES = (
-    "chunks",
-    "convergence",
-    "cost",
-    "datasets",
-    "layers",
-    "losses",
-    "optim",
-    "penalties",
-    "schedules",
-    "tokenizers",
-)
+_MODULES = {
+    "callbacks": "callbacks",
+    "chunks": "chunks",
+    "convergence": "convergence",
+    "cost": "cost",
+    "datasets": "datasets",
+    "layers": "layers",
+    "losses": "losses",
+    "optim": "optim",
+    "penalties": "penalties",
+    "plots": "diagnose.plots",
+    "schedules": "schedules",
+    "tokenizers": "tokenizers",
+}
 
 __all__ = [
     "CSR",
@@ -94,11 +104,15 @@ __all__ = [
     "Status",
     "__version__",
     "backend",
+    "callbacks",
+    "check_gradient",
     "chunks",
     "convergence",
     "cost",
     "datasets",
     "descend",
+    "doctor",
+    "find_learning_rate",
     "from_torch",
     "hash_features",
     "kernels",
@@ -109,6 +123,7 @@ __all__ = [
     "minimize",
     "optim",
     "penalties",
+    "plots",
     "save",
     "save_weights",
     "schedules",
@@ -121,7 +136,7 @@ def __getattr__(name):
     from importlib import import_module
 
     if name in _MODULES:
-        return import_module(f"gdcore.{name}")
+        return import_module(f"gdcore.{_MODULES[name]}")
     if name not in _HOMES:
         raise AttributeError(f"module 'gdcore' has no attribute {name!r}")
     value = getattr(import_module(f"gdcore.{_HOMES[name]}"), name)

@@ -231,13 +231,13 @@ class ChunkCost(Penalised):
         """A generator's seed for the order of rows within chunks, as long as the rows are many."""
         return _Order(len(self), rng)
 
-    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
+    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average, told=None):
         """Steps over the batches of each chunk in its turn, its rows mixed. Returns J as met.
 
         A batch ends where its chunk does; the rates of batches that are not full are those of the
-        batches they would be part of.
+        batches they would be part of. `told`, if any, hears of each step, as in `Cost`.
         """
-        total, at, taken = 0.0, 0, 0
+        total, at, taken, seen = 0.0, 0, 0, 0
         mean = np.zeros_like(average)
         for part in self._parts(mixed=True):
             rows = visiting_order(len(part), order.rng)
@@ -247,13 +247,18 @@ class ChunkCost(Penalised):
             part.penalty = self.penalty
             met = part.sweep(
                 theta, optimizer, state, order=rows, rates=own, batch_size=batch_size,
-                average=average,
+                average=average, told=told,
             )  # fmt: skip
-            mean += count * average
-            taken += count
-            total += (len(part) / len(self)) * (met - self.penalty.value(theta))
+            stopped = told is not None and told.stopped
+            share = told.rows - seen if stopped else len(rows)
+            mean += (told.taken - taken if stopped else count) * average
+            taken = told.taken if stopped else taken + count
+            seen += share
+            total += share * (met - self.penalty.value(theta))
+            if stopped:
+                break
         average[:] = mean / taken
-        return total + self.penalty.value(theta)
+        return total / seen + self.penalty.value(theta)
 
 
 class _Order:

@@ -5,9 +5,12 @@ import contextlib
 import csv
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 from gdcore import optim
 from gdcore._version import __version__
+from gdcore.disk import refuse_overwriting
 
 EXAMPLES = """examples:
   gdcore demo
@@ -22,6 +25,7 @@ TRAIN = """examples:
   gdcore train houses.csv --target price
   gdcore train houses.csv --target price --drop town --drop street --optimizer closed-form
   gdcore train mails.csv --target spam --model logistic --optimizer adam --batch-size 32
+  gdcore train houses.csv --target price --report run.html
 """
 PREDICT = """examples:
   gdcore predict houses.gdcore.npz new.csv
@@ -115,6 +119,8 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"gdcore {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="train on real data, print one table")
+    demo.add_argument("--report", metavar="PAGE.html", help="default: a new temporary folder")
+    demo.add_argument("--force", action="store_true", help="overwrite an existing page")
     demo.set_defaults(run=_demo)
     info = commands.add_parser("info", help="versions, kernels, SIMD level, threads, BLAS")
     info.set_defaults(run=_info)
@@ -166,6 +172,7 @@ def _train_arguments(commands):
     )  # fmt: skip
     add("--seed", default=0, type=int, help="of the split and of the order of rows (0)")
     add("--output", metavar="MODEL.npz", help="default: FILE.gdcore.npz")
+    add("--report", metavar="PAGE.html", help="write a page about the descent")
     add("--force", action="store_true", help="overwrite an existing model")
     add("--verbose", action="store_true", help="log the descent")
     train.set_defaults(run=_train)
@@ -290,7 +297,9 @@ def _demo(arguments):
     from gdcore.demo import run
 
     _show_what_it_can()
-    run()
+    if arguments.report:
+        refuse_overwriting(Path(arguments.report), arguments.force, option="--report")
+    run(report=arguments.report or Path(tempfile.mkdtemp(prefix="gdcore-demo-"), "report.html"))
 
 
 def _info(arguments):

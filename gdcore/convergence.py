@@ -78,6 +78,7 @@ class Moment:
     validation: float = float("nan")
     theta: object = None  # as it moves: copy what is to be kept
     gradient: object = None
+    score: float = float("nan")
 
 
 class Rule:

@@ -6,15 +6,15 @@ from functools import cached_property
 
 import numpy as np
 
-from gdcore import kernels
+from gdcore import kernels, sweeps
 from gdcore.continuation import Continuation
 from gdcore.data import visiting_order
 from gdcore.lines import Margins, Points
+from gdcore.scores import score_of
 from gdcore.second_order import curvature, hessian, largest_eigenvalue
 from gdcore.threads import Threads, resolve
 
 SAMPLE = 8192  # rows at least that are to tell what all are like
-CHUNK = 1 << 22  # numbers of X in one call of an epoch kernel, so that Ctrl-C is heard soon
 
 
 class Penalised:
@@ -226,54 +226,26 @@ class Cost(Penalised):
         total = sum(count(*point) for point in points)
         return self.combine([r for _, _, r in points]), total / len(self)
 
-    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
+    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average, told=None):
         """Steps over the batches of `order`, one rate each. Returns J as met on the way.
 
         A compiled epoch where the model and the optimizer have one; else a loop over batches.
-        `average`, unless empty, becomes the mean of θ over the steps.
+        `average`, unless empty, becomes the mean of θ over the steps. told(θ, loss, rows), if any,
+        hears of each step and ends the epoch where it answers True.
         """
-        compiled = self.model.compiled(optimizer.rule, self.rows, self.penalty, rates)
-        run = self._compiled_sweep if compiled else self._python_sweep
         average[:] = 0
-        plan = {"order": order, "rates": rates, "batch_size": batch_size, "average": average}
-        total = run(theta, optimizer, state, **plan)
-        average /= len(rates)
-        return total / len(order) + self.penalty.value(theta)
-
-    def _compiled_sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
-        moments = np.array([state[name] for name in optimizer.moments]).reshape(-1, len(theta))
-        constants = np.array(optimizer.constants(), dtype=np.float64)
-        batches = max(1, self.rows.per_call(CHUNK) // batch_size)
-        total = 0.0
-        for first in range(0, len(rates), batches):
-            part = slice(first, first + batches)
-            rows = order[first * batch_size : (first + batches) * batch_size]
-            total += self.model.epoch(
-                theta, self.rows, self.penalty, order=rows, moments=moments, average=average,
-                rule=optimizer.rule, constants=constants, rates=rates[part],
-                first_step=int(state["t"][0]) + 1, batch_size=batch_size,
-            )  # fmt: skip
-            state["t"] += len(rates[part])
-            for name, moment in zip(optimizer.moments, moments, strict=True):
-                state[name][:] = moment
-        return total
-
-    def _python_sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
-        g, total = np.empty_like(theta), 0.0
-        for t, rate in enumerate(rates.tolist()):
-            part = self.rows.part(order[t * batch_size : (t + 1) * batch_size])
-            g[:] = 0
-            loss = self.model.add_cost_and_gradient(theta, part, g)
-            total += loss
-            g /= len(part)
-            self.penalty.add_gradient(theta, g)
-            met = loss / len(part) + self.penalty.value(theta) if optimizer.needs_cost else None
-            optimizer.step(theta, g, state, rate, cost=met)
-            self.prox(theta, optimizer.reach(state, rate))
-            optimizer.extrapolate(theta, g, state)
-            if len(average):
-                average += theta
-        return total
+        plan = {"order": order, "rates": rates, "batch_size": batch_size}
+        if self.model.compiled(optimizer.rule, self.rows, self.penalty, rates):
+            if told is not None:
+                count = sweeps.rehearsed(self, theta, optimizer, state, **plan, told=told)
+                plan |= {"order": order[: count * batch_size], "rates": rates[:count]}
+            total = sweeps.compiled(self, theta, optimizer, state, **plan, average=average)
+            seen, steps = len(plan["order"]), len(plan["rates"])
+        else:
+            more = {"average": average, "told": told}
+            total, seen, steps = sweeps.interpreted(self, theta, optimizer, state, **plan, **more)
+        average /= steps
+        return total / seen + self.penalty.value(theta)
 
     def curvature(self):
         """An upper estimate of the smoothness constant L, ‖∇J(a) − ∇J(b)‖ ≤ L‖a − b‖.
@@ -294,7 +266,8 @@ class Cost(Penalised):
         longer than the epochs of small batches that ask for it. The largest eigenvalue of a sample
         is too large on average, hence safe.
         """
-        n, take = len(self), max(SAMPLE, CHUNK * len(self) // max(1, self.rows.X.nbytes // 8))
+        n = len(self)
+        take = max(SAMPLE, sweeps.CHUNK * n // max(1, self.rows.X.nbytes // 8))
         if n < 4 * take:
             return self.curvature()
         part = Cost(self.model, self.rows.sample(take), self.penalty, self.threads.n_threads)
@@ -386,12 +359,14 @@ class PlainCost(ABC):
 
 
 def held_out(model, rows):
-    """The plain mean loss on other rows, as a function of θ: what early stopping watches."""
+    """(the plain mean loss, the score) on other rows, as a function of θ."""
+    parts, mass, z = rows.shards(), float(rows.weights.sum()), np.empty((len(rows), model.outputs))
+    rooms = np.split(z, np.cumsum([len(part) for part in parts[:-1]]))
 
-    parts, mass = rows.shards(), float(rows.weights.sum())
+    def judge(theta):
+        g, loss = np.zeros(model.size), 0.0
+        for part, room in zip(parts, rooms, strict=True):
+            loss += model.add_cost_and_gradient(theta, part, g, room)
+        return loss / mass, score_of(model.loss, z, rows.y, rows.weights)
 
-    def loss(theta):
-        g = np.zeros(model.size)
-        return sum(model.add_cost_and_gradient(theta, part, g) for part in parts) / mass
-
-    return loss
+    return judge

@@ -11,6 +11,8 @@ import numpy as np
 
 from gdcore import datasets, tokenizers
 from gdcore.convergence import Status
+from gdcore.diagnose.doctor import doctor
+from gdcore.diagnose.report import write as write_report
 from gdcore.errors import ConvergenceWarning
 from gdcore.info import backend_line
 from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier
@@ -34,6 +36,7 @@ class Fitted:
     examples: str
     score: float
     seconds: float
+    rows: object = None  # held, so that the doctor can look at them
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,10 @@ class Entry:
         cut = round(0.75 * len(order))
         fit, held = order[:cut], order[cut:]
         model = self.estimator(**self.settings)
-        seconds = _timed(lambda: model.fit(data.X[fit], data.y[fit]))
+        rows = data.X[fit]
+        seconds = _timed(lambda: model.fit(rows, data.y[fit]))
         score = model.score(data.X[held], data.y[held])
-        return Fitted(model, f"{cut} × {data.X.shape[1]}", score, seconds)
+        return Fitted(model, f"{cut} × {data.X.shape[1]}", score, seconds, rows)
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,9 @@ ENTRIES = [
 ]
 
 
-def run(entries=ENTRIES, write=print, width=None):
-    """Print which backend answers, the table, and how near descent came to the closed form.
+def run(entries=ENTRIES, write=print, width=None, report=None):
+    """Print which backend answers, the table, how near descent came to the closed form, and what
+    the doctor says of each; write the page about all of them to `report`.
 
     Example
     -------
@@ -163,14 +168,15 @@ def run(entries=ENTRIES, write=print, width=None):
     write(backend_line())
     write("Each model trains on 75 % of its data; the score is that of the other 25 %.")
     write("")
-    models, rows = [], []
+    fits, rows = [], []
     for number, entry in enumerate(entries, start=1):
         title = f"training {number} of {len(entries)}"
         _progress(title)
-        model, row = train(entry, lambda moment, title=title: _progress(_step(title, moment)))
-        models.append(model)
+        fitted, row = train(entry, lambda moment, title=title: _progress(_step(title, moment)))
+        fits.append(fitted)
         rows.append(row)
     _progress("")
+    models = [fitted.model for fitted in fits]
     for line in table(rows, width):
         write(line)
     for sentence in [*distances(entries, models), *_left_out(entries, texts)]:
@@ -182,6 +188,41 @@ def run(entries=ENTRIES, write=print, width=None):
             write("")
             for line in entry.sample(model, width):
                 write(line)
+    write("")
+    for line in verdicts(entries, models, width):
+        write(line)
+    if report is not None:
+        _progress("writing the report")
+        results = (model.result_ for model in models)
+        write_report(dict(zip(map(_heading, entries), results, strict=True)), report, "gdcore demo")
+        _progress("")
+        write("")
+        write(f"Pictures, findings and settings of each: {report}")
+
+
+def _heading(entry):
+    return ", ".join(filter(None, (entry.model, entry.data.replace("_", " "), _how(entry))))
+
+
+def _how(entry):
+    """What sets an entry apart from the others of its model."""
+    settings = entry.settings
+    words = [settings["optimizer"]] if "optimizer" in settings else []
+    words += [f"batch {settings['batch_size']}"] if "batch_size" in settings else []
+    return ", ".join([*words, "dropout"] if settings.get("dropout") else words)
+
+
+def verdicts(entries, models, width):
+    """A line for each descent: what the doctor says; then his findings in full."""
+    found = [doctor(model) for model in models]
+    names = [_heading(entry) for entry in entries]
+    wide = max(map(len, names))
+    yield "The doctor's verdict on each descent:"
+    for name, each in zip(names, found, strict=True):
+        yield f"  {name:{wide}}  {each.verdict}"[:width]
+    for name, each in zip(names, found, strict=True):
+        for finding in each:
+            yield from textwrap.wrap(f"{name}: {finding}", width, subsequent_indent="  ")
 
 
 def _step(title, moment):
@@ -197,13 +238,13 @@ def _left_out(entries, texts):
 
 
 def train(entry, watch=None):
-    """(fitted model, {title: cell} of its row) on a fixed 75 % of the data."""
+    """(what became of it, {title: cell} of its row) on a fixed 75 % of the data."""
     fitted = entry.fit(watch)
     result, trace = fitted.model.result_, fitted.model.trace_
     named = isinstance(result.optimizer, str)
     seconds, score = f"{fitted.seconds:.3f}", f"{fitted.score:.3f}"
     course, reason = _course(trace.cost[0], result.fun), _reason(result)
-    return fitted.model, {
+    return fitted, {
         "model": entry.model, "data": entry.data.replace("_", " "),
         "examples": fitted.examples, "kind": entry.score,
         "optimizer": result.optimizer if named else type(result.optimizer).__name__,

@@ -1,9 +1,19 @@
 """Files written whole or not at all, and what to say of those that are not whole."""
 
 import os
+import zipfile
 from pathlib import Path
 
 from gdcore.errors import require
+
+LARGEST = 1 << 31  # bytes that one array of a file may take once unpacked
+
+
+def require_bounded(path):
+    """Refuse an archive whose members would unpack to more than any model."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
 
 
 def damaged(path, kind, error, cure):
@@ -33,7 +43,7 @@ def replace(path, write):
         raise
 
 
-def refuse_overwriting(path, force, source):
+def refuse_overwriting(path, force, source=None, option="--output"):
     """Before any work: the output is a place to write to, and never the data themselves."""
     require(path.parent.is_dir(), f"{path.parent} is no folder. Make it first, or pass another.")
     require(
@@ -42,6 +52,6 @@ def refuse_overwriting(path, force, source):
     )
     if path.exists():
         require(path.is_file(), f"{path} is no plain file. Pass the path of a file.")
-        same = Path(source).exists() and path.samefile(source)
-        require(not same, f"{path} is the file with the data. Pass another --output.")
-        require(force, f"{path} exists. Pass --force to overwrite it, or another --output.")
+        same = source is not None and Path(source).exists() and path.samefile(source)
+        require(not same, f"{path} is the file with the data. Pass another {option}.")
+        require(force, f"{path} exists. Pass --force to overwrite it, or another {option}.")

@@ -8,14 +8,13 @@ import numpy as np
 
 from gdcore import models
 from gdcore._version import __version__
-from gdcore.disk import damaged, replace
+from gdcore.disk import damaged, replace, require_bounded
 from gdcore.errors import not_fitted, require
 from gdcore.models.classifier import Classifier
 from gdcore.models.neural import NeuralEstimator
 from gdcore.stored import pack, real, unpack
 
 FORMAT = 1
-LARGEST = 1 << 31  # bytes that one array of a file may take once unpacked
 
 
 def save(estimator, path):
@@ -130,13 +129,6 @@ def _read(path):
     require(isinstance(header, dict), "its header is no JSON object")
     _whole(header, "format", 1)
     return header, arrays
-
-
-def require_bounded(path):
-    """Refuse an archive whose members would unpack to more than any model."""
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
 
 
 def _restore(header, arrays):

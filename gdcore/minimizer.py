@@ -13,6 +13,7 @@ from gdcore.convergence import RelativeChange, RelativeStep, Rule, Status
 from gdcore.curvature import extreme_curvatures, negative
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
+from gdcore.hooks import Hooks, as_list
 from gdcore.noise import Draws, Noisy
 from gdcore.objective import Layout, Objective, bounds_of
 from gdcore.rates import AutoRate
@@ -39,7 +40,7 @@ class LargestSlope(Rule):
 def minimize(
     fun, x0, *, jac=True, args=(), method="auto", bounds=None, tol=None, gtol=None, ftol=None,
     xtol=None, max_iter=None, max_time=math.inf, learning_rate=None, callback=None, trace=True,
-    restarts=0, check_saddle=True, random_state=None, rng=None, batches=None,
+    restarts=0, check_saddle=True, random_state=None, rng=None, batches=None, callbacks=(),
 ):  # fmt: skip
     """Minimise a function of arrays by gradient descent, and say why it stopped.
 
@@ -84,6 +85,8 @@ def minimize(
         For the restarts.
     rng : int or Generator, optional
         fun is random: it is given this generator. Its last mean is what `fun` in the result says.
+    callbacks : functions of a `Moment`, or objects as of `gd.callbacks`
+        As of `descend`: an iteration is an epoch, θ is x as a vector. Restarts begin anew.
     batches : iterable, or callable epoch → iterable, optional
         fun is asked on one batch a step; an iterable that can be walked again is.
 
@@ -104,6 +107,7 @@ def minimize(
     >>> result.x.round(4), result.status.name
     (array([1., 1.]), 'GRADIENT')
     """
+    Hooks(callbacks)
     layout = Layout(x0)
     plan = _Plan(layout, method, random=rng is not None or batches is not None)
     plan.rules(tol, gtol, ftol, xtol)
@@ -125,16 +129,19 @@ def minimize(
     low_high = bounds_of(bounds, layout)
     draws = Draws(rng, batches) if plan.random else None
 
-    def run(start):
+    def run(number, start):
         settings = {"jac": jac, "args": args, "bounds": low_high}
         if draws is not None:
             cost = Noisy(fun, layout, **settings, source=draws.next)
         else:
             cost = Objective(fun, layout, **settings)
-        return _one(cost, start, plan, _callback(callback, layout), draws, check_saddle)
+        told = _callback(callback, layout), draws and draws.over
+        told = [*as_list(callbacks), *(each for each in told if each is not None)]
+        with Hooks(told, run=number, runs=restarts + 1) as hooks:
+            return _one(cost, start, plan, hooks, draws, check_saddle)
 
     starts = _starts(layout.start, low_high, restarts, random_state)
-    result = _best([run(start) for start in starts])
+    result = _best([run(*start) for start in enumerate(starts)])
     result.jac = layout.build(result.jac)
     result.x = layout.build(result.x)
     if not trace:
@@ -214,19 +221,17 @@ class _Plan:
         return self.optimizer.lr
 
 
-def _one(cost, start, plan, callback, draws, check_saddle):
+def _one(cost, start, plan, hooks, draws, check_saddle):
     """One run; its result with flat x and jac."""
     start = start.copy()
     cost.prox(start, 1.0)
     cost.begin(start)
-    callbacks = [] if callback is None else [callback]
     if draws is not None:
         draws.restart()
-        callbacks.append(draws.over)
     left = max(plan.until - time.perf_counter(), 1e-9)
     result = descend(
         cost, start, plan.rule(cost), learning_rate=plan.rate(), stop=plan.stop,
-        max_epochs=plan.max_iter, max_time=left, callbacks=callbacks,
+        max_epochs=plan.max_iter, max_time=left, callbacks=hooks,
     )  # fmt: skip
     if cost.bounded:  # the loop knows the projected one
         result.jac = cost.slope
@@ -236,6 +241,7 @@ def _one(cost, start, plan, callback, draws, check_saddle):
             _look_around(result, cost, plan.layout.resolution)
     result.nfev, result.njev = cost.calls, cost.slopes
     del result["batch_size"]
+    hooks.end(result)
     return result
 
 
@@ -253,7 +259,11 @@ def _reword(result, cost, draws):
     elif result.status is Status.CALLBACK:
         result.message = f"Stopped after {result.nit} iterations, {slope}. {result.status.value}"
     elif result.status is Status.DIVERGED:
-        result.message = f"{result.message} The lowest point is kept."
+        name = type(result.optimizer).__name__.lower()
+        text = result.message.replace("learning_rate='auto'", f"method={name!r}")
+        result.message = text.replace(
+            "the best parameters so far are kept", "the lowest point is kept"
+        )
     if cost.jac is None:
         result.message += f" ({cost.calls} calls of fun, most of them for differences: pass jac.)"
     if draws is not None:

@@ -66,6 +66,7 @@ class Objective(PlainCost):
     """
 
     noisy = False
+    counted_in = "iteration"
 
     def __init__(self, fun, layout, *, jac, args, bounds):
         self.fun, self.layout, self.jac, self.args = fun, layout, jac, args

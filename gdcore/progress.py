@@ -1,26 +1,27 @@
-"""What a running fit says: log lines and a progress bar, as callbacks of the loop."""
+"""What a running fit says: log lines, and one line of a terminal that is written over and over."""
 
+import math
+import os
+import shutil
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-PAUSE = 0.1  # seconds between two writes of the plain line
+from gdcore.hooks import Watcher
+
+PAUSE = 0.1  # seconds between two writes of the line
+ROOM = 13  # columns that are left for a bar
+GAP = "  "
+EDGE = 3  # columns on the right: a terminal writes ^C there, and would go on in the next line
 
 
-@contextmanager
-def reporting(verbose, progress, max_epochs):
+def reporters(verbose, progress, max_epochs):
     """The callbacks behind the `verbose` and `progress` arguments of an estimator."""
-    callbacks, finish = [], None
+    callbacks = []
     if verbose:
         callbacks.append(_log_lines(max(1, max_epochs // 20) if verbose == 1 else 1))
-    if progress and sys.stderr.isatty():
-        update, finish = _bar(max_epochs)
-        callbacks.append(update)
-    try:
-        yield callbacks
-    finally:
-        if finish is not None:
-            finish()
+    return [*callbacks, Progress()] if progress else callbacks
 
 
 def _log_lines(every):
@@ -42,75 +43,181 @@ def _log_lines(every):
     return log
 
 
-def _bar(total):
-    """(update, finish): tqdm's bar, or one plain line where tqdm is not installed."""
+@dataclass(eq=False)
+class Progress(Watcher):
+    """How far a fit is, on a terminal or in a notebook: what `progress=True` of an estimator shows.
+
+    Epochs, cost, the time that is left at most, ‖∇J‖, the held-out loss, the learning rate and
+    examples a second, as many of them as there is room for, beside tqdm's bar where tqdm is
+    installed (pip install gdcore[progress]). A fit that converges ends before its budget. When it
+    is over nothing is left of the line. Silent where stderr is neither a terminal nor a notebook.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> def bowl(x):
+    ...     return x @ x / 2, x
+    >>> gd.minimize(bowl, np.ones(3), callbacks=gd.callbacks.Progress()).success
+    True
+    """
+
+    _line = None
+
+    def on_begin(self, plan):
+        """Nothing is written before the first measurement."""
+        self.on_end()
+        self._plan, self._first = replace(plan, theta=None, cost=None), None
+        self._line = Line() if watched(sys.stderr) else None
+
+    def __call__(self, moment):
+        """At each measurement, at most every tenth of a second."""
+        if self._line is not None:
+            self._first = self._first or moment
+            epochs, seconds = self._plan.max_epochs, self._plan.max_time
+            done = max(moment.epoch / max(1, epochs), moment.seconds / seconds)
+            self._line.show(min(1.0, done), lambda: self._parts(moment))
+
+    def _parts(self, moment):
+        """What there is to say, what matters most first."""
+        plan, first = self._plan, self._first
+        fit = f"fit {plan.run + 1}/{plan.runs}, " if plan.runs > 1 else ""
+        yield f"{fit}{plan.unit} {moment.epoch}/{plan.max_epochs}"
+        yield f"cost {moment.cost:.6g}"
+        took, epochs = moment.seconds - first.seconds, moment.epoch - first.epoch
+        if epochs and took > 0:
+            left = (plan.max_epochs - moment.epoch) * took / epochs
+            yield f"≤ {clock(max(0.0, min(left, plan.max_time - moment.seconds)))} left"
+        if moment.gradient_norm == moment.gradient_norm:
+            yield f"‖∇J‖ {moment.gradient_norm:.2g}"
+        if moment.validation == moment.validation:
+            yield f"held out {moment.validation:.4g}"
+        yield f"rate {moment.learning_rate:.2g}"
+        if plan.examples > 1 and took > 0:
+            yield f"{(moment.examples - first.examples) / took:,.0f} examples/s"
+
+    def on_end(self, result=None):
+        """Clear the line."""
+        self._plan = self._first = None  # which holds θ
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def on_error(self, error):
+        """Clear the line."""
+        self.on_end()
+
+
+def watched(stream):
+    """Whether someone looks at it: a terminal, or a notebook's output."""
+    return stream is not None and (notebook(stream) or stream.isatty())
+
+
+def notebook(stream):
+    """Whether what is written appears below a notebook's cell."""
+    return type(stream).__module__.startswith("ipykernel")
+
+
+def clock(seconds):
+    """1:05, or 2:03:04; what has begun counts as a second."""
+    minutes, seconds = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def columns(stream):
+    """The width of a terminal; 80 where it does not say."""
     try:
-        from tqdm import tqdm
-    except ImportError:
-        return _plain_line(total)
-    bar = tqdm(total=total, unit="epoch", leave=False)
-
-    def update(moment):
-        bar.set_postfix_str(f"cost {moment.cost:.6g}, ‖∇J‖ {moment.gradient_norm:.2g}", False)
-        bar.update(moment.epoch - bar.n)
-
-    return update, bar.close
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (AttributeError, OSError, ValueError):
+        return shutil.get_terminal_size().columns
 
 
-def _plain_line(total):
-    written = -PAUSE
+def fitted(parts, room):
+    """As many of the parts, in their order, as there is room for."""
+    text = ""
+    for part in parts:
+        longer = text + GAP * bool(text) + part
+        if len(longer) > room:
+            return text or part[: max(0, room)]
+        text = longer
+    return text
 
-    def update(moment):
-        nonlocal written
-        if moment.seconds - written < PAUSE and moment.epoch < total:
+
+class Line:
+    """One line of a terminal, written over and over; with tqdm's bar where that is installed."""
+
+    def __init__(self):
+        self.stream, self.bar, self.written, self.wide = sys.stderr, None, -math.inf, 0
+        self.tqdm = _tqdm(self.stream)
+
+    def show(self, done, parts):
+        """The share that is done and what parts() gives, if the last time is a while ago."""
+        now = time.perf_counter()
+        if now - self.written < PAUSE and done < 1:
             return
-        written = moment.seconds
-        text = f"epoch {moment.epoch}/{total}  cost {moment.cost:.6g}"
-        sys.stderr.write(f"\r{text}  ‖∇J‖ {moment.gradient_norm:.2g}   ")
-        sys.stderr.flush()
+        self.written = now
+        wide = columns(self.stream) - EDGE
+        text = fitted(parts(), wide - ROOM if self.tqdm else wide)
+        if self.tqdm is None:
+            self.stream.write("\r" + text.ljust(min(self.wide, wide)))
+            self.stream.flush()
+            self.wide = max(len(text), self.wide)
+            return
+        if self.bar is None:
+            self.bar = self.tqdm(
+                total=1.0, leave=False, file=self.stream, bar_format="{desc} |{bar}|",
+                ncols=None if notebook(self.stream) else wide, desc=text,
+            )  # fmt: skip
+        self.bar.n = done
+        if not notebook(self.stream):
+            self.bar.ncols = wide
+        self.bar.set_description_str(text)
 
-    def finish():
-        sys.stderr.write("\n")
+    def close(self):
+        """Nothing is left of it, or of a ^C behind it; the cursor is at its beginning."""
+        if self.bar is not None:
+            self.bar.close()
+        if self.written > -math.inf and not notebook(self.stream):
+            self.stream.write("\r" + " " * (columns(self.stream) - 1) + "\r")
+            self.stream.flush()
 
-    return update, finish
+
+def _tqdm(stream):
+    """tqdm's class for a terminal or a notebook, None where it is not installed."""
+    try:
+        if notebook(stream):
+            from tqdm.auto import tqdm
+        else:
+            from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
 
 
 @contextmanager
 def stepping(total, done=0):
     """An `observe(step, loss, examples)` that shows a run of so many steps on a terminal."""
-    if not sys.stderr.isatty():
+    if not watched(sys.stderr):
         yield None
         return
-    started, seen, mean = time.perf_counter(), 0, None
-    try:
-        from tqdm import tqdm
-
-        bar = tqdm(total=total, initial=done, unit="step", leave=False)
-    except ImportError:
-        bar = None
-    written = started
+    line, started, seen, mean = Line(), time.perf_counter(), 0, None
 
     def observe(step, loss, examples):
-        nonlocal seen, mean, written
+        nonlocal seen, mean
         seen += examples
         mean = loss if mean is None else 0.95 * mean + 0.05 * loss
-        now = time.perf_counter()
-        if now - written < PAUSE and step < total:
-            return
-        written, speed = now, seen / (now - started)
-        if bar is not None:
-            bar.set_postfix_str(f"loss {mean:.4f}, {speed:,.0f} tokens/s", False)
-            bar.update(step - bar.n)
-            return
-        left = (total - step) * (now - started) / max(1, step - done)
-        sys.stderr.write(f"\rstep {step}/{total}  loss {mean:.4f}  {speed:,.0f} tokens/s  ")
-        sys.stderr.write(f"{int(left) // 60}:{int(left) % 60:02d} left  ")
-        sys.stderr.flush()
+
+        def parts():
+            took = time.perf_counter() - started
+            left = (total - step) * took / max(1, step - done)
+            yield f"step {step}/{total}"
+            yield f"loss {mean:.4f}"
+            yield f"{clock(left)} left"
+            yield f"{seen / took:,.0f} tokens/s"
+
+        line.show(step / total, parts)
 
     try:
         yield observe
     finally:
-        if bar is not None:
-            bar.close()
-        else:
-            sys.stderr.write("\n")
+        line.close()

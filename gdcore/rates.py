@@ -96,14 +96,9 @@ def advice(run, moment):
     safe = None if run.noisy else run.cost.safe_rate(run.batch_size)
     cure = "try a tenth of it"
     if safe is not None:
-        rate = AutoRate.start(run.optimizer, safe, run.full, run.cost.unit).rate
-        cure = f"try {rate:.2g}, or learning_rate='auto'"
+        run.safe_rate = AutoRate.start(run.optimizer, safe, run.full, run.cost.unit).rate
+        cure = f"try {run.safe_rate:.2g}, or learning_rate='auto'"
     return (
         f"cost {run.trace.cost[0]:.3g} → {moment.cost:.3g} at learning rate "
         f"{moment.learning_rate:.3g}; {cure}"
     )
-
-
-def stops(answer):
-    """Whether a callback said True, in Python or NumPy; whatever else it returns says nothing."""
-    return isinstance(answer, (bool, np.bool_)) and bool(answer)

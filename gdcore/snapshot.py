@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from gdcore.errors import require
+from gdcore.trace import COLUMNS
 
 VECTORS = ("theta", "walker", "best")
 NUMBERS = (
@@ -26,7 +27,7 @@ class Snapshot:
         arrays = {name: getattr(run, name) for name in _vectors(run)}
         arrays |= {f"state.{name}": values for name, values in run.state.items()}
         arrays |= {f"schedule.{name}": values for name, values in _schedule(run).items()}
-        arrays["trace"] = run.trace.table()
+        arrays["trace"] = run.trace.table().copy()  # what is looked at cannot grow
         numbers = {name: getattr(run, name) for name in NUMBERS}
         numbers["limits"] = list(run.limits)
         numbers["seconds"] = time.perf_counter() - run.started
@@ -42,7 +43,12 @@ class Snapshot:
             self._copy(f"state.{name}", values)
         if watched := _schedule(run):
             run.rate.schedule.load_state_dict({n: self._array(f"schedule.{n}") for n in watched})
-        run.trace.restore(self._array("trace"))
+        table = self._array("trace")
+        require(
+            table.ndim == 2 and table.shape[1] == len(COLUMNS),
+            "The checkpoint's trace is of another version of gdcore. Start anew.",
+        )
+        run.trace.restore(table)
         for name in NUMBERS:
             setattr(run, name, self.numbers[name])
         run.limits = tuple(self.numbers["limits"])

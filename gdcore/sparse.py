@@ -90,7 +90,7 @@ class CSR:
             if len(indptr) == 0:
                 indptr = self.indptr[:1]
             held = slice(indptr[0], indptr[-1])
-            return _made(
+            return assembled(
                 self.data[held], self.indices[held], indptr - indptr[0], (len(indptr) - 1, p)
             )
         rows = np.asarray(rows)
@@ -108,7 +108,7 @@ class CSR:
             np.empty(len(rows) + 1, np.int64),
         )
         kernels.take_csr_rows(self.data, self.indices, self.indptr, rows, *new)
-        return _made(*new, (len(rows), p))
+        return assembled(*new, (len(rows), p))
 
     def moments(self, weights):
         """Weighted mean and standard deviation of each column (p,), zeros included, in float64."""
@@ -145,14 +145,14 @@ def as_csr(X, name="X"):
                 f"Pass scipy.sparse.csr_array({name}) or a gd.CSR."
             )
         rows = X.tocsr()
-    return _made(*_checked(rows.data, rows.indices, rows.indptr, rows.shape, name))
+    return assembled(*_checked(rows.data, rows.indices, rows.indptr, rows.shape, name))
 
 
 def stack(parts):
     """CSRs of one width, one below the other."""
     starts = np.cumsum([0, *(len(part.data) for part in parts)])
     indptr = [part.indptr[1:] + start for part, start in zip(parts, starts, strict=False)]
-    return _made(
+    return assembled(
         np.concatenate([part.data for part in parts]),
         np.concatenate([part.indices for part in parts]),
         np.concatenate([np.zeros(1, np.int64), *indptr]),
@@ -160,7 +160,7 @@ def stack(parts):
     )
 
 
-def _made(*fields):
+def assembled(*fields):
     """A CSR of fields that are known to hold together."""
     made = object.__new__(CSR)
     _fill(made, fields)

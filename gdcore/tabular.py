@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gdcore.diagnose.doctor import doctor
 from gdcore.disk import refuse_overwriting
 from gdcore.errors import ConvergenceWarning, require, require_choice
 from gdcore.files import load, save
@@ -93,6 +94,10 @@ def train(arguments):
     file = Path(arguments.file)
     output = Path(arguments.output or file.parent / f"{file.stem}.gdcore.npz")
     refuse_overwriting(output, arguments.force, file)
+    if arguments.report:
+        refuse_overwriting(Path(arguments.report), arguments.force, file, "--report")
+        apart = Path(arguments.report).resolve() != output.resolve()
+        require(apart, "--report and --output are one file. Pass another --report.")
     require(
         0 <= arguments.test_fraction < 1,
         f"--test-fraction must be at least 0 and below 1, got {arguments.test_fraction}. Try 0.25.",
@@ -113,15 +118,21 @@ def train(arguments):
     model = _model(arguments, logistic)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
-        model.fit(X[fit], y[fit])
+        rows = X[fit]
+        model.fit(rows, y[fit])
     model.feature_names_in_ = np.array(features, dtype=object)
     print(backend_line())
     print(f"{type(model).__name__}: {why}.")
     print()
     for line in _report(model, features, (X[fit], y[fit]), (X[held], y[held])):
         print(line)
+    for finding in doctor(model):
+        print(f"doctor           {finding}")
     save(model, output)
     print(f"saved            {output}")
+    if arguments.report:
+        model.result_.report(arguments.report, title=f"{file.name}: {arguments.target}")
+        print(f"report           {arguments.report}")
 
 
 def _features(names, target, drop):

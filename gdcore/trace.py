@@ -1,20 +1,79 @@
 """What happened at each step, as arrays."""
 
+import json
+import math
 from array import array
+from itertools import chain
 
 import numpy as np
 
+from gdcore import kernels
+from gdcore.disk import replace
+
 COLUMNS = (
     "step", "epoch", "cost", "gradient_norm", "learning_rate", "seconds", "examples", "validation",
+    "score", "step_norm", "gradient_dot", "cosine", "curvature", "promised",
 )  # fmt: skip
+UNKNOWN = (math.nan,) * 4
+TOGETHER = 64  # rows that are put among the others at once
+CLOSELY, EVERY = 32, 16  # rows of which each has a secant; of later ones every so many have
 
 
-class LayerTrace:
+class Secants:
+    """What two measurements in a row say of the cost between them: ⟨∇J, ∇J before⟩, the cosine of
+    the two, the curvature ‖Δ∇J‖/‖Δθ‖, and the change of J that they promise, ½⟨∇J + ∇J before, Δθ⟩.
+
+    The promise is the trapezoid rule's: exact where J is a parabola.
+    """
+
+    def __init__(self, theta):
+        self._theta, self._g, self._rows = np.empty_like(theta), np.empty_like(theta), 0
+        self._size = math.nan
+
+    def look(self, theta, g):
+        """The four, or NaN for the first row and, of many, for most of the later ones."""
+        row, self._rows = self._rows, self._rows + 1
+        fresh = row < CLOSELY or row % EVERY == 1  # else what is kept is not of the row before
+        if not fresh and row % EVERY:
+            return UNKNOWN
+        away, product, bent, promised, size = kernels.secant(theta, self._theta, g, self._g)
+        both, self._size = self._size * size, size
+        if not fresh or row == 0:
+            return UNKNOWN
+        cosine = product / math.sqrt(both) if both > 0 else math.nan
+        return product, cosine, math.sqrt(bent / away) if away > 0 else math.nan, promised
+
+
+class Columns:
+    """What has `to_dict`, {name: array}, in the forms that others take."""
+
+    def to_pandas(self):
+        """A pandas.DataFrame, one row a measurement; needs pandas."""
+        return _frames("pandas").DataFrame(self.to_dict())
+
+    def to_polars(self):
+        """A polars.DataFrame, one row a measurement; needs polars."""
+        return _frames("polars").DataFrame(self.to_dict())
+
+    def to_json(self, path=None):
+        """{name: [numbers]} as JSON text, null for what is no number; written to `path`, if any."""
+        columns = {
+            name: [value if math.isfinite(value) else None for value in values.tolist()]
+            for name, values in self.to_dict().items()
+        }
+        text = json.dumps(columns)
+        if path is not None:
+            replace(path, lambda file: file.write(text.encode()))
+        return text
+
+
+class LayerTrace(Columns):
     """What became of each layer of a network: norms, and units that no example excites.
 
     Attributes are arrays: `step` (rows,), and of shape (rows, layers) `weight` ‖W‖, `gradient`
-    ‖∂J/∂W‖ (of the latest batch) and `dead`, the share of rectified units that were zero for all
-    of up to 256 examples (NaN for other layers). `names` are those of the weights.
+    ‖∂J/∂W‖ (of the latest batch, without the penalty's share) and `dead`, the share of rectified
+    units that were zero for all of up to 256 examples (NaN for other layers). `names` are those of
+    the weights.
     """
 
     KINDS = ("weight", "gradient", "dead")
@@ -39,17 +98,30 @@ class LayerTrace:
             return np.array([values[k] for _, values in self._rows]).reshape(len(self), -1)
         raise AttributeError(f"A LayerTrace has no {name!r}. It has step, {', '.join(self.KINDS)}.")
 
+    def to_dict(self):
+        """{"step": array, "weight 0.weight": array, …}: a column for each kind and layer."""
+        columns = {"step": self.step}
+        for kind in self.KINDS:
+            values = getattr(self, kind)
+            columns |= {f"{kind} {name}": values[:, i] for i, name in enumerate(self.names)}
+        return columns
+
     def __repr__(self):
         return f"LayerTrace({len(self)} rows, {', '.join(self.names)})"
 
 
-class Trace:
+class Trace(Columns):
     """The course of a descent: one row for each time the cost was measured.
 
     Attributes are arrays of one length: `step` (updates of θ so far), `epoch` (passes over the
     data), `cost` J, `gradient_norm` ‖∇J‖ (NaN where it was not measured), `learning_rate`,
-    `seconds` since the start, `examples` seen, `validation` (NaN without early stopping). `layers`
-    is a `LayerTrace` for a network, else None.
+    `seconds` since the start, `examples` seen; `validation` and `score`, the held-out loss and
+    accuracy or R² (NaN without early stopping); `step_norm` ‖Δθ‖ since the row before. From one
+    measured gradient to the next: `gradient_dot` ⟨∇J, ∇J before⟩ and their `cosine`, `curvature`
+    ‖Δ∇J‖/‖Δθ‖, and `promised`, the ΔJ that the gradients promise, ½⟨∇J + ∇J before, Δθ⟩; from row
+    32 on for every sixteenth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear
+    models θ is that of the standardised columns. `layers` is a `LayerTrace` for a network, else
+    None.
 
     Memory is bounded: beyond `limit` rows every other one of the middle is dropped; the first and
     the latest rows are always there.
@@ -66,6 +138,7 @@ class Trace:
     def __init__(self, limit=20_000):
         self._limit = max(limit, 4)
         self._rows = array("d")  # one row after another: to append is half as long as to an ndarray
+        self._latest = []  # rows that are not among them yet: many at once take half as long
         self._used = 0
         self.layers = None
 
@@ -76,18 +149,26 @@ class Trace:
     def append(self, row):
         """Append one row, its values in the order of COLUMNS."""
         if self._used == self._limit:
-            kept = np.unique(np.r_[0 : self._used : 2, self._used - 1])
-            self.restore(self.table()[kept])
-        self._rows.extend(row)
+            self.restore(_thinned(self.table()))
+        self._latest.append(row)
         self._used += 1
+        if len(self._latest) == TOGETHER:
+            self._gather()
+
+    def _gather(self):
+        if self._latest:  # an array that is looked at cannot grow
+            self._rows.extend(chain.from_iterable(self._latest))
+            self._latest.clear()
 
     def restore(self, table):
         """Put these rows in place of all."""
         self._rows = array("d", np.ascontiguousarray(table, np.float64).tobytes())
+        self._latest = []
         self._used = len(table)
 
     def table(self):
         """All rows, (rows, columns) in the order of COLUMNS."""
+        self._gather()
         return np.frombuffer(self._rows, np.float64).reshape(-1, len(COLUMNS))
 
     def __len__(self):
@@ -107,3 +188,21 @@ class Trace:
             return "Trace(empty)"
         first, last = self.cost[[0, -1]]
         return f"Trace({self._used} rows, cost {first:.6g} → {last:.6g})"
+
+
+def _thinned(table):
+    """One of each two rows, that which was compared with the row before it if either was; the first
+    and the latest always."""
+    told = np.isfinite(table[:, COLUMNS.index("cosine")])
+    kept = np.arange(0, len(table) - 1, 2)
+    kept[told[kept + 1] & ~told[kept]] += 1
+    return table[np.unique(np.r_[0, kept, len(table) - 1])]
+
+
+def _frames(name):
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"to_{name} needs {name}. Install it: pip install {name}") from error

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gdcore.disk import damaged, replace
+from gdcore.disk import damaged, replace, require_bounded
 from gdcore.errors import not_fitted, require
-from gdcore.files import require_bounded
 from gdcore.layers import Dense
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.mlp import MLPClassifier, MLPRegressor

@@ -1,5 +1,6 @@
-"""Norm, dot, clip and finite check of one vector. NumPy twins: gdcore/_numpy/vectors.py."""
+"""Norm, dot, clip, finite check and secants of vectors. NumPy twins: gdcore/_numpy/vectors.py."""
 from libc.math cimport sqrt
+from libc.string cimport memcpy
 
 from _math cimport LANES, hot_double, hot_void, real, require_one_length
 from _sums cimport dot_loop
@@ -15,6 +16,10 @@ cdef extern from *:
     }
     """
     const char *level "gd_level"()
+
+
+cdef enum:
+    FOUR = 4  # lanes of each of four sums: all stay in registers
 
 
 cdef hot_double dot_pass(const real *a, const real *b, Py_ssize_t n, double scale) noexcept nogil:
@@ -165,6 +170,65 @@ def all_finite(const real[::1] a not None):
         with nogil:
             zero = zeros_pass(&a[0], a.shape[0])
     return zero == 0
+
+
+cdef hot_void secant_pass(
+    const real *x, real *before, const real *g, real *was, Py_ssize_t n, double *sums,
+) noexcept nogil:
+    cdef double away[FOUR]
+    cdef double both[FOUR]
+    cdef double bent[FOUR]
+    cdef double fall[FOUR]
+    cdef double size[FOUR]
+    cdef double dx, dg, a, b
+    cdef Py_ssize_t i, j, k, whole = n // FOUR * FOUR
+    for k in range(FOUR):
+        away[k] = both[k] = bent[k] = fall[k] = size[k] = 0
+    for i in range(n // FOUR):
+        j = i * FOUR
+        for k in range(FOUR):
+            a = was[j + k]
+            b = g[j + k]
+            dx = <double>x[j + k] - before[j + k]
+            dg = b - a
+            away[k] = away[k] + dx * dx
+            both[k] = both[k] + a * b
+            bent[k] = bent[k] + dg * dg
+            fall[k] = fall[k] + (a + b) * dx
+            size[k] = size[k] + b * b
+    for i in range(whole, n):
+        k = i - whole
+        a = was[i]
+        b = g[i]
+        dx = <double>x[i] - before[i]
+        dg = b - a
+        away[k] = away[k] + dx * dx
+        both[k] = both[k] + a * b
+        bent[k] = bent[k] + dg * dg
+        fall[k] = fall[k] + (a + b) * dx
+        size[k] = size[k] + b * b
+    sums[0] = (away[0] + away[1]) + (away[2] + away[3])
+    sums[1] = (both[0] + both[1]) + (both[2] + both[3])
+    sums[2] = (bent[0] + bent[1]) + (bent[2] + bent[3])
+    sums[3] = 0.5 * ((fall[0] + fall[1]) + (fall[2] + fall[3]))
+    sums[4] = (size[0] + size[1]) + (size[2] + size[3])
+    memcpy(before, x, n * sizeof(real))
+    memcpy(was, g, n * sizeof(real))
+
+
+def secant(
+    const real[::1] x not None, real[::1] before not None, const real[::1] g not None,
+    real[::1] was not None,
+):
+    """(‖Δx‖², ⟨g, was⟩, ‖Δg‖², ½⟨g + was, Δx⟩, ‖g‖²) between a point and gradient before and those now, which then take their place. Changes before and was."""
+    cdef double sums[5]
+    cdef Py_ssize_t n = x.shape[0]
+    require_one_length(n == before.shape[0] == g.shape[0] == was.shape[0])
+    if n == 0:
+        return 0.0, 0.0, 0.0, 0.0, 0.0
+    with nogil:
+        secant_pass(&x[0], &before[0], &g[0], &was[0], n, sums)
+    return sums[0], sums[1], sums[2], sums[3], sums[4]
 
 
 def simd_level():

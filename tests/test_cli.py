@@ -199,7 +199,7 @@ def test_a_row_that_ends_by_its_budget_says_so():
     entry = Entry(*LINEAR, {"batch_size": "full", "optimizer": "fista", "max_epochs": 3})
     lines = []
     run_demo([entry], write=lines.append, width=150)
-    assert lines[-1].endswith("EPOCHS 3 epochs")
+    assert any(line.endswith("EPOCHS 3 epochs") for line in lines)
 
 
 def test_one_entry_more_is_one_row_more():
@@ -398,3 +398,37 @@ def test_words_that_are_not_ascii_come_back_in_utf8(capsys, tmp_path):
     model = tmp_path / "words.gdcore.npz"
     assert run(capsys, "predict", model, path, "--output", out)[0] == 0
     assert "été" in out.read_text(encoding="utf-8")
+
+
+def test_training_writes_a_page_where_asked(tmp_path, capsys):
+    file = tmp_path / "rows.csv"
+    file.write_text("a,b,y\n" + "".join(f"{i},{i * i % 7},{2 * i + 1}\n" for i in range(40)))
+    page = tmp_path / "run.html"
+    arguments = ["train", str(file), "--target", "y", "--report", str(page)]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert f"report           {page}" in said
+    text = page.read_text()
+    assert "rows.csv: y" in text
+    assert "Nothing found." in text
+    assert main([*arguments, "--output", str(tmp_path / "other.npz")]) == 2
+    assert f"{page} exists. Pass --force to overwrite it, or another --report." in (
+        capsys.readouterr().err
+    )
+
+
+def test_training_says_what_the_doctor_found(tmp_path, capsys):
+    file = tmp_path / "rows.csv"
+    file.write_text("a,b,y\n" + "".join(f"{i},{2 * i},{3 * i % 5}\n" for i in range(40)))
+    assert main(["train", str(file), "--target", "y", "--model", "linear", "--alpha", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "doctor           collinear columns: Columns a, b make each other up" in said
+
+
+def test_the_demo_ends_with_verdicts_and_a_page(tmp_path):
+    lines, page = [], tmp_path / "demo.html"
+    run_demo(ENTRIES[:2], write=lines.append, width=100, report=page)
+    at = lines.index("The doctor's verdict on each descent:")
+    assert [line.split()[-2:] for line in lines[at + 1 : at + 3]] == [["nothing", "found"]] * 2
+    assert lines[-1].endswith(str(page))
+    assert page.read_text().count("<h2>linear regression, diabetes") == 2

@@ -43,7 +43,7 @@ def test_its_row_has_what_the_others_have(trained):
 
 @pytest.mark.parametrize("width", [80, 150])
 def test_under_the_table_it_writes(trained, width):
-    lines = list(BRIEF.sample(trained[0], width))
+    lines = list(BRIEF.sample(trained[0].model, width))
     assert lines[0].endswith("goes on from 'The':")
     assert 2 <= len(lines) <= 8
     assert max(map(len, lines)) <= width

@@ -9,7 +9,8 @@ import gdcore as gd
 NAMES = """LinearRegression LogisticRegression MLPClassifier MLPRegressor GPT tokenizers layers
 descend minimize Cost Parameters Status backend kernels
 optim losses penalties schedules convergence datasets save load ConvergenceWarning
-NotFittedError chunks hash_features CSR""".split()
+NotFittedError chunks hash_features CSR doctor check_gradient find_learning_rate callbacks
+plots""".split()
 RULES = """SGD Momentum Nesterov AdaGrad AdaDelta RMSProp Adam AMSGrad AdamW NAdam RAdam AdaMax Lion
 ScheduleFreeSGD ScheduleFreeAdamW AdGD LBFGS Adafactor Muon Prodigy DoWG Polyak FISTA""".split()
 

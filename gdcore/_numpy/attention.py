@@ -64,6 +64,17 @@ def causal_attention_backward(
                 dbias[columns] += slope.sum(axis=0)
 
 
+def attention_weights(qkv, bias, turns, heads):
+    """softmax(QKᵀ/√d, over no later place) of each head, (n, heads, t, t): what `causal_attention` multiplies V by, and keeps nowhere."""
+    n, t, _ = qkv.shape
+    P = np.empty((n, heads, t, t), qkv.dtype)
+    for i, h in np.ndindex(n, heads):
+        q, k, _, _ = _head(qkv[i], bias, turns, heads, h)
+        _, S = _scores(q, k)
+        P[i, h] = np.exp(S - S.max(axis=1, keepdims=True))
+    return P / P.sum(axis=3, keepdims=True)
+
+
 def _head(qkv, bias, turns, heads, h):
     """Q/√d, K and V of a head, and its columns within a third."""
     width = qkv.shape[1] // 3

@@ -1,4 +1,4 @@
-"""Norm, dot, clip and finite check of one vector, in NumPy. Compiled twins: src/vectors.pyx."""
+"""Norm, dot, clip, finite check and secants of vectors, in NumPy. Compiled twins: src/vectors.pyx."""
 
 import math
 
@@ -14,6 +14,7 @@ __all__ = [
     "dot",
     "largest",
     "norm",
+    "secant",
     "simd_level",
 ]
 
@@ -84,6 +85,20 @@ def all_finite(a):
     return all(
         bool(np.isfinite(a[start : start + BLOCK]).all()) for start in range(0, len(a), BLOCK)
     )
+
+
+def secant(x, before, g, was):
+    """(‖Δx‖², ⟨g, was⟩, ‖Δg‖², ½⟨g + was, Δx⟩, ‖g‖²) between a point and gradient before and those now, which then take their place. Changes before and was."""
+    require_arrays(x, before, g, was)
+    require_one_length(x, before, g, was)
+    require_writeable(before, was)
+    with np.errstate(all="ignore"):
+        dx, now, then = np.subtract(x, before, dtype=np.float64), g.astype(float), was.astype(float)
+        dg = now - then
+        found = _dot(dx, dx), _dot(now, then), _dot(dg, dg), 0.5 * _dot(now + then, dx)
+        found = *found, _dot(now, now)
+    before[:], was[:] = x, g
+    return found
 
 
 def simd_level():

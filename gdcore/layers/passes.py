@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from gdcore import kernels
-from gdcore._numpy.attention import turned
+from gdcore._numpy.attention import attention_weights, turned
 
 SITES = 0xD1B54A32D192ED03  # keys of dropout at successive places lie this far apart, not as steps'
 MASK = 0xFFFFFFFFFFFFFFFF
@@ -69,6 +69,12 @@ class Pass:
         if len(self.turns):
             keys = turned(keys.reshape(self.n, self.t, -1, d), self.turns[:, None])
         return keys.reshape(-1, c), values
+
+    def attention(self, i):
+        """Attention's weights in block i, (n, heads, t, t), which no kernel keeps."""
+        qkv = self._by_sequence(self._own(i, "qkv", 3 * self.net.features))
+        bias = self._bias(self.theta, i, "attn.c_attn")
+        return attention_weights(qkv, bias, self.turns, self.net.heads)
 
     def _then(self, function, *arguments):
         """The next call of the list that is being written."""

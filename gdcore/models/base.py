@@ -1,5 +1,6 @@
 """What linear and logistic regression share: parameters, and one way to fit."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,16 +13,18 @@ from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
+from gdcore.glimpse import Glimpse
+from gdcore.hooks import Plan
 from gdcore.losses import Squared
 from gdcore.models.coordinates import coordinates
 from gdcore.models.estimator import (
     Estimator,
-    as_list,
     counted,
     generator,
     require_batch,
     require_flags,
     require_optimizer,
+    signed,
 )
 from gdcore.models.solvers import (
     choose,
@@ -34,7 +37,6 @@ from gdcore.models.solvers import (
 )
 from gdcore.newton import MANY, Newton
 from gdcore.normalized import NormalizedAdaptive
-from gdcore.progress import reporting
 from gdcore.reduced import REDUCED
 from gdcore.sparse import CSR
 
@@ -55,6 +57,7 @@ class LinearEstimator(Estimator):
     optimizer: object = "auto"
 
     _takes_sparse = True
+    _number = 0, 1  # of the descent, and how many a fit takes
 
     def _check_parameters(self):
         if self.alpha != "auto":
@@ -113,8 +116,11 @@ class LinearEstimator(Estimator):
             )
             from gdcore.models.least_squares import solve
 
-            result = solve(model, train, penalty, self.n_threads)
-            result.choice = "as asked"
+            with self._hooks(self._as_of(model, X.dtype), 0) as hooks:
+                hooks.begin(Plan(None, model.size, len(train), len(train), 0, self.max_time))
+                result = solve(model, train, penalty, self.n_threads)
+                result.choice = "as asked"
+                hooks.end(result)
         else:
             cost = Cost(model, train, penalty, self.n_threads, unit_of(loss, train))
             validate = held_out(model, other) if other is not None else None
@@ -135,13 +141,13 @@ class LinearEstimator(Estimator):
             self.optimizer != "closed-form",
             "optimizer='closed-form' needs rows in memory. Pass arrays, or optimizer='auto'.",
         )
-        rng = generator(self.random_state)
+        rng, self._glimpse = generator(self.random_state), Glimpse()
         model, penalty = self._model(about, about.weights.sum(), loss, outputs)
         unit = unit_of(loss, about)
         cost = ChunkCost(model, about, passes, penalty, self.n_threads, unit)
         validate = cost.validate if passes.held is not None else None
-        self._keep(self._descend(cost, validate, rng), model, about.X.dtype)
         self._remember(about.X.shape[1], chunks.feature_names)
+        self._keep(self._descend(cost, validate, rng), model, about.X.dtype)
         return self
 
     def _held(self):
@@ -172,13 +178,18 @@ class LinearEstimator(Estimator):
             theta = head_start(cost, theta, optimizer)
         given = isinstance(self.tol, Rule)
         corner = hasattr(model.loss, "rounded") and why != "as asked" and full
-        with reporting(self.verbose, self.progress, self.max_epochs) as reporters:
+        staged = corner and not given and self.tol > 0
+        changes = dict(zip(("run", "runs"), self._number, strict=True))
+        if staged:  # several descents on one budget
+            changes["max_epochs"] = self.max_epochs
+        known = self._as_of(model, cost.rows.X.dtype) if self._number[1] == 1 else None
+        with self._hooks(known, self.max_epochs, **changes) as hooks:
             settings = {
                 "learning_rate": self._rate(), "max_epochs": self.max_epochs,
-                "max_time": self._seconds(), "callbacks": [*as_list(self.callbacks), *reporters],
+                "max_time": self._seconds(), "callbacks": hooks,
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
-            if corner and not given and self.tol > 0:
+            if staged:
                 self._left = None, None  # of a run by other parameters
                 result = corner_descent(cost, theta, optimizer, tol=self.tol, **settings)
             else:
@@ -188,7 +199,8 @@ class LinearEstimator(Estimator):
                 left = self._recall(cost)
                 result = descend(cost, theta, optimizer, resume=left, **more, **settings)
                 self._leave(cost, result)
-        result.choice = why
+            result.choice = why
+            hooks.end(result)
         return result
 
     def _seconds(self):
@@ -240,8 +252,20 @@ class LinearEstimator(Estimator):
             theta[k * p :] = model.loss.constant(train.y, train.weights, k)
         return theta
 
+    def _as_of(self, model, dtype):
+        """θ → what a fit that ended there would have set."""
+
+        def attributes(theta):
+            other = copy.copy(self)
+            coef, intercept = model.original(theta)
+            other._shape_coefficients(coef.astype(dtype), intercept.astype(dtype))
+            return {"coef_": other.coef_, "intercept_": other.intercept_, "_stream": None}
+
+        return attributes
+
     def _keep(self, result, model, dtype):
         coef, intercept = model.original(result.x)
+        signed(result, self)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
         self._shape_coefficients(coef.astype(dtype), intercept.astype(dtype))

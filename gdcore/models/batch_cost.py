@@ -237,14 +237,18 @@ class BatchCost(PlainCost):
             return 0.0
         return 0.5 * self.alpha * sum(kernels.dot(theta[p], theta[p]) for p in self.decayed)
 
-    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average):
-        """Steps over the batches of `order`, one rate each. Returns J as met on the way."""
+    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average, told=None):
+        """Steps over the batches of `order`, one rate each. Returns J as met on the way; told(θ,
+        loss, rows), if any, hears of each step and ends the epoch where it answers True."""
         average[:] = 0
-        total = 0.0
+        total, seen = 0.0, 0
         for t, rate in enumerate(rates.tolist()):
             rows = order[t * batch_size : (t + 1) * batch_size]
-            total += self.step(theta, optimizer, state, rows, rate) * len(rows)
+            loss = self.step(theta, optimizer, state, rows, rate)
+            total, seen = total + loss * len(rows), seen + len(rows)
             if len(average):
                 average += theta
-        average /= len(rates)
-        return total / len(order) + self.penalty(theta)
+            if told is not None and told(theta, loss, len(rows)):
+                break
+        average /= t + 1
+        return total / seen + self.penalty(theta)

@@ -19,6 +19,11 @@ from gdcore.errors import (
     require_choice,
     require_number,
 )
+from gdcore.glimpse import Glimpse
+from gdcore.hooks import Hooks, as_list
+from gdcore.models.contexts import CallbackSupport
+from gdcore.origin import Origin
+from gdcore.progress import reporters
 from gdcore.threads import resolve
 
 
@@ -38,8 +43,7 @@ class Parametrised:
 
     def _given(self):
         """(name, value) of what differs from its default."""
-        pairs = [(field, getattr(self, field.name)) for field in fields(self)]
-        return [(each.name, value) for each, value in pairs if not _same(value, each.default)]
+        return _given(self)
 
     def __repr__(self):
         given = [f"{name}={value!r}" for name, value in self._given()]
@@ -53,6 +57,23 @@ class Parametrised:
             rows += [("cost", f"{result.fun:.6g}"), ("steps", result.nit)]
             rows += [("stopped", f"{result.status.name}: {result.message}")]
         return _table(type(self).__name__, rows)
+
+
+def _given(estimator):
+    pairs = [(field, getattr(estimator, field.name)) for field in fields(estimator)]
+    return [(each.name, value) for each, value in pairs if not _same(value, each.default)]
+
+
+def signed(result, estimator):
+    """Note in a result whose it is, and what was set. Changes result."""
+    given = {name: _short(value) for name, value in _given(estimator)}
+    result.settings = {"estimator": type(estimator).__name__, **given}
+    result.origin = Origin(estimator)
+
+
+def _short(value, most=120):
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _table(title, rows):
@@ -70,7 +91,7 @@ def _same(value, default):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Estimator(Parametrised):
+class Estimator(CallbackSupport, Parametrised):
     """Parameters that all estimators share, their checks, and what is fitted."""
 
     standardize: bool = True
@@ -111,11 +132,7 @@ class Estimator(Parametrised):
         elif not callable(self.learning_rate):
             require_number("learning_rate", self.learning_rate, low=0, above=True)
         resolve(self.n_threads)
-        for callback in as_list(self.callbacks):
-            require(
-                callable(callback),
-                f"callbacks must be callables, got {callback!r}. Pass functions of a Moment.",
-            )
+        Hooks(self.callbacks)
         if not isinstance(self.random_state, np.random.RandomState):  # asking it would advance it
             generator(self.random_state)
 
@@ -152,7 +169,14 @@ class Estimator(Parametrised):
         if not result.success and not wished:
             faults = ("EPOCHS", "TIME", "STALLED", "DIVERGED")
             if result.status.name in faults or result.get("separable"):
-                warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=5)
+                warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=6)
+
+    def _hooks(self, attributes, epochs, **changes):
+        """Who watches one descent; attributes(θ) are those of the estimator fitted so far, None
+        where it would be none. `changes` are of the `Plan`."""
+        watch = [] if self._watch is None else [self._watch.of(attributes)]
+        said = reporters(self.verbose, self.progress, epochs)
+        return Hooks([*as_list(self.callbacks), *said, *watch], **changes)
 
     def _features(self, X):
         """X checked against what was fitted."""
@@ -177,7 +201,10 @@ class Estimator(Parametrised):
         """Check everything but y; nothing of the estimator changes if this fails."""
         self._check_parameters()
         array = self._features(X) if fitted else self._as_rows(X)
-        return array, as_weights(sample_weight, len(array)), feature_names(X)
+        weights, names = as_weights(sample_weight, len(array)), feature_names(X)
+        if not fitted:
+            self._glimpse = Glimpse(array, X)
+        return array, weights, names
 
     def _as_rows(self, X):
         require_rows(X)
@@ -277,18 +304,3 @@ def generator(random_state):
             f"random_state must be None, a whole number or a Generator, got {random_state!r}. "
             "Pass a number for the same result each time."
         ) from error
-
-
-def as_list(callbacks):
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
-
-
-def callables(callbacks):
-    """The same, each of which can be called."""
-    calls = as_list(callbacks)
-    for call in calls:
-        if not callable(call):
-            raise TypeError(f"callbacks must be callables, got {call!r}. Pass functions.")
-    return calls

@@ -9,8 +9,9 @@ import numpy as np
 
 from gdcore.descent import descend
 from gdcore.errors import NotFittedError, require, require_choice, require_number
+from gdcore.hooks import Hooks
 from gdcore.layers import Transformer
-from gdcore.models.estimator import callables
+from gdcore.models.estimator import signed
 from gdcore.models.generation import Writer
 from gdcore.models.gpt_arguments import require_budgets, rule_for, schedule_for
 from gdcore.models.gpt_files import Checkpoint, GPTFiles
@@ -128,7 +129,7 @@ class GPT(GPTFiles, Writer):
         resume : bool
             Go on from the checkpoint where it exists: to the same bits as without the interruption.
         max_time : float, in seconds
-        callbacks : callables of a `Moment`; True stops
+        callbacks : functions of a `Moment`, or objects as of `gd.callbacks`; True stops
             While they run, the model has the weights of the moment: it can generate, and be saved.
         progress : bool
             A bar with loss, tokens a second and time left, on a terminal.
@@ -142,7 +143,7 @@ class GPT(GPTFiles, Writer):
             "gradient_accumulation": gradient_accumulation,
         }  # fmt: skip
         require_budgets(budgets, clip_norm, patience)
-        calls = [self._seeing(call) for call in callables(callbacks)]
+        hooks = Hooks(callbacks, around=self._seeing)
         rule, factor = rule_for(optimizer, learning_rate), schedule_for(schedule, max_steps)
         train, held = self._data(data, validation)
         require(
@@ -155,6 +156,7 @@ class GPT(GPTFiles, Writer):
         cost.held = held
         stored = Checkpoint.at(checkpoint, self, cost, (rule, factor, patience), resume)
         with ExitStack() as stack:
+            stack.enter_context(hooks)
             if progress:
                 cost.observe = stack.enter_context(stepping(max_steps, stored.steps))
             validate = cost.held_out(held, VALIDATION_WINDOWS) if held is not None else None
@@ -164,15 +166,27 @@ class GPT(GPTFiles, Writer):
                 batch_size=batch_size * gradient_accumulation,
                 max_epochs=-(-max_steps // eval_every),
                 max_time=max_time,
-                callbacks=calls,
+                callbacks=hooks,
                 validate=validate,
                 patience=patience,
                 checkpoint=stored.write if checkpoint is not None else None,
                 resume=stored.snapshot,
             )  # fmt: skip
-        self.theta_ = Parameters(self.model_.shapes(), result.x)
-        self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
+            self._keep(result, hooks)
         return self
+
+    def _keep(self, result, hooks):
+        """What was learned, unless a callback that hears of it raises."""
+        before = dict(vars(self))
+        self.theta_ = Parameters(self.model_.shapes(), result.x)
+        signed(result, self)
+        self.result_, self.trace_, self.n_iter_ = result, result.trace, result.nit
+        try:
+            hooks.end(result)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def _data(self, data, validation):
         """(tokens to train on, held-out tokens or None)."""

@@ -1,6 +1,7 @@
 """Least squares solved for directly: the reference that descent is measured against."""
 
 import math
+import time
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def solve(model, rows, penalty, n_threads=None):
         "optimizer='closed-form' has no closed form for an L1 penalty. "
         "Pass l1_ratio=0, or optimizer='auto'.",
     )
-    p, n = model.features, len(rows)
+    started, p, n = time.perf_counter(), model.features, len(rows)
     columns = model.columns
     intercept = columns[INVERSE, p] != 0
     center = (rows.moments()[0] - columns[SHIFT, :p]) * columns[INVERSE, :p] * intercept
@@ -43,7 +44,8 @@ def solve(model, rows, penalty, n_threads=None):
     # J is a parabola: J − J* = ½ gᵀH⁻¹g, where the intercept of centred columns stands alone.
     step = inverse_root @ (g[:p] - g[p] * center)
     bound = 0.5 * (n * float(step @ step) + intercept * g[p] ** 2) if known else math.inf
-    trace.add(step=0, epoch=1, cost=value, gradient_norm=norm, examples=n)
+    seconds = time.perf_counter() - started
+    trace.add(step=0, epoch=1, cost=value, gradient_norm=norm, examples=n, seconds=seconds)
     status = Status.CLOSED_FORM
     return Result(
         x=theta, fun=value, jac=g, nit=1, nfev=1, status=status, success=True,

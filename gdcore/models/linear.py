@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gdcore.data import as_real_targets, as_weights
 from gdcore.losses import REGRESSION, as_loss
 from gdcore.models.base import LinearEstimator
+from gdcore.models.contexts import whole
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.labels import r_squared
 from gdcore.models.online import OnlineRegressor
@@ -54,10 +55,12 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         lower loss there, and keep the best. Of chunks, that share of each, the same in each pass.
     warm_start : bool
         Go on from the last fit's coefficients.
-    callbacks : callable or list of them
-        Called with each measurement (a `Moment`); True stops.
+    callbacks : callable or object, or list of them
+        A function is called with each measurement (a `Moment`); an object may have any of
+        on_begin, on_step, on_epoch, on_end and on_error, see gd.callbacks. True stops.
     progress, verbose : bool and int
-        A progress bar on a terminal; log lines.
+        A progress bar on a terminal or in a notebook (`gd.callbacks.Progress`); lines through
+        logging, about twenty a fit with 1, one a measurement with 2.
     n_threads : int, optional
         Default: the cores available. The result has the same bits for any number.
     random_state : int, Generator or None
@@ -88,6 +91,7 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
 
     _closed_form = True
 
+    @whole
     def fit(self, X, y=None, sample_weight=None):
         """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator.
 
@@ -107,8 +111,8 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         loss = as_loss(self.loss, REGRESSION)
         if hasattr(loss, "check"):
             loss.check(targets[weights > 0])
-        self._fit(X_, targets, weights, loss, outputs=1)
         self._remember(X_.shape[1], names)
+        self._fit(X_, targets, weights, loss, outputs=1)
         self._fitted_anew(weights)
         return self
 

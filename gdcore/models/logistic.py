@@ -14,6 +14,7 @@ from gdcore.models.classifier import (
     probabilities,
     require_classes,
 )
+from gdcore.models.contexts import whole
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.online import OneProbability, OnlineClassifier
 from gdcore.models.out_of_core import as_chunks, label_passes
@@ -61,6 +62,7 @@ class LogisticRegression(
 
     _closed_form = False
 
+    @whole
     def fit(self, X, y=None, sample_weight=None):
         """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
 
@@ -71,17 +73,17 @@ class LogisticRegression(
         if chunks is not None:
             self._check_parameters()
             classes, passes, about = label_passes(chunks, self, self._held())
-            self._fit_chunks(chunks, passes, about, *_likelihood(classes))
             self.classes_ = classes
+            self._fit_chunks(chunks, passes, about, *_likelihood(classes))
             self._fitted_anew(about.weights)
             return self
         X_, weights, names = self._begin(X, sample_weight)
         classes, codes = encode(as_targets(y, len(X_)))
         require_classes(self, classes, codes[weights > 0])
         weights = weights * self._class_weights(classes, codes, weights)[codes]
-        self._fit(X_, codes.astype(np.float64), weights, *_likelihood(classes))
         self.classes_ = classes
         self._remember(X_.shape[1], names)
+        self._fit(X_, codes.astype(np.float64), weights, *_likelihood(classes))
         self._fitted_anew(weights)
         return self
 

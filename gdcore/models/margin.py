@@ -12,6 +12,7 @@ from gdcore.data import as_targets
 from gdcore.losses import MARGIN, as_loss
 from gdcore.models.base import LinearEstimator
 from gdcore.models.classifier import Classifier, encode, require_classes
+from gdcore.models.contexts import whole
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.online import OnlineClassifier, known_loss
 from gdcore.models.out_of_core import as_chunks, label_passes, one_class
@@ -67,6 +68,7 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
     _lefts = MappingProxyType({})  # by class, what `_recall` asks for
     _until = math.inf  # by the clock of time.perf_counter: the budget of all classes
 
+    @whole
     def fit(self, X, y=None, sample_weight=None):
         """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
 
@@ -94,25 +96,20 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
         def fit(c):
             self._fit(X_, (codes == c).astype(np.float64), weights, loss, outputs=1)
 
-        self._fit_classes(classes, X_.shape[1], fit)
         self._remember(X_.shape[1], names)
+        self._fit_classes(classes, X_.shape[1], fit)
         self._fitted_anew(weights)
         return self
 
     def _fit_classes(self, classes, p, fit):
         """The second of two classes, or each of more, against the rest by fit(number)."""
-        before, self._until = dict(self.__dict__), time.perf_counter() + self.max_time
-        try:
-            self._fit_each(classes, p, fit)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)  # some classes are no model
-            raise
-        finally:
-            self._until = math.inf
+        self._until = time.perf_counter() + self.max_time
+        self._fit_each(classes, p, fit)
+        del self._until, self._number
 
     def _fit_each(self, classes, p, fit):
         known, numbers = self._known(len(classes), p), range(len(classes))
+        self.classes_ = classes
         self._stream, results, left = None, [], {}
         coef, intercept = (np.zeros((len(classes), p)), np.full(len(classes), -1.0))
         if known is not None:
@@ -124,6 +121,7 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
                 self.coef_, self.intercept_ = known[0][row], known[1][row]
             elif hasattr(self, "coef_"):
                 del self.coef_
+            self._number = len(results), 1 if len(classes) == 2 else len(classes)
             self._left = left.pop(c, (None, None))  # `_recall` asks for it, `_leave` has another
             fit(c)
             left[c] = self._left
@@ -133,7 +131,7 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
                 break
         shape = slice(None) if len(classes) > 2 else slice(0, 1)
         self._shape_coefficients(coef[shape].astype(dtype), intercept[shape].astype(dtype))
-        self.classes_, self.results_, self._lefts = classes, results, left
+        self.results_, self._lefts = results, left
         self.n_iter_ = max(int(each.trace.epoch[-1]) if len(each.trace) else 1 for each in results)
         worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
         self.result_, self.trace_ = worst, worst.trace

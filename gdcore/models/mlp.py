@@ -16,6 +16,7 @@ from gdcore.models.classifier import (
     require_classes,
     same_classes,
 )
+from gdcore.models.contexts import whole
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.labels import as_label_matrix, as_real_matrix, r_squared, several_columns
 from gdcore.models.neural import NeuralEstimator
@@ -93,6 +94,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
 
     class_weight: object = None
 
+    @whole
     def fit(self, X, y, sample_weight=None, *, validation=None):
         """Fit to X (n, p) and labels y (n,) or (n, k), with optional weights (n,); returns self."""
         X_, weights, names = self._begin(X, sample_weight)
@@ -103,9 +105,9 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         weights = self._weigh(weights, classes, codes)
         outputs, loss = self._task(classes, codes, X_.shape[1:])
         other = self._validation(validation, X_.shape[1], classes, codes.ndim)
-        self._fit(X_, codes, weights, loss, outputs, other)
         self.classes_, self._several = classes, codes.ndim == 2
         self._remember(X_.shape[1], names)
+        self._fit(X_, codes, weights, loss, outputs, other)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -229,6 +231,7 @@ class MLPRegressor(NeuralEstimator):
     True
     """
 
+    @whole
     def fit(self, X, y, sample_weight=None, *, validation=None):
         """Fit to X (n, p) and y (n,) or (n, k), with optional weights (n,); returns self."""
         X_, weights, names = self._begin(X, sample_weight)
@@ -239,9 +242,9 @@ class MLPRegressor(NeuralEstimator):
             held, y_held = as_held_out(validation, X_.shape[1])
             targets = self._scaled(as_real_matrix(y_held, len(held)))
             other = Rows(held, targets, np.ones(len(held)))
-        self._fit(X_, self._scaled(y_), weights, self._own_loss(), y_.shape[1], other)
         self._vector = not several_columns(y)
         self._remember(X_.shape[1], names)
+        self._fit(X_, self._scaled(y_), weights, self._own_loss(), y_.shape[1], other)
         return self
 
     def partial_fit(self, X, y, sample_weight=None):

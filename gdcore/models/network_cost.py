@@ -6,6 +6,7 @@ from gdcore import kernels
 from gdcore._numpy.chains import BLOCK
 from gdcore.models.batch_cost import BatchCost
 from gdcore.models.network import HEADS, scaling_for, targets
+from gdcore.scores import score_of
 
 CHAIN_WORK = 1 << 21  # rows·parameters, from where on BLAS pays for its calls
 CUT_WORK, CUT_SIZE = 1 << 24, 1 << 17  # rows·parameters, parameters: threads make up for it so far
@@ -156,24 +157,27 @@ class NetworkCost(BatchCost):
         slopes = None if self._latest is None else self.model.views(self._latest)
         dead = self.model.dead(theta, self.rows.X[:LOOKED_AT], self._scaling)
         weight = [kernels.norm(views[name].reshape(-1)) for name in self.layers]
-        gradient = [
-            np.nan if slopes is None else kernels.norm(slopes[name].reshape(-1))
-            for name in self.layers
-        ]
+        gradient = [np.nan] * len(weight)
+        if slopes is not None:  # the loss's: the penalty would hide one that vanishes
+            shares = (slopes[name] - slopes[name].dtype.type(self.alpha) * views[name]
+                      for name in self.layers)  # fmt: skip
+            gradient = [kernels.norm(share.reshape(-1)) for share in shares]
         owners = [name.partition(".")[0] for name in self.layers]
         return weight, gradient, [dead.get(int(owner), np.nan) for owner in owners]
 
     def held_out(self, rows):
-        """The plain mean loss on other rows, as a function of θ: what early stopping watches."""
+        """(the plain mean loss, the score) on other rows, as a function of θ: what early stopping
+        watches."""
         y = targets(rows.y, self.model.loss)
 
-        def loss(theta):
+        def judge(theta):
             z = self.model.predict(theta, rows.X, self._scaling)
             with np.errstate(all="ignore"):
                 total = self.model.head(z, y, rows.weights, 1.0, np.empty_like(z))
-            return total / float(rows.weights.sum())
+            score = score_of(self.model.loss, z, y, rows.weights)
+            return total / float(rows.weights.sum()), score
 
-        return loss
+        return judge
 
     def prox(self, theta, reach):
         """After a step on all rows: statistics are not the optimizer's to move. Changes theta."""

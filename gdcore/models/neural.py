@@ -14,16 +14,15 @@ from gdcore.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Sequ
 from gdcore.layers.activations import ACTIVATIONS
 from gdcore.models.estimator import (
     Estimator,
-    as_list,
     counted,
     generator,
     require_batch,
     require_optimizer,
+    signed,
 )
 from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
 from gdcore.parameters import Parameters, aligned_copy
-from gdcore.progress import reporting
 from gdcore.rates import FixedRate
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
@@ -174,7 +173,10 @@ class NeuralEstimator(Estimator):
         precision = self._precision(len(train))
         starts = [self._start(network, rng, precision)]
         starts += [network.init(rng, precision) for _ in range(self.restarts)]
-        results = [self._descend(network, scaling, train, other, (t, rng)) for t in starts]
+        results = [
+            self._descend(network, scaling, train, other, (t, rng, number, len(starts)))
+            for number, t in enumerate(starts)
+        ]
         _, result = min(results, key=lambda found: found[0])
         if self.restarts:
             result.restarts = {
@@ -194,7 +196,7 @@ class NeuralEstimator(Estimator):
 
     def _descend(self, network, scaling, train, other, start):
         """(rank of the result, lower is better; the result)."""
-        theta, rng = start
+        theta, rng, run, runs = start
         optimizer = self._optimizer()
         batch = self._batch(len(train), optimizer)
         full = batch is None or batch >= len(train)
@@ -206,7 +208,12 @@ class NeuralEstimator(Estimator):
         validate = cost.held_out(other) if other is not None else None
         steps = 1 if full else -(-len(train) // batch)
         epochs = self._epochs(steps)
-        with reporting(self.verbose, self.progress, epochs) as reporters:
+
+        def known(theta):  # what a fit that ended there would have set
+            theta = Parameters(network.shapes(), theta.copy())
+            return {"network_": network, "scaling_": scaling, "theta_": theta}
+
+        with self._hooks(known, epochs, run=run, runs=runs) as hooks:
             result = descend(
                 cost, theta, optimizer,
                 learning_rate=self._rate(),
@@ -214,17 +221,19 @@ class NeuralEstimator(Estimator):
                 stop=self._stop(steps),
                 max_epochs=epochs,
                 max_time=self.max_time,
-                callbacks=[*as_list(self.callbacks), *reporters],
+                callbacks=hooks,
                 validate=validate,
                 patience=self._patience,
                 random_state=rng,
             )  # fmt: skip
+            hooks.end(result)
         rank = np.nanmin(result.trace.validation) if validate else result.fun
         return (rank if np.isfinite(rank) else np.inf), result
 
     def _keep(self, result, network, scaling):
         self.network_, self.scaling_ = network, scaling
         self.theta_ = Parameters(network.shapes(), result.x)
+        signed(result, self)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 0
         self.loss_ = float(result.fun)

@@ -548,6 +548,7 @@ CASES = {
     "largest": Case(vectors("a"), free=("a",)),
     "norm": Case(vectors("a"), free=("a",), near=(1e-15, 1e-15)),
     "ray": Case(doubles(vectors("x d out", t=0.3)), ("out",)),
+    "secant": Case(vectors("x before g was"), ("before", "was"), near=(1e-13, 1e-13)),
     "sigmoid": Case(vectors("z out"), ("out",), near=(4.8e-7, 9e-16)),
     "simd_level": Case(lambda dtype: {}),
     "softmax": Case(tables((ROWS, COLUMNS)), ("out",), near=(4.8e-7, 9e-16)),

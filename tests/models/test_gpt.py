@@ -334,7 +334,7 @@ BAD = {
     "size": (TEXT, {"block_size": "9"}, {}, "block_size must be a whole number, got '9'"),
     "letters": (TEXT, {"tokenizer": Silent(), "vocabulary": 9}, {}, "tokenizer.encode must give a"),
     "resume": (TEXT, {}, {"resume": True}, "resume=True needs a checkpoint"),
-    "callbacks": (TEXT, {}, {"callbacks": [3]}, "callbacks must be callables, got 3"),
+    "callbacks": (TEXT, {}, {"callbacks": [3]}, "callbacks must be functions or objects"),
 }  # fmt: skip
 
 

@@ -1,0 +1,101 @@
+"""Rows of a CSV file, one for each measurement."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gdcore.callbacks.places import NUMBERS, require_flag, require_folder, require_path
+from gdcore.errors import require
+from gdcore.hooks import Watcher
+
+
+@dataclass(eq=False)
+class CSVLogger(Watcher):
+    """Write a row for each measurement, the first at θ₀ included, into a CSV file.
+
+    Columns: run (0; restarts, and classes one against the rest, are 1, 2, …), step, epoch, cost,
+    gradient_norm, learning_rate, seconds, examples, validation and score, empty where not measured.
+    Each row is written at once and whole, so that a run that is killed leaves whole lines.
+
+    Parameters
+    ----------
+    path : str or Path
+    append : bool
+        Go on below what a file holds.
+    overwrite : bool
+        Begin the file anew. Without either, a file that exists is refused.
+
+    Example
+    -------
+    >>> import os, tempfile, gdcore as gd
+    >>> path = os.path.join(tempfile.mkdtemp(), "course.csv")
+    >>> log = gd.callbacks.CSVLogger(path)
+    >>> model = gd.LinearRegression(callbacks=log).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 3.0])
+    >>> with open(path) as file:
+    ...     lines = file.read().splitlines()
+    >>> lines[0][:19], len(lines) - 1 == len(model.trace_)
+    ('run,step,epoch,cost', True)
+    """
+
+    path: object
+    append: bool = False
+    overwrite: bool = False
+
+    _file = None
+
+    def __post_init__(self):
+        require_path(self.path)
+        for name in ("append", "overwrite"):
+            require_flag(name, getattr(self, name))
+        require(
+            not (self.append and self.overwrite),
+            "append keeps what a file holds, and overwrite does not. Pass one of them.",
+        )
+
+    def on_begin(self, plan):
+        """Open the file, and write its head."""
+        self.on_end()
+        path, head, self._run = Path(self.path), ",".join(("run", *NUMBERS)) + "\n", plan.run
+        require_folder(path)
+        there = path.exists() and (path.stat().st_size > 0 or not path.is_file())
+        going = there and (plan.run > 0 or self.append)
+        require(
+            going or self.overwrite or not there,
+            f"{path} exists. Pass append=True or overwrite=True, or another path.",
+        )
+        if going and path.is_file():
+            with open(path, encoding="utf-8", errors="replace") as file:
+                require(
+                    file.readline() == head,
+                    f"{path} has other columns. Pass overwrite=True, or another path.",
+                )
+        self._file = open(path, "a" if going else "w", encoding="utf-8", newline="")
+        if not going:
+            self._put(head)
+
+    def __call__(self, moment):
+        """One row."""
+        if self._file is not None:
+            values = [getattr(moment, name) for name in NUMBERS]
+            texts = ["" if value != value else repr(_plain(value)) for value in values]
+            self._put(",".join([str(self._run), *texts]) + "\n")
+
+    def _put(self, line):
+        self._file.write(line)
+        self._file.flush()  # in one write: lines are shorter than any buffer
+
+    def on_end(self, result=None):
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def on_error(self, error):
+        """Close the file."""
+        self.on_end()
+
+
+def _plain(value):
+    """A number of Python's own, whose repr is its digits alone."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,1 @@
+"""Reads the trace of a descent: what is wrong, what would help, what it looks like."""

@@ -1,0 +1,184 @@
+"""What a descent tells those who watch it: when it begins, after steps and epochs, when it ends."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gdcore.errors import require
+
+NAMES = ("on_begin", "on_step", "on_epoch", "on_end", "on_error")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a descent is about to do: what `on_begin` sees."""
+
+    optimizer: object  # None where the minimum is solved for directly
+    size: int  # numbers in θ
+    examples: int
+    batch_size: int
+    max_epochs: int
+    max_time: float
+    unit: str = "epoch"  # of max_epochs: "round" of steps of a GPT, "iteration" of `minimize`
+    epoch: int = 0  # where it goes on from
+    validates: bool = False  # whether a loss is measured on rows held out
+    run: int = 0  # of a fit that begins anew, for restarts or one class after another,
+    runs: int = 1  # which this is, and how many there are
+    theta: object = field(default=None, repr=False, compare=False)  # the first; copy it
+    cost: object = field(default=None, repr=False, compare=False)  # what is descended on
+
+
+class Callback:
+    """What a descent tells its callbacks; each of these does nothing. A callback needs no base
+    class: a function of a `Moment`, or an object with any of these methods, is one.
+
+    A function, or an object that can be called, hears every measurement, the first at θ₀ included.
+    A moment's θ moves on: copy what is to be kept. What callbacks raise ends the fit and reaches
+    its caller, and an estimator stays what it was.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> class Costs(gd.callbacks.Callback):
+    ...     def on_begin(self, plan):
+    ...         self.costs = []
+    ...     def on_epoch(self, moment):
+    ...         self.costs.append(moment.cost)
+    ...         return moment.cost < 1e-6  # True stops
+    >>> model = gd.LinearRegression(callbacks=(costs := Costs()))
+    >>> model.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 4.0]).n_iter_ == len(costs.costs)
+    True
+    """
+
+    def on_begin(self, plan):
+        """Before the first measurement, once a fit; `plan` is a `Plan`: optimizer, budgets, sizes.
+        Restarts of a network, and classes fitted one against the rest, each begin anew."""
+
+    def on_step(self, moment):
+        """After each step. With mini-batches moment.cost is the batch's mean loss, and θ that of
+        the steps; compiled epochs of linear models are then gone through twice. True stops."""
+
+    def on_epoch(self, moment):
+        """After each epoch, that is each step on all rows, with J and θ as measured. True stops."""
+
+    def on_end(self, result):
+        """Once after on_begin, with the `Result`: budgets, Ctrl-C and divergence end a fit, too."""
+
+    def on_error(self, error):
+        """In place of on_end, or after one that failed, where the fit ends in an exception."""
+
+
+class Watcher(Callback):
+    """A callback whose state is one run's: what begins with _ is neither copied nor pickled."""
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+class Hooks:
+    """The callbacks of one fit, sorted by what they want to hear.
+
+    What can be called hears of every measurement. A fit may be several descents in a row, as
+    corners are rounded less and less: then it is they who share this object, whose counts go on,
+    and the fit that says it is over. As a context it tells of exceptions. `around` may wrap each
+    function of a moment; `changes` are of the plan.
+    """
+
+    def __init__(self, callbacks=(), around=None, **changes):
+        self.callbacks, self.changes = as_list(callbacks), changes
+        for each in self.callbacks:
+            known = callable(each) or any(callable(getattr(each, name, None)) for name in NAMES)
+            require(
+                known and not isinstance(each, type),
+                f"callbacks must be functions or objects with {', '.join(NAMES[:-1])} or "
+                f"{NAMES[-1]}, got {each!r}. Pass such, as gd.callbacks.TimeLimit(60).",
+            )
+        self._begin, self._step, self._epoch, self._end, self._error = map(self._with, NAMES)
+        self._advance = self._with("_on_advance")
+        self.measured = [each for each in self.callbacks if callable(each)]
+        if around is not None:
+            for calls in (self._step, self._epoch, self.measured):
+                calls[:] = map(around, calls)
+        self.begun = self.asked = False
+        self._last = self._past = None  # the latest moment, and that of the descents before
+
+    def _with(self, name):
+        """The methods of that name, but for those that do nothing."""
+        nothing = getattr(Callback, name, None)
+        found = (getattr(each, name, None) for each in self.callbacks)
+        return [f for f in found if callable(f) and getattr(f, "__func__", None) is not nothing]
+
+    @classmethod
+    def of(cls, callbacks):
+        """(hooks, whether they are of this descent alone)."""
+        if isinstance(callbacks, cls):
+            return callbacks, False
+        return cls(callbacks), True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if error is not None and self.begun:
+            with ExitStack() as stack:  # all are told, whatever one of them does
+                for call in reversed(self._error):
+                    stack.callback(call, error)
+
+    @property
+    def by_step(self):
+        """Whether anyone wants to hear of single steps."""
+        return bool(self._step)
+
+    def begin(self, plan):
+        """Say once that a fit begins."""
+        if self.begun:
+            self._past = self._last
+            return
+        self.begun = True
+        for call in self._begin:
+            call(replace(plan, **self.changes))
+
+    def advance(self):
+        """Before an epoch."""
+        for call in self._advance:
+            call()
+
+    def step(self, moment):
+        """After a step. True where anyone asks to stop."""
+        moment = self._counted(moment)
+        self.asked = any([stops(call(moment)) for call in self._step]) or self.asked
+        return self.asked
+
+    def measure(self, moment, epoch):
+        """After a measurement, which ends an epoch or not. True where anyone has asked to stop."""
+        moment = self._counted(moment)
+        calls = [*self.measured, *(self._epoch if epoch else ())]
+        self.asked = any([stops(call(moment)) for call in calls]) or self.asked
+        return self.asked
+
+    def _counted(self, moment):
+        """The moment, its counts going on from those of the descents before."""
+        past = self._past
+        if past is not None:
+            counts = ("step", "epoch", "seconds", "examples")
+            moment = replace(moment, **{n: getattr(moment, n) + getattr(past, n) for n in counts})
+        self._last = moment
+        return moment
+
+    def end(self, result):
+        """Say that the fit is over."""
+        for call in self._end:
+            call(result)
+
+
+def as_list(callbacks):
+    """None, one or several callbacks as a list."""
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+
+def stops(answer):
+    """Whether a callback said True, in Python or NumPy; whatever else it returns says nothing."""
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)

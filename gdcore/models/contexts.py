@@ -1,0 +1,152 @@
+"""scikit-learn's callbacks: its contexts around a fit and its epochs, from its version 1.9 on.
+
+scikit-learn is imported where `set_callbacks` was called, or where a pipeline has handed a context
+down; its hooks are then called by a callback of ours.
+"""
+
+import functools
+
+
+class CallbackSupport:
+    """`set_callbacks`, as scikit-learn's own estimators have it."""
+
+    _watch = None
+
+    def set_callbacks(self, *callbacks):
+        """Let callbacks of scikit-learn watch `fit`; returns the estimator.
+
+        They hear of the fit and of each epoch, may ask for the estimator as fitted so far, and end
+        the fit by True. Clones share them. Without an argument none are left. `partial_fit` tells
+        them nothing. Those of gd.callbacks belong into the parameter `callbacks`.
+
+        Parameters
+        ----------
+        *callbacks : objects with setup, on_fit_task_begin, on_fit_task_end and teardown
+
+        Raises
+        ------
+        TypeError
+            For what is no such object.
+        ImportError
+            Where scikit-learn is missing, or older than 1.9.
+        """
+        _support().set_callbacks(self, *callbacks)
+        return self
+
+
+def _support():
+    try:
+        from sklearn.callback import CallbackSupportMixin
+    except ImportError as error:
+        raise ImportError(
+            "set_callbacks takes scikit-learn's callbacks and needs its version 1.9. Install it: "
+            "pip install 'scikit-learn>=1.9'; or pass callbacks=, which takes those of "
+            "gd.callbacks."
+        ) from error
+    return CallbackSupportMixin
+
+
+def whole(fit):
+    """A fit that changes its estimator wholly or not at all, watched where someone asks for it."""
+
+    @functools.wraps(fit)
+    def fitting(self, X, *args, **kwargs):
+        before = dict(vars(self))
+        watched = "_skl_callbacks" in before or "_parent_callback_ctx" in before
+        try:
+            return (_watched(fit) if watched else fit)(self, X, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return fitting
+
+
+def _watched(fit):
+    """The fit within scikit-learn's context, which ends by `teardown` whatever happens."""
+    from sklearn.callback import with_callbacks
+
+    @with_callbacks
+    def fitting(self, X, *args, **kwargs):
+        y, weights = ((*args, None, None)[:2]) if args else (None, None)
+        y, weights = kwargs.get("y", y), kwargs.get("sample_weight", weights)
+        self._watch = watch = Watch(self, X, y, weights)
+        try:
+            fit(self, X, *args, **kwargs)
+        finally:
+            del self._watch
+        watch.finish()
+        return self
+
+    return fitting
+
+
+class Watch:
+    """The tasks of one fit as scikit-learn counts them: the fit, its descents where they are
+    several, their epochs. A callback of the descents."""
+
+    def __init__(self, estimator, X, y, weights):
+        self.estimator, self.root, self.level, self.task = estimator, None, None, None
+        known = y is not None  # chunks are no rows to be scored
+        metadata = {} if weights is None else {"sample_weight": weights}
+        self.given = {"X": X if known else None, "y": y, "metadata": metadata}
+
+    def of(self, attributes):
+        """The callback of one descent; attributes(θ) are those of the estimator fitted so far,
+        None where there is no such."""
+        self.attributes = attributes
+        return self
+
+    def on_begin(self, plan):
+        """The root's context with the first descent, which knows how many epochs there may be."""
+        epochs = max(0, plan.max_epochs - plan.epoch)
+        if self.root is None:
+            most = plan.runs if plan.runs > 1 else epochs
+            self.root = _support()._init_callback_context(self.estimator, max_subtasks=most)
+            self._begin(self.root)
+        self.level = self.root
+        if plan.runs > 1:
+            self.level = self.root.subcontext("descent", max_subtasks=epochs)
+            self._begin(self.level)
+
+    def _on_advance(self):
+        self.task = self.level.subcontext("epoch")
+        self._begin(self.task)
+
+    def on_epoch(self, moment):
+        """True where a callback asks to stop."""
+        task, self.task = self.task, None
+        return task is not None and self._end(task, moment.theta)
+
+    def on_end(self, result):
+        """Close what Ctrl-C left open, and the descent where it is one of several."""
+        if self.task is not None:
+            self.on_epoch(_At(result.x))
+        if self.level is not self.root:
+            self._end(self.level, result.x)
+
+    def finish(self):
+        """The fit is over, and the estimator is what it became."""
+        if self.root is not None:
+            self.root.call_on_fit_task_end(
+                estimator=self.estimator, **self.given, reconstruction_attributes=dict
+            )
+
+    def _begin(self, context):
+        context.call_on_fit_task_begin(estimator=self.estimator, **self.given)
+
+    def _end(self, context, theta):
+        known = None
+        if self.attributes is not None:
+            known = lambda: {"_watch": None, **self.attributes(theta)}  # noqa: E731
+        return context.call_on_fit_task_end(
+            estimator=self.estimator, **self.given, reconstruction_attributes=known
+        )
+
+
+class _At:
+    """A moment that is nothing but a θ."""
+
+    def __init__(self, theta):
+        self.theta = theta
