@@ -177,6 +177,7 @@ def main():
     wanted = replaced(text, "benchmarks", block(run))
     wanted = replaced(wanted, "linear", part(folder / "linear"))
     wanted = replaced(wanted, "growth", growth(folder / "growth"))
+    wanted = replaced(wanted, "trace", part(folder / "trace"))
     wanted = replaced(wanted, "slow", slow(folder / "slow"))
     wanted = replaced(wanted, "disk", disk(folder / "disk"))
     if not options.check:

@@ -282,13 +282,18 @@ def _look_around(result, cost, resolution):
     if negative(low, high, resolution):
         result.status = Status.SADDLE
         found = f"a curvature of {low:.3g} beside one of {high:.3g}"
+        if high < 0:
+            found = f"f is bent downwards in every direction tried, by {low:.3g} to {high:.3g}"
     elif size * far * far <= FLAT * resolution * max(1e-300, abs(result.fun)):
         result.status = Status.PLATEAU
         found = f"no curvature above {size:.3g}"
     else:
         return
     sentence = result.message.partition(". ")[0]
-    result.message = f"{sentence}, but {found}. {result.status.value}"
+    text = result.status.value
+    if low < 0 and high < 0:
+        text = text.replace("a saddle point, no minimum", "a maximum")
+    result.message = f"{sentence}, but {found}. {text}"
     result.success = result.status.success
 
 

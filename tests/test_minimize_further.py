@@ -382,3 +382,10 @@ def test_what_scipy_offers_and_gdcore_does_not(capsys):
         scipy.minimize(rosenbrock, [0, 0], options={"gtoll": 1e-3}, **given)
     scipy.minimize(rosenbrock, [0, 0], options={"disp": True}, **given)
     assert "max |∂f/∂x|" in capsys.readouterr().out
+
+
+def test_a_maximum_is_called_one():
+    result = gd.minimize(lambda x: (np.cos(x).sum(), -np.sin(x)), [0.0, 0.0])
+    assert result.status.name == "SADDLE"
+    assert "bent downwards in every direction tried" in result.message
+    assert "The gradient vanishes at a maximum: the function falls" in result.message

@@ -31,7 +31,7 @@ def badly_scaled(estimator, X, result):
     return Finding(
         "badly scaled columns",
         f"Deviations of the columns range from {low:.2g} to {high:.2g}, a factor of "
-        f"{high / low:.2g}; the wide ones are {_names(estimator, wide)}. One rate cannot suit all.",
+        f"{high / low:.2g}. Wide: column {_names(estimator, wide)}. One rate cannot suit all.",
         float(high / low),
         "Pass standardize=True, which changes no column of yours.",
     )

@@ -183,6 +183,8 @@ class ComparisonDisplay:
             _spread(each, columns)
             if name != "seconds":
                 whole(each)
+            elif each.get_xscale() == "linear":
+                each.locator_params(axis="x", nbins=4)  # long numbers in a narrow panel
             each.set_xlabel(UNITS[name])
         for each in axes:
             logarithmic(each, "y", *(drawn.get_ydata() for drawn in self.lines_.values()))
