@@ -123,6 +123,9 @@ class Trace(Columns):
     models θ is that of the standardised columns. `layers` is a `LayerTrace` for a network, else
     None.
 
+    Of a stream there is a row for each `partial_fit`: `cost` is the mean loss of its rows, each
+    before it was learnt (`learn_one` writes none: it takes two microseconds).
+
     Memory is bounded: beyond `limit` rows every other one of the middle is dropped; the first and
     the latest rows are always there.
 

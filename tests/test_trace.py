@@ -190,3 +190,34 @@ def test_layers_in_the_same_forms(tmp_path):
     assert json.loads(layers.to_json(tmp_path / "layers.json"))["step"] == layers.step.tolist()
     with pytest.raises(FileNotFoundError, match="Make it first"):
         layers.to_json(tmp_path / "no" / "layers.json")
+
+
+def test_streams_are_traced_a_row_a_call():
+    """Each row's cost is that of rows that were not learnt yet, by the weights before."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4))
+    y = X @ [1.0, 2.0, 3.0, 4.0]
+    model = gd.LinearRegression()
+    for a in range(0, 600, 60):
+        known = model.predict(X[a : a + 60]) if a else np.zeros(60)
+        model.partial_fit(X[a : a + 60], y[a : a + 60])
+        latest = model.trace_.cost[-1]
+        assert latest <= 0.5 * np.mean((known - y[a : a + 60]) ** 2) * 1.01
+    trace = model.trace_
+    assert trace.examples.tolist() == list(range(60, 601, 60))
+    assert trace.cost[-1] < 0.01 * trace.cost[0]
+    assert (np.diff(trace.seconds) > 0).all()
+    model.fit(X, y)
+    assert len(model.trace_) < 60
+    assert model.trace_.step[0] == 0
+
+
+def test_streams_of_classes_and_networks_too():
+    data = gd.datasets.load_digits()
+    for kind in (gd.LogisticRegression, gd.LinearClassifier, gd.MLPClassifier):
+        model = kind()
+        for _ in range(3):
+            model.partial_fit(data.X, data.y, classes=np.arange(10))
+        assert len(model.trace_) == 3
+        assert model.trace_.cost[2] < model.trace_.cost[0]
+        assert model.trace_.examples[-1] == 3 * len(data.X)

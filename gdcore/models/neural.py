@@ -1,7 +1,8 @@
 """What the neural estimators share: parameters, layers, and one way to fit."""
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
 from gdcore.parameters import Parameters, aligned_copy
 from gdcore.rates import FixedRate
+from gdcore.trace import Trace
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
 BATCHES = 16  # steps an epoch that the automatic batch aims at
@@ -267,7 +269,7 @@ class NeuralEstimator(Estimator):
             _require_outputs(self.network_, outputs)
         if getattr(self, "_stream", None) is None:
             self._stream = self._begin_stream(X, weights, outputs, loss)
-        stream = self._stream
+        stream, began = self._stream, time.perf_counter()
         cost = NetworkCost(
             self.network_, Rows(X, y, weights), alpha=self.alpha, scaling=self.scaling_,
             n_threads=self.n_threads, seed=stream.seed,
@@ -285,6 +287,13 @@ class NeuralEstimator(Estimator):
         self.theta_.vector[:] = stream.optimizer.solution(stream.walker, stream.state)
         stream.steps = cost.steps
         self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
+        stream.examples += len(X)
+        stream.seconds += time.perf_counter() - began
+        stream.trace.add(
+            step=int(stream.state["t"][0]), epoch=self.n_iter_, cost=self.loss_, learning_rate=lr,
+            seconds=stream.seconds, examples=stream.examples,
+        )  # fmt: skip
+        self.trace_ = stream.trace
         return self
 
     def _begin_stream(self, X, weights, outputs, loss):
@@ -313,6 +322,9 @@ class Stream:
     rng: object
     seed: int  # of dropout
     steps: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    trace: Trace = field(default_factory=Trace)
 
 
 def _require_outputs(network, outputs):

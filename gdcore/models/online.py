@@ -90,12 +90,12 @@ class Online:
     def _close(self, stream, names):
         """Show what was learnt: views of the stream's weights, where they are up to date."""
         if self._stream is None:
-            for stale in ("result_", "results_", "trace_"):
+            for stale in ("result_", "results_"):
                 self.__dict__.pop(stale, None)
             self.n_iter_ = 1
             if not hasattr(self, "n_features_in_"):
                 self._remember(stream.p, names)
-        self._stream = stream
+        self._stream, self.trace_ = stream, stream.trace
         return self._bind()
 
     def _bind(self):
@@ -153,7 +153,7 @@ class OnlineRegressor(Online):
             error, past = float(np.mean((z[:, 0] - y_) ** 2)), getattr(self, "_past", PAST)
             slope = float(np.mean(loss.slope(z, y_) ** 2))
             stream.follow(self.coef_, self.intercept_, past, slope, error)
-        stream.learn(X_, y_, weights)
+        stream.study(X_, y_, weights)
         return self._close(stream, names)
 
     def learn_one(self, x, y):
@@ -236,7 +236,7 @@ class OnlineClassifier(Online):
         for rows in stretches(y_, stream.codes):
             self._admit(y_[rows][:1])
             codes = np.array([stream.codes[each] for each in y_[rows].tolist()], dtype=np.intp)
-            stream.learn(X_[rows], codes.astype(float), self._weights_of(codes, weights[rows]))
+            stream.study(X_[rows], codes.astype(float), self._weights_of(codes, weights[rows]))
         return self._bind()  # the first rows have said what kind of stream it is
 
     def learn_one(self, x, y):

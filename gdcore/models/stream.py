@@ -1,6 +1,7 @@
 """What a stream of examples has taught a linear model so far."""
 
 import math
+import time
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from gdcore.errors import require
 from gdcore.kernels import csr_online_pass, csr_online_settle, largest, online_pass
 from gdcore.models.family import margins
 from gdcore.sparse import CSR
+from gdcore.trace import Trace
 
 DENSE = 1 << 18  # numbers of sparse rows that are written down at a time
 MOST = 1e150  # of rows, weights, targets and settings, as the kernels have it
@@ -36,6 +38,7 @@ class Stream:
         self.classes, self.codes = None, {}  # of a classifier
         self.factors = self.mass = None  # by class_weight: of each class, or the weight it has had
         self.total = 0.0  # of mass
+        self.trace, self.examples, self.seconds = Trace(), 0, 0.0
 
     @property
     def weights(self):
@@ -85,6 +88,17 @@ class Stream:
         csr_online_settle(state, self.numbers)
         w, X = state[: len(state) // 2 - 1], CSR(X.data, at, X.indptr, (len(X), max(1, len(held))))
         return margins(X, w[:, : X.shape[1]], w[:, -1])
+
+    def study(self, X, y, weights):
+        """Learn from the rows, and note in the trace how well they were foretold."""
+        began, mass = time.perf_counter(), float(weights.sum())
+        lost = self.learn(X, y, weights)
+        self.examples += len(X)
+        self.seconds += time.perf_counter() - began
+        self.trace.add(
+            step=self.examples, cost=lost / mass if mass > 0 else math.nan, seconds=self.seconds,
+            examples=self.examples,
+        )  # fmt: skip
 
     def learn(self, X, y, weights):
         """The summed loss of the rows, each before it was learnt."""
