@@ -16,7 +16,7 @@ COLUMNS = (
 )  # fmt: skip
 UNKNOWN = (math.nan,) * 4
 TOGETHER = 64  # rows that are put among the others at once
-CLOSELY, EVERY = 32, 16  # rows of which each has a secant; of later ones every so many have
+CLOSELY, EVERY = 16, 16  # rows of which each has a secant; of later ones every so many have
 
 
 class Secants:
@@ -119,7 +119,7 @@ class Trace(Columns):
     accuracy or R² (NaN without early stopping); `step_norm` ‖Δθ‖ since the row before. From one
     measured gradient to the next: `gradient_dot` ⟨∇J, ∇J before⟩ and their `cosine`, `curvature`
     ‖Δ∇J‖/‖Δθ‖, and `promised`, the ΔJ that the gradients promise, ½⟨∇J + ∇J before, Δθ⟩; from row
-    32 on for every sixteenth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear
+    16 on for every sixteenth row, and NaN where J has noise or, `promised`, an |θ| term. Of linear
     models θ is that of the standardised columns. `layers` is a `LayerTrace` for a network, else
     None.
 

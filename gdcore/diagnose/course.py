@@ -153,8 +153,9 @@ def oscillating(course):
         return None
     if course.result.get("automatic"):
         return None  # a rate of 1/L, found on the way
-    cosine = course.cosine[-max(LEAST, len(course) // 2) :]
-    cosine = cosine[np.isfinite(cosine)]
+    told = np.flatnonzero(np.isfinite(course.cosine))
+    late = told[told >= len(course) // 2]
+    cosine = course.cosine[late if len(late) >= FEW else told[-FEW:]]
     if len(cosine) < FEW or not course.bend > 0:
         return None
     middle, share = float(np.median(cosine)), float((cosine < 0).mean())
