@@ -100,7 +100,7 @@ class Hooks:
         if around is not None:
             for calls in (self._step, self._epoch, self.measured):
                 calls[:] = map(around, calls)
-        self.begun = self.asked = False
+        self.begun, self.asked, self.by = False, False, ""
         self._last = self._past = None  # the latest moment, and that of the descents before
 
     def _with(self, name):
@@ -149,16 +149,21 @@ class Hooks:
         if not self.callbacks:  # a step takes some tens of microseconds in all
             return False
         moment = self._counted(moment)
-        self.asked = any([stops(call(moment)) for call in self._step]) or self.asked
-        return self.asked
+        return self._ask(self._step, moment)
 
     def measure(self, moment, epoch):
         """After a measurement, which ends an epoch or not. True where anyone has asked to stop."""
         if not self.callbacks:
             return False
         moment = self._counted(moment)
-        calls = [*self.measured, *(self._epoch if epoch else ())]
-        self.asked = any([stops(call(moment)) for call in calls]) or self.asked
+        return self._ask([*self.measured, *(self._epoch if epoch else ())], moment)
+
+    def _ask(self, calls, moment):
+        """Whether anyone has asked to stop; of objects `by` has the name of the first."""
+        for call in calls:
+            if stops(call(moment)) and not self.asked:
+                self.asked, owner = True, getattr(call, "__self__", call)
+                self.by = "" if hasattr(owner, "__code__") else f"{type(owner).__name__} "
         return self.asked
 
     def _counted(self, moment):

@@ -194,7 +194,7 @@ class Run:
             self.return_to_best()
         if self.cut:  # part of an epoch says nothing of how much J changes in one
             place = f"in epoch {self.epoch}, " if self.draw is None else ""
-            return Status.CALLBACK, f"stopped {place}after {self.steps()}"
+            return Status.CALLBACK, f"{self.callbacks.by}stopped {place}after {self.steps()}"
         if self.stop is not None and (fired := self.stop.check(moment)):
             return fired
         if self.patience is not None and self.waited >= self.patience:
@@ -204,7 +204,7 @@ class Run:
             return Status.VALIDATION, text
         if asked:
             done = f"epoch {self.epoch}" if self.draw is None else self.steps()
-            return Status.CALLBACK, f"stopped after {done}"
+            return Status.CALLBACK, f"{self.callbacks.by}stopped after {done}"
         if not self.searches:
             still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
             self.still = self.still + 1 if still else 0

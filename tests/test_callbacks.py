@@ -492,3 +492,12 @@ def test_mlflow_is_asked_for_where_it_is_missing(monkeypatch):
     ):
         model.fit(X, Y)
     assert not hasattr(model, "coef_")
+
+
+def test_who_asked_to_stop_is_named():
+    X, y = np.eye(20), np.arange(20.0)
+    late = gd.callbacks.TimeLimit(1e-9)
+    model = gd.LinearRegression(optimizer="sgd", batch_size="full", callbacks=late).fit(X, y)
+    assert model.result_.message.startswith("TimeLimit stopped after epoch ")
+    model = gd.LinearRegression(optimizer="sgd", batch_size="full", callbacks=lambda moment: True)
+    assert model.fit(X, y).result_.message.startswith("stopped after epoch 0. A callback asked")
