@@ -30,13 +30,13 @@ def examine(seeds):
         for seed in range(seeds):
             fitted, rows = make(seed)
             found = gd.doctor(fitted, rows) if hasattr(fitted, "fit") else gd.doctor(fitted)
-            runs += 1
-            right += found.illnesses == ([illness] if illness else [])
+            judged = found.illnesses == ([illness] if illness else [])
+            runs, right = runs + 1, right + judged
             for each in {illness, *found.illnesses} - {None}:
                 planted, met, false = counts.get(each, (0, 0, 0))
                 told, true = each in found.illnesses, each == illness
                 counts[each] = planted + true, met + (told and true), false + (told and not true)
-            if found.illnesses != ([illness] if illness else []):
+            if not judged:
                 print(f"{name}, seed {seed}: planted {illness}, found {found.verdict}", flush=True)
     return counts, right, runs
 

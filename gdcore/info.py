@@ -28,6 +28,18 @@ def backend_line():
     return f"{who}: {why}, {threads}."
 
 
+def versions():
+    """(name, text) of gdcore, what it runs on, and how."""
+    return [
+        ("gdcore", __version__),
+        ("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        ("NumPy", np.__version__),
+        ("machine", f"{platform.machine()}, {platform.system()}"),
+        ("SIMD level", _level(kernels.simd_level())),
+        ("threads", str(available())),
+    ]
+
+
 def report():
     """Everything, as lines of text.
 
@@ -40,16 +52,9 @@ def report():
     import threadpoolctl
 
     kernels_ = kernels.backend()
-    pairs = [
-        ("gdcore", __version__),
-        ("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
-        ("NumPy", np.__version__),
-        ("threadpoolctl", threadpoolctl.__version__),
-        ("machine", f"{platform.machine()}, {platform.system()}"),
-        ("SIMD level", _level(kernels.simd_level())),
-        ("threads", str(available())),
-        *_pools(threadpoolctl.threadpool_info()),
-    ]
+    pairs = versions()
+    pairs.insert(3, ("threadpoolctl", threadpoolctl.__version__))
+    pairs += _pools(threadpoolctl.threadpool_info())
     lines = [f"{name:13} {value}" for name, value in pairs]
     lines += ["", f"{'kernel':19} answered by"]
     lines += [f"{name:19} {who}" for name, who in kernels_.items()]

@@ -91,7 +91,7 @@ class AutoRate:
 
 
 def advice(run, moment):
-    """What to do about a descent that diverged."""
+    """What to do about a descent that diverged. Notes the rate that it names in the run."""
     # Where J is another one at each step, no automatic rate is to be had either.
     safe = None if run.noisy else run.cost.safe_rate(run.batch_size)
     cure = "try a tenth of it"

@@ -199,7 +199,8 @@ def test_a_row_that_ends_by_its_budget_says_so():
     entry = Entry(*LINEAR, {"batch_size": "full", "optimizer": "fista", "max_epochs": 3})
     lines = []
     run_demo([entry], write=lines.append, width=150)
-    assert any(line.endswith("EPOCHS 3 epochs") for line in lines)
+    last = lines.index("The doctor's verdict on each descent:") - 2  # of the table
+    assert lines[last].endswith("EPOCHS 3 epochs")
 
 
 def test_one_entry_more_is_one_row_more():

@@ -23,6 +23,11 @@ TIMID = 0.05  # of the rate times the curvature
 STILL_FALLING = 0.02  # of the whole fall: what the last tenth of the rows still brought
 
 
+def known(values):
+    """Those that are numbers."""
+    return values[np.isfinite(values)]
+
+
 class Course:
     """A trace as arrays, with what several diagnoses ask of it."""
 
@@ -45,28 +50,26 @@ class Course:
         return bool(len(self)) and self.step[-1] == self.epoch[-1]
 
     @property
-    def by_gradient(self):
-        """Whether a step is the rate times the gradient, or a mean of such."""
-        scale = getattr(self.optimizer, "scale", "")
-        return scale == "gradient" and not self.optimizer.searches
+    def searches(self):
+        """Whether a line search, or a closed form, sees to it that J falls."""
+        return bool(getattr(self.optimizer, "searches", True))
 
     @property
-    def optimizer_searches(self):
-        """Whether a line search sees to it that J falls."""
-        return bool(getattr(self.optimizer, "searches", True))
+    def by_gradient(self):
+        """Whether a step is the rate times the gradient, or a mean of such."""
+        return not self.searches and self.optimizer.scale == "gradient"
 
     @property
     def bend(self):
         """The largest curvature met, 0 for none."""
-        met = self.curvature[np.isfinite(self.curvature)]
-        return float(met.max(initial=0.0))
+        return float(known(self.curvature).max(initial=0.0))
 
     @property
     def limit(self):
         """The largest stable rate, 2/L, where J has not grown yet; with momentum β the heavy ball's
         2(1 + β)/L; infinite where nothing is bent."""
-        met = self.curvature[: int(np.argmin(np.nan_to_num(self.cost, nan=np.inf))) + 2]
-        met = float(met[np.isfinite(met)].max(initial=0.0))
+        lowest = int(np.argmin(np.nan_to_num(self.cost, nan=np.inf)))
+        met = float(known(self.curvature[: lowest + 2]).max(initial=0.0))
         if not met > 0:
             return math.inf
         beta = getattr(self.optimizer, "momentum", 0.0) or 0.0
@@ -105,7 +108,7 @@ def diverging(course):
     result, first = course.result, course.cost[0]
     if result.status is not Status.DIVERGED:
         late = float(np.median(course.cost[-max(1, len(course) // 10) :]))
-        if len(course) < 3 or course.optimizer_searches or not late - first > HIGHER * abs(first):
+        if len(course) < 3 or course.searches or not late - first > HIGHER * abs(first):
             return None
         return Finding(
             "diverging",
@@ -174,14 +177,13 @@ def oscillating(course):
 
 def timid(course):
     """The rate is so small that the budget ended on the way."""
-    if course.result.status not in SPENT or len(course) < LEAST or course.optimizer_searches:
+    if course.result.status not in SPENT or len(course) < LEAST or course.searches:
         return None
-    if getattr(course.optimizer, "scale", "") == "itself":  # it finds its rate itself
+    if course.optimizer.scale == "itself":  # it finds its rate itself
         return None
     if not course.full:
         return _timid_by_batches(course)
-    cosine = course.cosine[len(course) // 2 :]
-    cosine = cosine[np.isfinite(cosine)]
+    cosine = known(course.cosine[len(course) // 2 :])
     turns = float(np.median(cosine)) if len(cosine) else 0.0
     over = course.rate * course.bend
     if not course.still_falls() or turns < ALIGNED or (course.by_gradient and not over < TIMID):
@@ -213,9 +215,7 @@ def ill_conditioned(course):
     """A long valley: the rate that its walls allow is too small for its floor."""
     if course.result.status not in SPENT or not (course.by_gradient and course.full):
         return None
-    met = course.curvature[np.isfinite(course.curvature)]
-    norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
-    cosine = course.cosine[np.isfinite(course.cosine)]
+    met, norm, cosine = map(known, (course.curvature, course.gradient_norm, course.cosine))
     if len(met) < LEAST or not met.min() > 0 or norm[-1] < SMALL * norm[0]:
         return None
     floor, over = float(np.median(met[-FEW:])), course.rate * course.bend

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gdcore.convergence import Status
-from gdcore.diagnose.course import LEAST, SPENT
+from gdcore.diagnose.course import LEAST, SPENT, known
 from gdcore.diagnose.findings import Finding
 
 LARGE = 1e-2  # of the first gradient's norm: no stationary point
@@ -17,10 +17,7 @@ JITTER = 3e-3, 0.02  # of J and of its whole fall: ups and downs from one epoch 
 RISE = 1.2  # times the lowest held-out loss: it is worse in earnest
 GAP = 0.3  # of the first cost, between the held-out loss and the cost
 LEVEL = 0.01  # of J: the same for a convex cost
-FACTOR, STEADY = (
-    0.25,
-    0.2,
-)  # |log(ΔJ/promise)| that is wrong; how much it may vary
+FACTOR, STEADY = 0.25, 0.2  # |log(ΔJ/promise)| that is wrong; how much it may vary
 
 
 def stuck(course):
@@ -35,7 +32,7 @@ def stuck(course):
     flat = len(course) >= LEAST and abs(course.fell()) < FLAT and result.status in SPENT
     if not flat or (course.full and course.still_falls()):
         return None
-    norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
+    norm = known(course.gradient_norm)
     if not len(norm) or not course.cost[0] or norm[-1] > max(1.0, abs(course.cost[0])):
         return None
     return Finding(
@@ -53,7 +50,7 @@ def falsely_converged(course):
     result = course.result
     if result.status not in (Status.COST, Status.PARAMETERS) or not course.full:
         return None  # of small batches that is their noise
-    norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
+    norm = known(course.gradient_norm)
     bound = result.get("bound", math.inf)
     if not len(norm) or norm[-1] < LARGE * norm[0] or bound <= 1e-3 * abs(result.fun):
         return None
@@ -100,10 +97,10 @@ def noisy(course):
 def overfitted(course):
     """The held-out loss rises while the cost falls."""
     held = course.validation
-    known = np.flatnonzero(np.isfinite(held))
-    if len(known) < 5 or course.result.status in (Status.DIVERGED, Status.VALIDATION):
+    told = np.flatnonzero(np.isfinite(held))
+    if len(told) < 5 or course.result.status in (Status.DIVERGED, Status.VALIDATION):
         return None  # or the best weights are kept already
-    held, cost = held[known], course.cost[known]
+    held, cost = held[told], course.cost[told]
     best = int(held.argmin())
     later = float(np.median(held[-max(1, len(held) // 10) :]))
     rises = best < len(held) - 1 and later > RISE * held[best] and cost[-1] < cost[best]
@@ -112,7 +109,7 @@ def overfitted(course):
     return Finding(
         "over-fitting",
         f"The cost fell to {cost[-1]:.4g}, the held-out loss is {later:.4g}; it was lowest in "
-        f"epoch {int(course.epoch[known[best]])}: {held[best]:.4g}, at a cost of {cost[best]:.4g}.",
+        f"epoch {int(course.epoch[told[best]])}: {held[best]:.4g}, at a cost of {cost[best]:.4g}.",
         later / float(held[best]) if rises else later / float(cost[-1]),
         "Keep early_stopping on (the weights of the best epoch are then kept), raise alpha, add "
         "dropout or rows, or take a smaller model.",
@@ -122,8 +119,8 @@ def overfitted(course):
 def wrongly_derived(course):
     """J does not change as its gradient says."""
     result = course.result
-    norm = course.gradient_norm[np.isfinite(course.gradient_norm)]
-    if result.status is Status.STALLED and course.optimizer_searches:
+    norm = known(course.gradient_norm)
+    if result.status is Status.STALLED and course.searches:
         if "settings" not in result and len(norm) and norm[-1] > LARGE * norm[0]:
             return _wrong(f"No step along −∇J lowers J, though ‖∇J‖ is {norm[-1]:.3g}.", math.inf)
         return None
@@ -133,9 +130,9 @@ def wrongly_derived(course):
     promised, cosine = course.promised[1:], course.cosine[1:]
     with np.errstate(all="ignore"):
         size = np.maximum(np.abs(change), np.abs(promised))
-        known = one & np.isfinite(promised) & (size > ROUNDING * np.abs(course.cost[1:]))
-        off = (np.abs(change - promised) / size)[known & (cosine > NEAR)]
-        ratio = np.log((change / promised)[known])
+        told = one & np.isfinite(promised) & (size > ROUNDING * np.abs(course.cost[1:]))
+        off = (np.abs(change - promised) / size)[told & (cosine > NEAR)]
+        ratio = np.log((change / promised)[told])
     if len(off) > 1 and np.quantile(off, 0.25) > 0.75 * BROKEN and np.median(off) > BROKEN:
         middle = float(np.median(off))
         return _wrong(

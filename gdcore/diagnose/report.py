@@ -1,20 +1,19 @@
 """One page about one descent: verdict, pictures, numbers, settings, versions."""
 
 import math
-import platform
 from datetime import datetime
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
-from gdcore import kernels
 from gdcore._version import __version__
 from gdcore.diagnose.doctor import doctor
 from gdcore.diagnose.pages import BEGINNING, grid, inline, page, pairs
 from gdcore.disk import replace
 from gdcore.errors import require
-from gdcore.threads import available
+from gdcore.info import backend_line, versions
+from gdcore.optim.tree import leaves
 
 ROWS = 24  # of the trace that are printed
 SHOWN = (
@@ -33,7 +32,8 @@ def write(results, path, title=None):
     title = title or (f"{next(iter(results))}: a descent" if alone else "Descents")
     when = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     top = f"<h1>{escape(title)}</h1><p class='note'>gdcore {__version__}, {escape(when)}</p>"
-    text = page(title, f"{top}{body}<h2>Versions</h2>{pairs(_versions())}")
+    about = f"<h2>Versions</h2>{pairs(versions())}<p class='note'>{escape(backend_line())}</p>"
+    text = page(title, f"{top}{body}{about}")
     replace(path, lambda file: file.write(text.encode()))
 
 
@@ -93,7 +93,7 @@ def _numbers(result):
     """(name, text) of what came out."""
     trace = result.trace
     yield "cost", f"{trace.cost[0]:.6g} → {result.fun:.6g}" if len(trace) else f"{result.fun:.6g}"
-    slopes = np.concatenate([np.ravel(leaf) for leaf in _leaves(result.jac)])
+    slopes = np.concatenate([np.ravel(leaf) for _, leaf in leaves(result.jac)])
     yield "‖∇J‖", f"{np.linalg.norm(slopes):.3g}"
     bound = result.get("bound", math.inf)
     if math.isfinite(bound):
@@ -111,12 +111,6 @@ def _numbers(result):
             yield "best held-out score", f"{np.nanmax(trace.score):.4g}"
 
 
-def _leaves(x):
-    if isinstance(x, dict):
-        x = list(x.values())
-    return [leaf for part in x for leaf in _leaves(part)] if isinstance(x, (list, tuple)) else [x]
-
-
 def _settings(result):
     """(name, text) of what was asked for."""
     yield from result.get("settings", {}).items()
@@ -126,7 +120,7 @@ def _settings(result):
         yield "chosen", result.choice
     if "batch_size" in result:
         yield "examples a step", f"{result.batch_size:,}"
-    yield "numbers in θ", f"{sum(np.size(leaf) for leaf in _leaves(result.x)):,}"
+    yield "numbers in θ", f"{sum(np.size(leaf) for _, leaf in leaves(result.x)):,}"
 
 
 def _rows(trace):
@@ -144,13 +138,3 @@ def _cell(name, value):
         return "–"
     whole = name in ("step", "epoch", "examples")
     return f"{int(value):,}" if whole else f"{value:.5g}"
-
-
-def _versions():
-    yield "gdcore", __version__
-    yield "NumPy", np.__version__
-    yield "Python", platform.python_version()
-    yield "machine", f"{platform.machine()}, {platform.system()}"
-    yield "threads available", str(available())
-    answers = sorted(set(kernels.backend().values()))
-    yield "kernels", f"{' and '.join(answers)}, SIMD level {kernels.simd_level()}"

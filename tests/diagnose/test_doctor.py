@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gdcore as gd
-from tests.diagnose.problems import HEALTHY, ILL, line
+from tests.diagnose.problems import HEALTHY, ILL, line, valley
 
 
 @pytest.mark.parametrize("name", ILL)
@@ -38,8 +38,6 @@ def test_the_rate_of_the_cure_cures(name):
     fitted, _ = ILL[name][1](0)
     cure = gd.doctor(fitted)[0].cure
     rate = float(cure.partition("Set the rate to ")[2].partition(",")[0])
-    from tests.diagnose.problems import valley
-
     again = gd.minimize(valley, [1.0, 1.0], method=gd.optim.SGD(rate), max_iter=5000)
     assert again.success
     assert not gd.doctor(again)

@@ -9,10 +9,10 @@ import gdcore as gd
 from gdcore.diagnose.plot_attention import attention_of
 from gdcore.diagnose.plot_path import Plane
 from gdcore.layers.passes import Pass
+from tests.diagnose.drawing import drawn
 
 matplotlib.use("Agg")
 
-from matplotlib import pyplot
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -29,23 +29,6 @@ def bowl(x):
     """Its minimum, 2, is at (1, −1)."""
     x = x - (1, -1)
     return 2 + x @ x, 2 * x
-
-
-@pytest.fixture
-def ax():
-    return Figure().subplots()
-
-
-@pytest.fixture(autouse=True)
-def _no_figures_left():
-    yield
-    pyplot.close("all")
-
-
-def drawn(display):
-    """The display, laid out and drawn: what only that warns of is an error, too."""
-    display.figure_.draw_without_rendering()
-    return display
 
 
 # PathDisplay

@@ -12,6 +12,7 @@ import gdcore as gd
 from gdcore.diagnose import drawing
 from gdcore.result import Result
 from gdcore.trace import LayerTrace, Trace
+from tests.diagnose.drawing import drawn
 
 matplotlib.use("Agg")
 
@@ -34,23 +35,6 @@ def network():
         early_stopping=50, random_state=0,
     )  # fmt: skip
     return model.fit(CANCER.X, CANCER.y)
-
-
-@pytest.fixture
-def ax():
-    return Figure().subplots()
-
-
-@pytest.fixture(autouse=True)
-def _no_figures_left():
-    yield
-    pyplot.close("all")
-
-
-def drawn(display):
-    """The display, laid out and drawn: what only that warns of is an error, too."""
-    display.figure_.draw_without_rendering()
-    return display
 
 
 def made(rows, **columns):
