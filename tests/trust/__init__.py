@@ -1,0 +1,1 @@
+"""Suites of trust: what was promised for bad days, tried. docs/trust.md has the figures."""
