@@ -1,4 +1,4 @@
-"""Short names for annotations: what an array means is said by its name (θ, X, g), not by its type."""
+"""Short names for annotations: an array's meaning is in its name (θ, X, g), not in its type."""
 
 from typing import Any, TypeAlias
 

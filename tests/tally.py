@@ -1,6 +1,7 @@
-"""What the suites of trust tried, counted: `GDCORE_TALLY=FILE pytest …` writes it down for docs/trust.md.
+"""What the suites of trust tried, counted for docs/trust.md.
 
-`GDCORE_THOROUGH=1` lets them try many times as much as a quick run of the suite has time for.
+`GDCORE_TALLY=FILE pytest …` writes it down; `GDCORE_THOROUGH=1` lets them try many
+times as much as a quick run of the suite has time for.
 """
 
 import json
