@@ -1,7 +1,16 @@
 """Short names for annotations: an array's meaning is in its name (θ, X, g), not in its type."""
 
-from typing import Any, TypeAlias
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+if TYPE_CHECKING:  # 1 ms
+    from numpy.typing import ArrayLike as ArrayLike
+    from numpy.typing import DTypeLike as DTypeLike
+else:
+    ArrayLike = DTypeLike = Any
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+PathLike: TypeAlias = str | os.PathLike[str]
+State: TypeAlias = dict[str, Array]  # of an optimizer: its moments, and "t"
