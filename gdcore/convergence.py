@@ -6,10 +6,10 @@ number). `a | b` stops when either fires, `a & b` when both do.
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from gdcore import kernels
-from gdcore._typing import Array
+from gdcore._typing import Array, Proof
 from gdcore.errors import require
 
 
@@ -84,19 +84,6 @@ class Moment:
     theta: Array = _NONE  # as it moves: copy what is to be kept
     gradient: Array | None = None
     score: float = float("nan")
-
-
-class Proof(Protocol):
-    """What rules ask of the one who can prove how far J is from its minimum."""
-
-    def estimate(self, theta: Array, g: Array | None, value: float) -> float:
-        """About J(θ) − J*."""
-
-    def bound(self, theta: Array, g: Array | None, value: float, wanted: float) -> float:
-        """An upper bound of J(θ) − J*."""
-
-    def saturated(self, theta: Array, g: Array | None, value: float) -> bool:
-        """Whether what a rounded corner leaves out outweighs the rest of the way."""
 
 
 class Rule:

@@ -79,26 +79,36 @@ class Callback:
 
 
 class Begins(Protocol):
+    """Has `on_begin`; the next ones one of the other methods."""
+
     def on_begin(self, plan: Plan, /) -> object: ...
 
 
 class Steps(Protocol):
+    """Has `on_step`."""
+
     def on_step(self, moment: "Moment", /) -> object: ...
 
 
 class Epochs(Protocol):
+    """Has `on_epoch`."""
+
     def on_epoch(self, moment: "Moment", /) -> object: ...
 
 
 class Ends(Protocol):
-    def on_end(self, result: "Result", /) -> object: ...
+    """Has `on_end`."""
+
+    def on_end(self, result: "Result[Any]", /) -> object: ...
 
 
 class Fails(Protocol):
+    """Has `on_error`."""
+
     def on_error(self, error: BaseException, /) -> object: ...
 
 
-# What `callbacks` may be: functions of a moment, or objects with any of the five.
+# What `callbacks` may be: a function of a moment, an object with any of the five, or several.
 Listener: TypeAlias = "Callable[[Moment], object] | Begins | Steps | Epochs | Ends | Fails"
 Callbacks: TypeAlias = "Hooks | Listener | Sequence[Listener] | None"
 
