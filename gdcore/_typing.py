@@ -1,6 +1,7 @@
 """Short names for annotations: an array's meaning is in its name (θ, X, g), not in its type."""
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -12,6 +13,8 @@ else:
     ArrayLike = DTypeLike = Any
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Rate: TypeAlias = float | Callable[[int], float] | None  # a number, or a schedule t → factor
+Seed: TypeAlias = int | np.random.Generator | None
 PathLike: TypeAlias = str | os.PathLike[str]
 State: TypeAlias = dict[str, Array]  # of an optimizer: its moments, and "t"
 

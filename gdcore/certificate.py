@@ -7,8 +7,13 @@ exactly at the minimum (Fercoq, Gramfort & Salmon, 2015; Dünner et al., 2016).
 """
 
 import math
+from typing import Any
 
 import numpy as np
+
+from gdcore._typing import Array
+from gdcore.data import Rows
+from gdcore.lines import Points
 
 LEFT = 0.1  # of what rounded corners leave out: descending further would not help
 STEPS = 50  # of Newton's method on intercepts alone
@@ -21,29 +26,31 @@ SOFTENED = 0.01  # of the loss's width: how far a corner is rounded where its sl
 class Proof:
     """Who can prove how far the cost of a descent is from its minimum; it knows the run."""
 
-    def __init__(self, run):
+    def __init__(self, run: Any) -> None:
         self.run = run
         self.dual = hasattr(run.cost, "seen")  # the margins of all rows can be had
-        self.proven = None, math.inf  # the θ of the last proof, and its bound
+        self.proven: tuple[Array | None, float] = None, math.inf  # θ of the last proof, its bound
 
-    def estimate(self, theta, g, value):
+    def estimate(self, theta: Array, g: Array, value: float) -> float:
         """About J(θ) − J* from what is known of θ: a proof is worth its price below that."""
         found = min(self._newton(g), self._above(value))
         if not self.dual:
             return found
         found = min(found, _estimate(self.run.cost, theta, g, value))
-        if found <= abs(value) and getattr(self.run.cost.model.loss, "smooth", 0):
+        if found <= abs(value) and getattr(self.run.cost.model.loss, "smooth", False):
             found += rounding(self.run.cost, theta)
         return found
 
-    def saturated(self, theta, g, value):
+    def saturated(self, theta: Array, g: Array, value: float) -> bool:
         """Whether what a rounded corner leaves out outweighs what the descent has yet to go."""
         cost = self.run.cost
         rest = _estimate(cost, theta, g, value)
         rest += cost.unit * float(np.abs(g[_weighed(cost)[0] :]).sum())
-        return rest <= abs(value) and rest <= LEFT * rounding(cost, theta)
+        return bool(rest <= abs(value) and rest <= LEFT * rounding(cost, theta))
 
-    def bound(self, theta, g, value, wanted=0.0, at_once=False):
+    def bound(
+        self, theta: Array, g: Array, value: float, wanted: float = 0.0, at_once: bool = False
+    ) -> float:
         """An upper bound of J(θ) − J*; the cheaper one where that is no more than wanted, and
         none but what is known already where it has to be there at once."""
         if not math.isfinite(value):
@@ -58,17 +65,17 @@ class Proof:
         self.proven = theta.copy(), found
         return found
 
-    def _above(self, value):
+    def _above(self, value: float) -> float:
         """How far J is above what the optimizer has proven of J*."""
         floor = getattr(self.run.optimizer, "floor", None)
         return math.inf if floor is None else max(0.0, value - floor(self.run.state))
 
-    def _newton(self, g):
+    def _newton(self, g: Array) -> float:
         bound = getattr(self.run.optimizer, "bound", None)
         return math.inf if bound is None else bound(self.run.cost, g, self.run.state)
 
 
-def _estimate(cost, theta, g, value):
+def _estimate(cost: Any, theta: Array, g: Array, value: float) -> float:
     width, ridge, lasso = _weighed(cost)
     loss = (g - cost.penalty.ridge * theta)[:width]
     scale = _feasible(loss, ridge, lasso)
@@ -76,13 +83,13 @@ def _estimate(cost, theta, g, value):
     return gap + (1 - scale) ** 2 * abs(value)  # what the loss adds, were it squared
 
 
-def _weighed(cost):
+def _weighed(cost: Any) -> tuple[int, Array, Array]:
     """How many numbers of θ are coefficients, their ridge and their lasso."""
     width = cost.model.outputs * cost.model.features
     return width, cost.penalty.ridge[:width], cost.penalty.lasso[:width]
 
 
-def duality_gap(cost, theta, value):
+def duality_gap(cost: Any, theta: Array, value: float) -> float:
     """An upper bound of J(θ) − J*, infinite where there is none; `value` is J(θ).
 
     A loss with a corner takes its slopes from a rounded one: those are slopes that it can have.
@@ -102,7 +109,7 @@ def duality_gap(cost, theta, value):
             return math.inf
         points = here.then(lambda rows, z: _sloped(soft, rows, z + shift, shares))
 
-        def losses(rows, z, r):
+        def losses(rows: Rows, z: Array, r: Array) -> Array:
             before = exact.value(z - shift, rows.y) if soft is not exact else 0 * rows.y
             return np.array([rows.weights @ exact.value(z, rows.y), rows.weights @ before])
 
@@ -119,34 +126,34 @@ def duality_gap(cost, theta, value):
     return float(gap) if gap >= 0 else math.inf
 
 
-def rounding(cost, theta):
+def rounding(cost: Any, theta: Array) -> float:
     """By how much J at θ is above the cost whose corners are rounded."""
     soft, exact = _soft(cost), _exact(cost.model.loss)
     if soft is exact:
         return 0.0
     noted = getattr(cost, "noted", None)  # where a walk would be a pass over files
     if noted is not None and np.array_equal(noted[0], theta):
-        return noted[1]
+        return float(noted[1])
     return sum(rounded_off(soft, rows, z) for rows, z in cost.seen(theta)) / len(cost)
 
 
-def rounded_off(loss, rows, z):
+def rounded_off(loss: Any, rows: Rows, z: Array) -> float:
     """What the corner's rounding takes off the loss of these rows."""
     return float(rows.weights @ (_exact(loss).value(z, rows.y) - loss.value(z, rows.y)))
 
 
-def _soft(cost):
+def _soft(cost: Any) -> Any:
     loss = cost.model.loss
     if not hasattr(loss, "rounded") or loss.smooth:
         return loss
     return loss.rounded(SOFTENED / cost.bend)
 
 
-def _exact(loss):
+def _exact(loss: Any) -> Any:
     return loss.rounded(0) if getattr(loss, "smooth", 0) else loss
 
 
-def _centred(cost, loss, seen):
+def _centred(cost: Any, loss: Any, seen: Points) -> tuple[Array, bool]:
     """(what moves each intercept to where Σ s·r is zero, whether that came about).
 
     By Newton's method with halving; where each look is a pass over files, fewer of them.
@@ -168,7 +175,7 @@ def _centred(cost, loss, seen):
     return shift, bool(np.abs(r).sum() <= 1e4 * BALANCED * cost.unit)
 
 
-def _at_shift(cost, loss, seen, shift):
+def _at_shift(cost: Any, loss: Any, seen: Points, shift: Array) -> tuple[Array, Array]:
     """(Σ s·r/n, its slopes in the shift)."""
     k, n = cost.model.outputs, len(cost)
     r, H = np.zeros(k), np.zeros((k, k))
@@ -183,7 +190,7 @@ def _at_shift(cost, loss, seen, shift):
     return r / n, H / n
 
 
-def _shares(cost, loss, seen, shift):
+def _shares(cost: Any, loss: Any, seen: Points, shift: Array) -> tuple[float, float] | None:
     """What to scale slopes above zero by, and those below, for Σ s·r to be zero: a loss that can
     have a slope can have a smaller one, too. None for several outputs, which Newton's method is
     enough for."""
@@ -198,7 +205,9 @@ def _shares(cost, loss, seen, shift):
     return (share, 1.0) if up > down else (1.0, share)
 
 
-def _sloped(loss, rows, z, shares):
+def _sloped(
+    loss: Any, rows: Rows, z: Array, shares: tuple[float, float]
+) -> tuple[Rows, Array, Array]:
     """(rows, z, r) with slopes scaled by their sign's share."""
     r = loss.slope(z, rows.y)
     for share, one in zip(shares, (r > 0, r < 0), strict=True):
@@ -207,7 +216,7 @@ def _sloped(loss, rows, z, shares):
     return rows, z, r
 
 
-def _feasible(loss, ridge, lasso):
+def _feasible(loss: Array, ridge: Array, lasso: Array) -> float:
     """What slopes are to be scaled by so that |g| ≤ lasso where nothing else holds it."""
     bare = (ridge == 0) & (loss != 0)
     if not bare.any():
@@ -215,7 +224,7 @@ def _feasible(loss, ridge, lasso):
     return float(min(1.0, (lasso[bare] / np.abs(loss[bare])).min()))
 
 
-def _penalty_gap(w, g, ridge, lasso):
+def _penalty_gap(w: Array, g: Array, ridge: Array, lasso: Array) -> float:
     """Σ ω(w) + ω*(−g) + w·g, by coordinate: both parts are Fenchel's inequality, hence ≥ 0."""
     soft = np.sign(g) * np.maximum(np.abs(g) - lasso, 0)
     met = np.divide(soft, ridge, out=np.zeros_like(g), where=ridge > 0)
@@ -223,7 +232,7 @@ def _penalty_gap(w, g, ridge, lasso):
     return float((squares + np.abs(w) * lasso + w * (g - soft)).sum())
 
 
-def _loss_gap(cost, points, scale):
+def _loss_gap(cost: Any, points: Points, scale: float) -> float:
     """The mean of ℓ(z) + ℓ*(c·r) − c·r·z; zero where r are the exact slopes and c = 1."""
     exact, total = _exact(cost.model.loss), 0.0
     for rows, z, r in points:

@@ -1,18 +1,26 @@
 """J(θ) over chunks of rows that need not fit into memory: read in each pass, summed in order."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gdcore._typing import Array, State
 from gdcore.certificate import rounded_off
-from gdcore.cost import SAMPLE, Cost, Penalised
+from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows, visiting_order
 from gdcore.lines import Margins, Points
 from gdcore.newton import FEW
+from gdcore.penalised import Penalised
 from gdcore.penalties import Penalty
-from gdcore.second_order import largest_eigenvalue
+from gdcore.second_order import Product, largest_eigenvalue
+from gdcore.survey import Passes, Survey
 from gdcore.threads import Threads, resolve
+
+if TYPE_CHECKING:
+    from gdcore.optim.base import Optimizer
 
 SAMPLED = 1 << 22  # numbers of X in a sample at most
 KEPT = 48 << 20  # bytes of margins, targets and weights that are kept where chunks allow it
@@ -22,10 +30,10 @@ KEPT = 48 << 20  # bytes of margins, targets and weights that are kept where chu
 class Targets:
     """What of a chunk's rows is kept beside their margins."""
 
-    y: np.ndarray
-    weights: np.ndarray
+    y: Array
+    weights: Array
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
 
@@ -44,21 +52,34 @@ class ChunkCost(Penalised):
     n_threads, unit : as in `Cost`
     """
 
-    margins = None
-    shards = None  # `Targets` of each chunk, noted in the first pass where they are to be kept
-    noted = None  # (θ, what its corner's rounding takes off) of the last pass
+    margins: Margins | None = None
+    shards: list[Targets] | None = (
+        None  # `Targets` of each chunk, noted in the first pass where they are to be kept
+    )
+    noted: tuple[Array, float] | None = (
+        None  # (θ, what its corner's rounding takes off) of the last pass
+    )
     along = Cost.along
 
-    def __init__(self, model, rows, passes, penalty, n_threads=None, unit=1.0):
+    def __init__(
+        self,
+        model: Any,
+        rows: Survey,
+        passes: Passes,
+        penalty: Penalty,
+        n_threads: int | None = None,
+        unit: float = 1.0,
+    ) -> None:
         self.model, self.rows, self.passes = model, rows, passes
         self.penalty, self.unit, self.size = penalty, unit, model.size
         self.threads = Threads(resolve(n_threads), products=True)
-        self.judge, self.judged = model, [None]  # the loss held out, and (θ, its value there)
+        self.judge: Any = model  # the loss held out
+        self.judged: list[Any] = [None]  # (θ, its value there)
         self._free = Penalty(np.zeros(self.size), np.zeros(self.size))
-        self._known = {}
+        self._known: dict[str, Any] = {}
         self.few = passes.steady and len(rows) * 16 * (model.outputs + 1) <= KEPT
 
-    def like(self, loss):
+    def like(self, loss: Any) -> "ChunkCost":
         """The same cost with another loss."""
         other = ChunkCost(
             self.model.like(loss), self.rows, self.passes, self.penalty, self.threads.n_threads,
@@ -68,9 +89,11 @@ class ChunkCost(Penalised):
         other.judge, other.judged = self.judge, self.judged
         return other
 
-    def _parts(self, watch=None, mixed=False):
+    def _parts(
+        self, watch: Callable[[Rows], object] | None = None, mixed: bool = False
+    ) -> Iterator[Cost]:
         """A cost of each chunk alone, without the penalty, weights of mean one over all chunks."""
-        targets = [] if self.few and self.shards is None and not mixed else None
+        targets: Any = [] if self.few and self.shards is None and not mixed else None
         for rows in self.passes.mixed() if mixed else self.passes.each(watch):
             scaled = Rows(rows.X, rows.y, rows.weights / self.passes.mass)
             part = Cost(self.model, scaled, self._free, 1, self.unit)
@@ -81,19 +104,19 @@ class ChunkCost(Penalised):
         if targets is not None:
             self.shards = targets
 
-    def keep_margins(self):
+    def keep_margins(self) -> None:
         """From now on z (n, k) of the θ measured last stays in `margins`, if the rows are few."""
         if self.few:
             self.margins = Margins(len(self), self.model.outputs, list(map(range, self._counts())))
 
-    def _counts(self):
+    def _counts(self) -> list[int]:
         return [len(targets) for targets in self.shards] if self.shards else self.passes.counts
 
-    def value_and_gradient(self, theta, g):
+    def value_and_gradient(self, theta: Array, g: Array) -> float:
         """J(θ); its gradient, without the |θ| term's, is written into g."""
         total, rest, own = 0.0, 0.0, np.empty_like(g)
         rooms = None if self.margins is None else self.margins.turn(theta)
-        rounded = rooms is None and getattr(self.model.loss, "smooth", 0)
+        rounded = rooms is None and getattr(self.model.loss, "smooth", False)
         score = None if self.passes.held is None else _Score(self.judge, theta)
         g[:] = 0
         with np.errstate(all="ignore"):
@@ -112,29 +135,29 @@ class ChunkCost(Penalised):
                 self.judged[0] = theta.copy(), score.mean()
             return total + self.penalty.value(theta)
 
-    def validate(self, theta):
+    def validate(self, theta: Array) -> float:
         """The plain mean loss on the rows held out: what early stopping watches."""
         if self.judged[0] is None or not np.array_equal(self.judged[0][0], theta):
             score = _Score(self.judge, theta)
             for _ in self.passes.each(score):
                 pass
             self.judged[0] = theta.copy(), score.mean()
-        return self.judged[0][1]
+        return float(self.judged[0][1])
 
-    def seen(self, theta):
+    def seen(self, theta: Array) -> Points:
         """(rows, z) of all rows as `Points`: kept ones of few rows, else a pass in each walk."""
         if not self.few:
             return Points(lambda: self._walk(theta), False)
         z = None if self.margins is None else self.margins.of(theta)
         if z is None:
             z = [np.concatenate(part.margins_at(theta)) for part in self._parts()]
-        return Points(list(zip(self.shards, z, strict=True)), True)
+        return Points(list(zip(self.shards or (), z, strict=True)), True)
 
-    def _walk(self, theta):
+    def _walk(self, theta: Array) -> Iterator[tuple[Any, ...]]:
         for part in self._parts():
             yield from zip(part.shards, part.margins_at(theta), strict=True)
 
-    def gather(self, points, count):
+    def gather(self, points: Points, count: Callable[..., Any]) -> tuple[Array, Any]:
         """(Σ s·r·x̃/n, Σ count/n) of points (rows, z, r) and count(rows, z, r), in one pass."""
         total, counted, out = np.zeros(self.size), 0.0, np.zeros(self.size)
         if points.kept:
@@ -150,7 +173,7 @@ class ChunkCost(Penalised):
                 counted = counted + count(rows, z, r)
         return total / len(self), counted / len(self)
 
-    def hessian(self, theta):
+    def hessian(self, theta: Array) -> Array:
         """The second derivatives (size, size)."""
         H = np.zeros((self.size, self.size))
         for part in self._parts():
@@ -158,10 +181,10 @@ class ChunkCost(Penalised):
         H[np.diag_indices_from(H)] += self.penalty.ridge
         return H
 
-    def second(self, theta):
+    def second(self, theta: Array) -> tuple[Product, Array]:
         """(v → H·v, roughly H's diagonal): a product is a pass."""
 
-        def times(v):
+        def times(v: Array) -> Array:
             total = self.penalty.ridge * v
             for part in self._parts():
                 total += (len(part) / len(self)) * part.second(theta)[0](v)
@@ -170,13 +193,14 @@ class ChunkCost(Penalised):
         return times, self.bend + self.penalty.ridge
 
     @property
-    def lengths(self):
+    def lengths(self) -> tuple[float, float]:
         """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
         if "lengths" not in self._known:
             self._known["lengths"] = self._measure()
-        return self._known["lengths"]
+        lengths: tuple[float, float] = self._known["lengths"]
+        return lengths
 
-    def _measure(self):
+    def _measure(self) -> tuple[float, float]:
         mean = most = 0.0
         for part in self._parts():
             own, longest = self.model.measure(part.rows)
@@ -184,12 +208,12 @@ class ChunkCost(Penalised):
         return mean, most
 
     @property
-    def _largest(self):
+    def _largest(self) -> float:
         if "largest" not in self._known:
             self._known["largest"] = self._eigenvalue()
-        return self._known["largest"]
+        return float(self._known["largest"])
 
-    def _eigenvalue(self):
+    def _eigenvalue(self) -> float:
         """The largest eigenvalue of the rows' second moments."""
         width = self.model.features + 1
         if width <= FEW:
@@ -200,7 +224,7 @@ class ChunkCost(Penalised):
                 H += own / len(self)
             return float(np.linalg.eigvalsh(H)[-1])
 
-        def times(v):
+        def times(v: Array) -> Array:
             total = np.zeros(width)
             for part in self._parts():
                 total += part.second_moments(v) * (len(part) / len(self))
@@ -209,29 +233,40 @@ class ChunkCost(Penalised):
         start = self._sampled_eigenvector()
         return largest_eigenvalue(times, width, rounds=40 if start is None else 8, start=start)
 
-    def _sampled_eigenvector(self):
+    def _sampled_eigenvector(self) -> Array | None:
         """That of some rows, from where a few passes do; None for sparse ones."""
         rows = sample(self, SAMPLE)
         if rows is None:
             return None
         part, found = Cost(self.model, rows, self._free, 1), []
 
-        def times(v):
+        def times(v: Array) -> Array:
             found.append(part.second_moments(v))
             return found[-1]
 
         return found[-1] if largest_eigenvalue(times, self.model.features + 1) > 0 else None
 
-    def curvature(self):
+    def curvature(self) -> float:
         """An upper estimate of the smoothness constant L, as in `Cost`."""
         bound = 1.05 * min(self._largest, self.lengths[0])
         return self.bend * bound + float(self.penalty.ridge.max())
 
-    def order(self, rng):
+    def order(self, rng: np.random.Generator) -> "_Order":
         """A generator's seed for the order of rows within chunks, as long as the rows are many."""
         return _Order(len(self), rng)
 
-    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average, told=None):
+    def sweep(
+        self,
+        theta: Array,
+        optimizer: "Optimizer",
+        state: State,
+        *,
+        order: "_Order",
+        rates: Array,
+        batch_size: int,
+        average: Array,
+        told: Any = None,
+    ) -> float:
         """Steps over the batches of each chunk in its turn, its rows mixed. Returns J as met.
 
         A batch ends where its chunk does; the rates of batches that are not full are those of the
@@ -264,25 +299,25 @@ class ChunkCost(Penalised):
 class _Order:
     """As long as all rows, and a generator for the order of each chunk's."""
 
-    def __init__(self, n, rng):
+    def __init__(self, n: int, rng: np.random.Generator) -> None:
         self.n, self.rng = n, rng
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n
 
 
 class _Into:
     """Margins of one chunk, written into a room of all rows', in the parts of its shards."""
 
-    def __init__(self, room, shards):
+    def __init__(self, room: Array, shards: Sequence[Any]) -> None:
         cuts = np.cumsum([0, *map(len, shards)]).tolist()
         self.parts = [room[a:b] for a, b in pairwise(cuts)]
 
-    def turn(self, theta):
+    def turn(self, theta: Array) -> list[Array]:
         """Where to write them."""
         return self.parts
 
-    def of(self, theta):
+    def of(self, theta: Array) -> None:
         """Nothing is known yet."""
         return None
 
@@ -290,20 +325,20 @@ class _Into:
 class _Score:
     """The mean loss over rows that come chunk by chunk."""
 
-    def __init__(self, model, theta):
+    def __init__(self, model: Any, theta: Array) -> None:
         self.model, self.theta, self.g = model, theta, np.zeros(model.size)
         self.total = self.mass = 0.0
 
-    def __call__(self, rows):
+    def __call__(self, rows: Rows) -> None:
         self.total += self.model.add_cost_and_gradient(self.theta, rows, self.g)
         self.mass += float(rows.weights.sum())
 
-    def mean(self):
+    def mean(self) -> float:
         """Of all so far."""
         return self.total / self.mass
 
 
-def sample(cost, take):
+def sample(cost: Any, take: int) -> Rows | None:
     """About `take` rows of all chunks, the same in every fit, fewer if they are wide; None for
     sparse ones."""
     take = min(take, SAMPLED // cost.model.features)

@@ -7,19 +7,30 @@ own with `__iter__`. X is dense or sparse; all chunks have one width.
 
 import mmap
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from gdcore.arrow import NUMBERS, read_columns, read_csv
+from gdcore._typing import ArrayLike, DTypeLike, PathLike
+from gdcore.arrow import NUMBERS, FileChunks, Files, read_columns, read_csv
 from gdcore.errors import require, require_number
 from gdcore.passes import Checked, Shuffled
-from gdcore.sparse import CSR, as_csr
+from gdcore.sparse import CSR, Features, as_csr
+
+Chunks: TypeAlias = "Iterable[tuple[Any, ...]] | Callable[[], Iterable[tuple[Any, ...]]]"
 
 __all__ = ["arrays", "checked", "csv", "parquet", "shuffled"]
 
 
-def arrays(X, y, weights=None, *, rows=None):
+def arrays(
+    X: Features | PathLike,
+    y: ArrayLike | PathLike,
+    weights: ArrayLike | PathLike | None = None,
+    *,
+    rows: int | None = None,
+) -> "ArrayChunks":
     """Chunks (X, y) or (X, y, weights) of `rows` rows each from arrays, or from files of them.
 
     Parameters
@@ -66,7 +77,16 @@ def arrays(X, y, weights=None, *, rows=None):
     return ArrayChunks(parts, n, p, rows or max(1, NUMBERS // p))
 
 
-def csv(path, *, target, rows=None, columns=None, weights=None, dtype=None, delimiter=","):
+def csv(
+    path: Files,
+    *,
+    target: str,
+    rows: int | None = None,
+    columns: Sequence[str] | None = None,
+    weights: str | None = None,
+    dtype: DTypeLike | None = None,
+    delimiter: str = ",",
+) -> FileChunks:
     """Chunks of the rows of CSV files with a header line, by pyarrow (extra `arrow`).
 
     Parameters
@@ -95,7 +115,15 @@ def csv(path, *, target, rows=None, columns=None, weights=None, dtype=None, deli
     return read_csv(path, target, rows, columns, options)
 
 
-def parquet(path, *, target, rows=None, columns=None, weights=None, dtype=None):
+def parquet(
+    path: Files,
+    *,
+    target: str,
+    rows: int | None = None,
+    columns: Sequence[str] | None = None,
+    weights: str | None = None,
+    dtype: DTypeLike | None = None,
+) -> FileChunks:
     """Chunks of the rows of Parquet or Arrow files (IPC, Feather), by pyarrow (extra `arrow`).
 
     Parameters are those of `csv`; the dtype is float32 where all columns are. Row groups and
@@ -116,7 +144,7 @@ def parquet(path, *, target, rows=None, columns=None, weights=None, dtype=None):
     return read_columns(path, target, rows, columns, {"weights": weights, "dtype": dtype})
 
 
-def checked(chunks, name="chunks"):
+def checked(chunks: Chunks, name: str = "chunks") -> Checked | Shuffled:
     """The same chunks, each as (X, y, weights): C-contiguous and finite, all of one width.
 
     A function without arguments that returns a new iterator is taken for chunks, too.
@@ -151,7 +179,7 @@ def checked(chunks, name="chunks"):
     return Checked(chunks, name)
 
 
-def shuffled(chunks, *, buffer=8, seed=0):
+def shuffled(chunks: Chunks, *, buffer: int = 8, seed: int = 0) -> Shuffled:
     """The rows of chunks in another order each pass: pieces at random, rows mixed in a buffer.
 
     The source's pieces (chunks of arrays, row groups, files) come in random order where it can
@@ -185,24 +213,24 @@ def shuffled(chunks, *, buffer=8, seed=0):
 class ArrayChunks:
     """Parts of arrays; a piece is a chunk."""
 
-    parts: tuple
+    parts: tuple[Any, ...]
     n_rows: int
     n_features: int
     rows: int
     feature_names = None
 
     @property
-    def pieces(self):
+    def pieces(self) -> range:
         """One for each chunk."""
         return range(-(-self.n_rows // self.rows))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return self.visit(self.pieces)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"chunks of {self.rows} of {self.n_rows} rows, {self.n_features} features"
 
-    def visit(self, order):
+    def visit(self, order: Iterable[int]) -> Iterator[tuple[Any, ...]]:
         """The chunks of these numbers, in this order."""
         for k in order:
             a = int(k) * self.rows
@@ -217,7 +245,7 @@ class _Npy:
 
     path: str
 
-    def open(self):
+    def open(self) -> Any:
         try:
             return np.load(self.path, mmap_mode="r", allow_pickle=False)
         except ValueError as error:
@@ -226,7 +254,7 @@ class _Npy:
             ) from error
 
 
-def _source(given, name):
+def _source(given: Any, name: str) -> Any:
     if isinstance(given, (str, os.PathLike)):
         return _Npy(os.fspath(given))
     if given is None or isinstance(given, (CSR, np.ndarray)):
@@ -236,20 +264,21 @@ def _source(given, name):
     return np.asarray(given)
 
 
-def _shape(source, name):
+def _shape(source: Any, name: str) -> tuple[int, ...]:
     source = source.open() if isinstance(source, _Npy) else source
     if not hasattr(source, "shape"):  # .npz
         raise ValueError(f"{name} is a file of several arrays. Pass the path of an .npy file.")
-    return source.shape
+    shape: tuple[int, ...] = source.shape
+    return shape
 
 
-def _part(source, rows):
+def _part(source: Any, rows: slice) -> Any:
     if isinstance(source, _Npy):
         return source.open()[rows]
     return source.part(rows) if isinstance(source, CSR) else source[rows]
 
 
-def _hand_back(source):
+def _hand_back(source: Any) -> None:
     """Pages of a map that is shared with its file: they are read again where they are needed. Those
     of mode "c" are not, they hold what was written to them."""
     if isinstance(source, np.memmap) and source.mode != "c":
@@ -261,12 +290,12 @@ def _hand_back(source):
 class _Calls:
     """What a function gives, anew each time."""
 
-    function: object
+    function: Callable[[], Iterable[Any]]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.function())
 
 
-def _require_rows(rows):
+def _require_rows(rows: int | None) -> None:
     if rows is not None:
         require_number("rows", rows, 1, whole=True)

@@ -1,105 +1,26 @@
 """J(θ) = weighted mean loss + penalty: a sum over shards of examples, by threads."""
 
-import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from gdcore import kernels, sweeps
-from gdcore.continuation import Continuation
-from gdcore.data import visiting_order
+from gdcore._typing import Array, State
+from gdcore.data import Rows, visiting_order
 from gdcore.lines import Margins, Points
+from gdcore.penalised import Penalised
+from gdcore.penalties import Penalty
 from gdcore.scores import score_of
-from gdcore.second_order import curvature, hessian, largest_eigenvalue
+from gdcore.second_order import Product, curvature, hessian, largest_eigenvalue
 from gdcore.threads import Threads, resolve
 
+if TYPE_CHECKING:
+    from gdcore.optim.base import Optimizer
+
 SAMPLE = 8192  # rows at least that are to tell what all are like
-
-
-class Penalised:
-    """What costs of linear models share, whose rows are here or elsewhere: a penalty, rates."""
-
-    resumable = False  # whether a descent is to leave a `Continuation` in `left`
-
-    def __enter__(self):
-        self.threads.__enter__()
-        return self
-
-    def __exit__(self, *error):
-        self.threads.__exit__(*error)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def steepest(self, theta, g):
-        """The shortest subgradient of J at θ, given g from `value_and_gradient`."""
-        return self.penalty.steepest(theta, g)
-
-    def prox(self, theta, reach):
-        """The proximal step of the |θ| term."""
-        self.penalty.prox(theta, reach)
-
-    def norm(self, theta, g):
-        """What the rules call ‖∇J‖: the length of the shortest subgradient."""
-        return kernels.norm(self.steepest(theta, g))
-
-    def free(self, theta, g):
-        """The coordinates that no bound holds, as a mask; None: there are no bounds."""
-        return None
-
-    def baseline(self, theta, value):
-        """A cost that no descent has business far above: the larger of J(θ) and J(0)."""
-        if not theta.any():
-            return value
-        nothing = np.zeros_like(theta)
-        return max(value, self.value_and_gradient(nothing, np.empty_like(theta)))
-
-    @property
-    def bounded(self):
-        """Whether the loss's curvature has a bound, so that 1/L never overshoots."""
-        return math.isfinite(getattr(self.model.loss, "curvature", math.inf))
-
-    @cached_property
-    def bend(self):
-        """The loss's curvature, or a typical one where it has no bound."""
-        loss = self.model.loss
-        bound = getattr(loss, "curvature", math.inf)
-        if math.isfinite(bound):
-            return bound
-        typical = getattr(loss, "typical_curvature", None)
-        return 1.0 if typical is None else typical(self.rows.y, self.rows.weights)
-
-    def leave(self, run):
-        """Told when a descent has ended, before θ is chosen: keep what more may go on from."""
-        if self.resumable:
-            self.left = Continuation(run)
-
-    def order(self, rng):
-        """Row numbers in the order in which an epoch visits them."""
-        return visiting_order(len(self), rng)
-
-    def about_curvature(self):
-        """What `safe_rate` takes for L where it is one part of a sum."""
-        return self.curvature()
-
-    def safe_rate(self, batch_size):
-        """A step length for plain SGD that does not diverge, 1/L for the batch's own smoothness.
-
-        L_b = c·R²·(n − b)/(b(n − 1)) + L·n(b − 1)/(b(n − 1)) with c the loss's curvature: from one
-        example to all of them (Gower et al., 2019). R² is the geometric mean of an example's mean
-        and largest squared length: with the mean alone heavy tails throw the descent off, with the
-        largest alone it crawls.
-        """
-        n, b = len(self.rows), min(batch_size, len(self.rows))
-        if n == 1 or b == n:
-            full = self.curvature()
-            return 1 / full if full > 0 else 1.0
-        full = self.about_curvature() if b > 1 else 0.0
-        mean, most = self.lengths
-        one = self.bend * math.sqrt(mean * most) + self.penalty.ridge.max()
-        mixed = one * (n - b) / (b * (n - 1)) + full * n * (b - 1) / (b * (n - 1))
-        return 1 / mixed if mixed > 0 else 1.0
 
 
 class Cost(Penalised):
@@ -131,29 +52,36 @@ class Cost(Penalised):
     (1.25, array([-2.5, -1.5]))
     """
 
-    def __init__(self, model, rows, penalty, n_threads=None, unit=1.0):
+    def __init__(
+        self,
+        model: Any,
+        rows: Rows,
+        penalty: Penalty,
+        n_threads: int | None = None,
+        unit: float = 1.0,
+    ) -> None:
         self.model, self.rows, self.penalty, self.unit = model, rows, penalty, unit
         self.shards = rows.shards()
         self.size = model.size
         self.threads = Threads(resolve(n_threads))
         self._parts = np.zeros((len(self.shards), model.size))
         self._penalised = bool(penalty.ridge.any() or penalty.lasso.any())
-        self._curvature = None
-        self.margins = None
+        self._curvature: float | None = None
+        self.margins: Any = None  # `Margins`, where they are kept
 
-    def like(self, loss):
+    def like(self, loss: Any) -> "Cost":
         """The same cost with another loss."""
         other = self.model.like(loss)
         return Cost(other, self.rows, self.penalty, self.threads.n_threads, self.unit)
 
-    def keep_margins(self):
+    def keep_margins(self) -> None:
         """From now on z (n, k) of the θ measured last stays in `margins`, if the model has any."""
         if not hasattr(self.model, "write_margins"):
             return
         self.margins = Margins(len(self), self.model.outputs, self.shards)
         self.threads.hold_blas()  # whose threads would change the bits of second-order steps
 
-    def margins_at(self, theta):
+    def margins_at(self, theta: Array) -> list[Array]:
         """z (n, k) in the parts of the shards: those kept, if they are of this θ, or new ones."""
         kept = None if self.margins is None else self.margins.of(theta)
         if kept is not None:
@@ -163,7 +91,7 @@ class Cost(Penalised):
         self.threads.map(lambda part: self.model.write_margins(theta, *part), work)
         return parts
 
-    def baseline(self, theta, value):
+    def baseline(self, theta: Array, value: float) -> float:
         """A cost that no descent has business far above: the larger of J(θ) and J(0), whose margins
         are zeros."""
         if not hasattr(self.model, "write_margins"):
@@ -172,7 +100,7 @@ class Cost(Penalised):
         parts = [s.weights @ loss.value(np.zeros((len(s), k)), s.y) for s in self.shards]
         return max(value, float(sum(parts)) / len(self))
 
-    def value_and_gradient(self, theta, g):
+    def value_and_gradient(self, theta: Array, g: Array) -> float:
         """J(θ); its gradient, without the |θ| term's, is written into g."""
         kept = None if self.margins is None else self.margins.turn(theta)
         add = self.model.add_cost_and_gradient
@@ -186,17 +114,17 @@ class Cost(Penalised):
                 loss = sum(self.threads.map(lambda part: add(theta, *part), work))
                 self._parts.sum(axis=0, out=g)
             g /= len(self.rows)
-            value = loss / len(self.rows)
+            value: float = loss / len(self.rows)
             if self._penalised:
                 self.penalty.add_gradient(theta, g)
                 value += self.penalty.value(theta)
             return value
 
-    def along(self, parts):
+    def along(self, parts: Sequence[tuple[Array, Array, float]]) -> tuple[float, float]:
         """(mean loss, its slope) on the line of margins z + t·dz, from (z, dz, t) of the shards."""
         loss = self.model.loss
 
-        def one(part):
+        def one(part: Any) -> tuple[float, float]:
             shard, (z, dz, t) = part
             at = z + t * dz
             slopes = (np.asarray(loss.slope(at, shard.y)) * dz).sum(axis=1)
@@ -204,29 +132,33 @@ class Cost(Penalised):
 
         with np.errstate(all="ignore"):
             sums = self.threads.map(one, list(zip(self.shards, parts, strict=True)))
-        return tuple(float(sum(each)) / len(self) for each in zip(*sums, strict=True))
+        mean, slope = (float(sum(each)) / len(self) for each in zip(*sums, strict=True))
+        return mean, slope
 
-    def combine(self, slopes):
+    def combine(self, slopes: Sequence[Array]) -> Array:
         """Σ s·r·x̃/n over all rows, for slopes r of each shard's rows (n, k)."""
         parts = np.zeros((len(self.shards), self.size))
 
-        def one(part):
+        def one(part: tuple[Rows, Array, Array]) -> None:
             shard, r, out = part
             self.model.combine(shard, r * shard.weights[:, None], out)
 
         self.threads.map(one, list(zip(self.shards, slopes, parts, strict=True)))
         return parts.sum(axis=0) / len(self)
 
-    def seen(self, theta):
+    def seen(self, theta: Array) -> Points:
         """(shard, z) of all rows as `Points`, for proofs."""
         return Points(list(zip(self.shards, self.margins_at(theta), strict=True)), True)
 
-    def gather(self, points, count):
+    def gather(self, points: Points, count: Callable[..., Any]) -> tuple[Array, Any]:
         """(Σ s·r·x̃/n, Σ count/n) of points (shard, z, r) and count(shard, z, r)."""
         total = sum(count(*point) for point in points)
         return self.combine([r for _, _, r in points]), total / len(self)
 
-    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average, told=None):
+    def sweep(
+        self, theta: Array, optimizer: "Optimizer", state: State, *, order: Array, rates: Array,
+        batch_size: int, average: Array, told: sweeps.Told | None = None,
+    ) -> float:  # fmt: skip
         """Steps over the batches of `order`, one rate each. Returns J as met on the way.
 
         A compiled epoch where the model and the optimizer have one; else a loop over batches.
@@ -234,7 +166,7 @@ class Cost(Penalised):
         hears of each step and ends the epoch where it answers True.
         """
         average[:] = 0
-        plan = {"order": order, "rates": rates, "batch_size": batch_size}
+        plan: dict[str, Any] = {"order": order, "rates": rates, "batch_size": batch_size}
         if self.model.compiled(optimizer.rule, self.rows, self.penalty, rates):
             if told is not None:
                 count = sweeps.rehearsed(self, theta, optimizer, state, **plan, told=told)
@@ -242,12 +174,12 @@ class Cost(Penalised):
             total = sweeps.compiled(self, theta, optimizer, state, **plan, average=average)
             seen, steps = len(plan["order"]), len(plan["rates"])
         else:
-            more = {"average": average, "told": told}
-            total, seen, steps = sweeps.interpreted(self, theta, optimizer, state, **plan, **more)
+            plan |= {"average": average, "told": told}
+            total, seen, steps = sweeps.interpreted(self, theta, optimizer, state, **plan)
         average /= steps
         return total / seen + self.penalty.value(theta)
 
-    def curvature(self):
+    def curvature(self) -> float:
         """An upper estimate of the smoothness constant L, ‖∇J(a) − ∇J(b)‖ ≤ L‖a − b‖.
 
         The largest eigenvalue of the examples' second moments by power iteration, times the
@@ -261,7 +193,7 @@ class Cost(Penalised):
             self._curvature = self.bend * bound + float(self.penalty.ridge.max())
         return self._curvature
 
-    def about_curvature(self):
+    def about_curvature(self) -> float:
         """L of a sample of the rows, where there are many more: 30 reads of all of them would take
         longer than the epochs of small batches that ask for it. The largest eigenvalue of a sample
         is too large on average, hence safe.
@@ -274,20 +206,20 @@ class Cost(Penalised):
         part.threads = self.threads
         return part.curvature()
 
-    def hessian(self, theta):
+    def hessian(self, theta: Array) -> Array:
         """The second derivatives (size, size)."""
         return hessian(self, theta)
 
-    def second(self, theta):
+    def second(self, theta: Array) -> tuple[Product, Array]:
         """(v → H·v, roughly H's diagonal)."""
         return curvature(self, theta)
 
     @cached_property
-    def lengths(self):
+    def lengths(self) -> tuple[float, float]:
         """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
         return self.model.measure(self.rows, self.threads.map)
 
-    def second_moments(self, v):
+    def second_moments(self, v: Array) -> Array:
         """(Σ sᵢ x̃ᵢx̃ᵢᵀ / n) v: the gradient of the squared loss at θ = v with targets zero."""
         parts = np.zeros((len(self.shards), self.model.features + 1))
         work = [(s, s.weights, out) for s, out in zip(self.shards, parts, strict=True)]
@@ -313,57 +245,57 @@ class PlainCost(ABC):
     unit = 1.0
 
     @abstractmethod
-    def value_and_gradient(self, theta, g):
+    def value_and_gradient(self, theta: Array, g: Array) -> float:
         """J(θ); its gradient is written into g."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         return None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 1
 
-    def steepest(self, theta, g):
+    def steepest(self, theta: Array, g: Array) -> Array:
         """The shortest subgradient."""
         return g
 
-    def norm(self, theta, g):
+    def norm(self, theta: Array, g: Array) -> float:
         """What the rules call ‖∇J‖."""
         return kernels.norm(self.steepest(theta, g))
 
-    def prox(self, theta, reach):
+    def prox(self, theta: Array, reach: float | Array) -> None:
         """Nothing to be shrunk or projected."""
         return None
 
-    def free(self, theta, g):
+    def free(self, theta: Array, g: Array) -> Array | None:
         """None: no bounds."""
         return None
 
-    def leave(self, run):
+    def leave(self, run: Any) -> None:
         """Told when a descent has ended."""
         return None
 
-    def baseline(self, theta, value):
+    def baseline(self, theta: Array, value: float) -> float:
         """A cost above which a descent that goes on has gone astray."""
         return value + max(1.0, abs(value))
 
-    def order(self, rng):
+    def order(self, rng: np.random.Generator) -> Array:
         """Row numbers in the order in which an epoch visits them."""
         return visiting_order(len(self), rng)
 
-    def safe_rate(self, batch_size):
+    def safe_rate(self, batch_size: int) -> float | None:
         """A step length for plain gradient descent, where there is none better."""
         return 1.0
 
 
-def held_out(model, rows):
+def held_out(model: Any, rows: Rows) -> Callable[[Array], tuple[float, float]]:
     """(the plain mean loss, the score) on other rows, as a function of θ."""
     parts, mass, z = rows.shards(), float(rows.weights.sum()), np.empty((len(rows), model.outputs))
     rooms = np.split(z, np.cumsum([len(part) for part in parts[:-1]]))
 
-    def judge(theta):
+    def judge(theta: Array) -> tuple[float, float]:
         g, loss = np.zeros(model.size), 0.0
         for part, room in zip(parts, rooms, strict=True):
             loss += model.add_cost_and_gradient(theta, part, g, room)

@@ -1,22 +1,54 @@
 """The one loop: predict → cost → gradient → update → convergence."""
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from gdcore._typing import Array, Rate, Seed
 from gdcore.convergence import Status
 from gdcore.errors import require_number
 from gdcore.hooks import Hooks
+from gdcore.result import Result
 from gdcore.run import Run
 from gdcore.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from gdcore.continuation import Continuation
+    from gdcore.convergence import Rule
+    from gdcore.hooks import Callbacks
+    from gdcore.optim.base import Optimizer
+
+
+class Descended(Protocol):
+    """What every descent asks of a cost; `Cost` and `PlainCost` have it, and so may yours."""
+
+    unit: float
+
+    def __enter__(self) -> object: ...
+    def __exit__(self, *error: Any) -> None: ...
+    def __len__(self) -> int: ...
+    def value_and_gradient(self, theta: Array, g: Array, /) -> float: ...
+    def steepest(self, theta: Array, g: Array, /) -> Array: ...
+    def norm(self, theta: Array, g: Array, /) -> float: ...
+    def prox(self, theta: Array, reach: Any, /) -> None: ...
+    def baseline(self, theta: Array, value: float, /) -> float: ...
+    def order(self, rng: Any, /) -> Any: ...
+    def safe_rate(self, batch_size: int, /) -> float | None: ...
+    def leave(self, run: Any, /) -> None: ...
+
 
 def descend(
-    cost, theta, optimizer, *, learning_rate=None, batch_size=None, stop=None, max_epochs=1000,
-    max_time=math.inf, callbacks=(), validate=None, patience=5, random_state=None,
-    checkpoint=None, resume=None,
-):  # fmt: skip
+    cost: Descended, theta: Array, optimizer: "Optimizer", *, learning_rate: Rate = None,
+    batch_size: int | None = None, stop: "Rule | None" = None, max_epochs: int = 1000,
+    max_time: float = math.inf, callbacks: "Callbacks" = (),
+    validate: Callable[[Array], float | tuple[float, float]] | None = None,
+    patience: int | None = 5, random_state: Seed = None,
+    checkpoint: Callable[[Snapshot], object] | None = None,
+    resume: "Snapshot | Continuation | None" = None,
+) -> Result:  # fmt: skip
     """Minimise a cost by gradient descent from θ, and say why it stopped.
 
     Each round measures J(θ) and ∇J(θ), asks the rules, and moves: one step on the full batch, or
@@ -92,7 +124,7 @@ def descend(
     return result
 
 
-def _rounds(run, checkpoint, known):
+def _rounds(run: Run, checkpoint: Callable[[Snapshot], object] | None, known: bool) -> Result:
     """Measure and advance in turns; where it stands is `known` of a descent that goes on."""
     with run.cost:
         try:

@@ -1,10 +1,13 @@
 """An interior-point method for losses with a corner: some twenty matrices, whatever the corner."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array, State
 from gdcore.losses import Hinge, Quantile
 from gdcore.optim.base import Optimizer, require_rate
 from gdcore.second_order import weighted_moments
@@ -39,26 +42,30 @@ class InteriorPoint(Optimizer):
     visits = True
     scale = "itself"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: object = None) -> State:
         """Nothing is known of the rows yet; the first step makes room for u, a and c of each."""
         names = ("u", "a", "c")
         state = {name: np.empty(0) for name in names}
         return state | {"floor": np.full(1, -math.inf), "t": np.zeros(1, np.int64)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """Not without the rows."""
         raise TypeError(
             "InteriorPoint needs the rows of a sum, which only descend on a Cost gives it."
         )
 
-    def floor(self, state):
+    def floor(self, state: State) -> float:
         """What J* is at least, as far as it is proven."""
-        return state["floor"].item()
+        return float(state["floor"].item())
 
-    def visit(self, cost, theta, g, state, lr, value):
+    def visit(
+        self, cost: Any, theta: Array, g: Array, state: State, lr: float, value: float
+    ) -> None:
         """A step from θ. Changes theta and state."""
         form = _Form(cost)
         state["t"][0] = state["t"].item() + 1
@@ -81,9 +88,11 @@ class InteriorPoint(Optimizer):
 class _Form:
     """A cost as Σ s·(u − k)·h/n + ½Σ ridge·θ², h = o − t·z."""
 
-    def __init__(self, cost):
+    def __init__(self, cost: Any) -> None:
         self.cost, loss, rows = cost, cost.model.loss, cost.rows
         self.s, self.n = rows.weights, len(cost)
+        self.t: Array | float
+        self.o: Array | float
         if isinstance(loss, Hinge):
             self.t, self.o, self.k = np.where(rows.y > 0.5, 1.0, -1.0), 1.0, 0.0
         elif isinstance(loss, Quantile):
@@ -91,21 +100,22 @@ class _Form:
         else:
             raise TypeError("InteriorPoint is for the hinge and quantile losses. Use 'newton'.")
         cuts = np.cumsum([len(shard) for shard in cost.shards])[:-1]
-        self.split = lambda array: np.split(array, cuts)
+        self.split: Callable[[Array], list[Array]] = lambda array: np.split(array, cuts)
 
-    def h(self, z):
+    def h(self, z: Array) -> Array:
         """h at margins z."""
         return self.o - self.t * z
 
-    def margins(self, theta):
+    def margins(self, theta: Array) -> Array:
         """z of all rows."""
         return np.concatenate(self.cost.margins_at(theta))[:, 0]
 
-    def sums(self, slopes):
+    def sums(self, slopes: Array) -> Array:
         """Σ s·r·x̃/n."""
-        return self.cost.combine([part[:, None] for part in self.split(slopes)])
+        sums: Array = self.cost.combine([part[:, None] for part in self.split(slopes)])
+        return sums
 
-    def matrix(self, bends):
+    def matrix(self, bends: Array) -> Array:
         """Σ s·bend·x̃x̃ᵀ/n + the penalty's second derivatives."""
         H = weighted_moments(self.cost, self.split(self.s * bends)) / self.n
         diagonal = np.einsum("ii->i", H)
@@ -113,7 +123,7 @@ class _Form:
         diagonal[diagonal == 0] = 1  # a column that says nothing
         return H
 
-    def floor(self, u):
+    def floor(self, u: Array) -> float:
         """The dual objective at the slopes of u, made feasible: at most J*, −∞ where it is none."""
         loss, cost = self.cost.model.loss, self.cost
         r = -self.t * (u - self.k)
@@ -126,10 +136,11 @@ class _Form:
         if g[ridge == 0].any():
             return -math.inf
         squares = np.divide(g * g, ridge, out=np.zeros_like(g), where=ridge > 0)
-        return -float(self.s @ loss.conjugate(r[:, None], cost.rows.y)) / self.n - squares.sum() / 2
+        lost = float(self.s @ loss.conjugate(r[:, None], cost.rows.y)) / self.n
+        return -lost - float(squares.sum()) / 2
 
 
-def _step(form, theta, h, state):
+def _step(form: _Form, theta: Array, h: Array, state: State) -> tuple[Array, ...] | None:
     """(Δθ, Δu, Δa, Δc), all in one length that keeps the bounds; None where there is none."""
     u, a, c = state["u"], state["a"], state["c"]
     v, s, t = 1 - u, form.s, form.t
@@ -141,7 +152,7 @@ def _step(form, theta, h, state):
     except np.linalg.LinAlgError:
         return None
 
-    def towards(aim, extra_a, extra_c):
+    def towards(aim: Any, extra_a: Any, extra_c: Any) -> tuple[Array, Array, Array, Array]:
         left, right = aim - a * u - extra_a, aim - c * v - extra_c
         pull = (off + left / u - right / v) * bend
         d_theta = solve(form.sums(t * pull) - rest)
@@ -158,13 +169,13 @@ def _step(form, theta, h, state):
     return tuple(min(1.0, far) * each for each in moved)
 
 
-def _reach(*pairs):
+def _reach(*pairs: tuple[Array, Array]) -> float:
     """The largest step, up to 1/SHORT, that leaves all of x + step·dx at least 0."""
     most = max(float((-dx / x).max()) for x, dx in pairs)
     return min(1 / SHORT, 1 / most) if most > 0 else 1 / SHORT
 
 
-def _solver(H):
+def _solver(H: Array) -> Callable[[Array], Array]:
     """b → H⁻¹·b."""
     try:
         inverse = np.linalg.inv(np.linalg.cholesky(H))

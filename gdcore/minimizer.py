@@ -1,27 +1,43 @@
 """The loop for a user's own function: `gd.minimize(fun, x0)`."""
 
-import inspect
 import math
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, overload
 
 import numpy as np
 
 from gdcore import optim, schedules
-from gdcore.convergence import RelativeChange, RelativeStep, Rule, Status
-from gdcore.curvature import extreme_curvatures, negative
+from gdcore._typing import Array, Rate, Seed
+from gdcore.convergence import Answer, Moment, RelativeChange, RelativeStep, Rule, Status
+from gdcore.curvature import look_around
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
 from gdcore.hooks import Hooks, as_list
 from gdcore.noise import Draws, Noisy
-from gdcore.objective import Layout, Objective, bounds_of
+from gdcore.objective import (
+    Batches,
+    Bounds,
+    Function,
+    Layout,
+    Objective,
+    Settings,
+    Sides,
+    bounds_of,
+    listener,
+)
 from gdcore.rates import AutoRate
-from gdcore.result import Result
+from gdcore.result import Result, Tree
 
+if TYPE_CHECKING:
+    from gdcore.hooks import Callbacks
+    from gdcore.optim.base import Optimizer
+
+Numbers: TypeAlias = float | Sequence[float] | Array  # what x0 may be to be one array
 MOST = 10_000  # iterations, unless max_iter says otherwise
 DRAWS = 1000  # steps on a function with noise
-FLAT = 1e3  # rounding errors of f: less than that over a unit step in all directions is a plateau
 
 
 @dataclass(frozen=True)
@@ -30,18 +46,26 @@ class LargestSlope(Rule):
 
     eps: float = 1e-5
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Fires on the norm that an `Objective` measures."""
         if moment.gradient_norm <= self.eps:
             return Status.GRADIENT, f"max |∂f/∂x| = {moment.gradient_norm:.3g} ≤ {self.eps:.3g}"
         return None
 
 
+@overload
+def minimize(fun: Function, x0: Numbers, **options: Unpack[Settings]) -> Result[Array]: ...
+@overload
+def minimize(fun: Function, x0: Tree, **options: Unpack[Settings]) -> Result[Tree]: ...
 def minimize(
-    fun, x0, *, jac=True, args=(), method="auto", bounds=None, tol=None, gtol=None, ftol=None,
-    xtol=None, max_iter=None, max_time=math.inf, learning_rate=None, callback=None, trace=True,
-    restarts=0, check_saddle=True, random_state=None, rng=None, batches=None, callbacks=(),
-):  # fmt: skip
+    fun: Function, x0: Any, *, jac: bool | Function | None = True, args: Any = (),
+    method: "str | Optimizer" = "auto", bounds: Bounds | None = None, tol: float | None = None,
+    gtol: float | None = None, ftol: float | None = None, xtol: float | None = None,
+    max_iter: int | None = None, max_time: float = math.inf, learning_rate: Rate = None,
+    callback: Callable[..., object] | None = None, trace: bool = True, restarts: int = 0,
+    check_saddle: bool = True, random_state: Seed = None, rng: Seed = None,
+    batches: Batches | None = None, callbacks: "Callbacks" = (),
+) -> Result[Any]:  # fmt: skip
     """Minimise a function of arrays by gradient descent, and say why it stopped.
 
     Parameters
@@ -129,14 +153,15 @@ def minimize(
     low_high = bounds_of(bounds, layout)
     draws = Draws(rng, batches) if plan.random else None
 
-    def run(number, start):
-        settings = {"jac": jac, "args": args, "bounds": low_high}
+    def run(number: int, start: Array) -> Result[Any]:
+        settings: Any = {"jac": jac, "args": args, "bounds": low_high}
+        cost: Objective
         if draws is not None:
             cost = Noisy(fun, layout, **settings, source=draws.next)
         else:
             cost = Objective(fun, layout, **settings)
-        told = _callback(callback, layout), draws and draws.over
-        told = [*as_list(callbacks), *(each for each in told if each is not None)]
+        more = listener(callback, layout), draws and draws.over
+        told = [*as_list(callbacks), *(each for each in more if each is not None)]
         with Hooks(told, run=number, runs=restarts + 1) as hooks:
             return _one(cost, start, plan, hooks, draws, check_saddle)
 
@@ -152,7 +177,7 @@ def minimize(
 class _Plan:
     """Method, rules and budgets of a run."""
 
-    def __init__(self, layout, method, random):
+    def __init__(self, layout: Layout, method: Any, random: bool) -> None:
         self.random, self.layout, self.named = random, layout, isinstance(method, str)
         if self.named:
             require_choice("method", method, ["auto", *map(str.lower, optim.__all__)])
@@ -169,9 +194,12 @@ class _Plan:
             f"{type(method).__name__} needs the same function at every call. Pass another method, "
             "as 'adam'.",
         )
-        self.optimizer = method
+        self.optimizer: Any = method
+        self.learning_rate: Any = None
 
-    def rules(self, tol, gtol, ftol, xtol):
+    def rules(
+        self, tol: float | None, gtol: float | None, ftol: float | None, xtol: float | None
+    ) -> None:
         """The criteria as one rule, or None."""
         for name, value in {"tol": tol, "gtol": gtol, "ftol": ftol, "xtol": xtol}.items():
             if value is not None:
@@ -188,11 +216,11 @@ class _Plan:
         ftol = default[1] if ftol is None else ftol
         found = (LargestSlope, gtol), (RelativeChange, ftol), (RelativeStep, xtol or 0)
         wanted = [rule(eps) for rule, eps in found if eps > 0]
-        self.stop = None
+        self.stop: Rule | None = None
         for rule in wanted:
             self.stop = rule if self.stop is None else self.stop | rule
 
-    def budget(self, max_iter, max_time):
+    def budget(self, max_iter: int | None, max_time: float) -> None:
         """Steps and seconds."""
         self.max_iter = max_iter if max_iter is not None else DRAWS if self.random else MOST
         require_number("max_iter", self.max_iter, low=0, whole=True)
@@ -200,14 +228,14 @@ class _Plan:
             require_number("max_time", max_time, low=0, above=True)
         self.until = time.perf_counter() + max_time
 
-    def rule(self, cost):
+    def rule(self, cost: Objective) -> Any:
         """The optimizer; a named one whose rate has a schedule starts at a rate found at x0."""
         if not (self.named and callable(self.learning_rate)) or self.random:
             return self.optimizer
         found = AutoRate.start(self.optimizer, cost.safe_rate(1), True, cost.unit)
         return replace(self.optimizer, lr=found.rate)
 
-    def rate(self):
+    def rate(self) -> Any:
         """What `descend` takes as learning_rate."""
         if callable(self.learning_rate):
             return self.learning_rate
@@ -221,7 +249,14 @@ class _Plan:
         return self.optimizer.lr
 
 
-def _one(cost, start, plan, hooks, draws, check_saddle):
+def _one(
+    cost: Objective,
+    start: Array,
+    plan: _Plan,
+    hooks: Hooks,
+    draws: Draws | None,
+    check_saddle: bool,
+) -> Result[Any]:
     """One run; its result with flat x and jac."""
     start = start.copy()
     cost.prox(start, 1.0)
@@ -238,14 +273,14 @@ def _one(cost, start, plan, hooks, draws, check_saddle):
     _reword(result, cost, draws)
     if check_saddle and result.status is Status.GRADIENT and draws is None:
         with suppress(KeyboardInterrupt):  # the minimum stands, looked around or not
-            _look_around(result, cost, plan.layout.resolution)
+            look_around(result, cost, plan.layout.resolution)
     result.nfev, result.njev = cost.calls, cost.slopes
     del result["batch_size"]
     hooks.end(result)
     return result
 
 
-def _reword(result, cost, draws):
+def _reword(result: Result, cost: Objective, draws: Draws | None) -> None:
     """The loop's message in a function's words: iterations, not epochs."""
     slope = f"max |∂f/∂x| = {cost.norm(result.x, result.jac):.3g}"
     if result.status is Status.EPOCHS or (draws is not None and draws.done):
@@ -272,35 +307,11 @@ def _reword(result, cost, draws):
     result.success = result.status.success
 
 
-def _look_around(result, cost, resolution):
-    """A stationary point may be a saddle, or part of a plateau."""
-    low, high, asked = extreme_curvatures(cost, result.x, result.jac, resolution)
-    if not asked:  # bounds hold every coordinate
-        return
-    result.curvature = low, high
-    size, far = max(abs(low), abs(high)), max(1.0, float(np.abs(result.x).max(initial=0)))
-    if negative(low, high, resolution):
-        result.status = Status.SADDLE
-        found = f"a curvature of {low:.3g} beside one of {high:.3g}"
-        if high < 0:
-            found = f"f is bent downwards in every direction tried, by {low:.3g} to {high:.3g}"
-    elif size * far * far <= FLAT * resolution * max(1e-300, abs(result.fun)):
-        result.status = Status.PLATEAU
-        found = f"no curvature above {size:.3g}"
-    else:
-        return
-    sentence = result.message.partition(". ")[0]
-    text = result.status.value
-    if low < 0 and high < 0:
-        text = text.replace("a saddle point, no minimum", "a maximum")
-    result.message = f"{sentence}, but {found}. {text}"
-    result.success = result.status.success
-
-
-def _starts(x0, bounds, restarts, random_state):
+def _starts(x0: Array, bounds: Sides, restarts: int, random_state: Seed) -> Iterator[Array]:
     """x0 and random points: uniform within finite bounds, else normal around x0 in its own size."""
     yield x0
-    rng = np.random.default_rng(random_state) if restarts else None
+    rng: Any = np.random.default_rng(random_state) if restarts else None
+    low: Any
     low, high = bounds
     spread = np.maximum(np.abs(x0), 1.0)
     for _ in range(restarts):
@@ -312,7 +323,7 @@ def _starts(x0, bounds, restarts, random_state):
         yield start
 
 
-def _best(results):
+def _best(results: Sequence[Result[Any]]) -> Result[Any]:
     """The lowest of several runs, with what became of all."""
     order = sorted(
         results, key=lambda r: (not r.success, r.fun) if np.isfinite(r.fun) else (True, np.inf)
@@ -331,35 +342,11 @@ def _best(results):
     return best
 
 
-def _callback(callback, layout):
-    """The user's callback as `descend` calls it, or None."""
-    if callback is None:
-        return None
-    require(callable(callback), f"callback must be callable, got {callback!r}. Pass a function.")
-    try:
-        names = list(inspect.signature(callback).parameters)
-    except (TypeError, ValueError):
-        names = []
-    whole = names == ["intermediate_result"]
-
-    def call(moment):
-        if moment.step == 0:
-            return None  # after each step, as SciPy
-        x = layout.build(moment.theta)
-        try:
-            if whole:
-                return callback(intermediate_result=Result(x=x, fun=moment.cost, nit=moment.step))
-            return callback(x)
-        except StopIteration:
-            return True
-
-    return call
-
-
 def scipy_method(
-    optimizer, fun, x0, args=(), *, jac=None, hess=None, hessp=None, bounds=None, constraints=(),
-    callback=None, **options,
-):  # fmt: skip
+    optimizer: "Optimizer", fun: Function, x0: Any, args: Any = (), *, jac: Any = None,
+    hess: object = None, hessp: object = None, bounds: Any = None, constraints: Any = (),
+    callback: Any = None, **options: Any,
+) -> Result[Any]:  # fmt: skip
     """What `scipy.optimize.minimize(fun, x0, method=optimizer)` calls, with SciPy's names.
 
     Options: tol, gtol, ftol, xtol, maxiter (or max_iter), max_time, learning_rate, trace, disp.

@@ -1,11 +1,14 @@
 """Newton's method on sums over examples: by a matrix for few columns, else by CG."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, State
 from gdcore.optim.base import Optimizer, require_rate
 
 FEW = 400  # numbers in θ up to which H is taken apart into eigenvectors, which prove distances
@@ -42,10 +45,10 @@ class Newton(Optimizer):
     scale = "itself"
     full_batch = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: object = None) -> State:
         """No Hessian yet: itself or its eigenvectors, its eigenvalues, and how old it is."""
         size = len(theta)
         formed, few = size * (size <= MANY), size * (size <= FEW)
@@ -53,18 +56,21 @@ class Newton(Optimizer):
         state["drift"] = np.full(1, math.inf)
         return state | {"first": np.zeros(1), "t": np.zeros(1, np.int64)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """Not without the cost's second derivatives."""
         raise TypeError("Newton needs second derivatives, which only descend on a Cost gives it.")
 
-    def aim(self, cost, theta, g, state):
+    def aim(self, cost: Any, theta: Array, g: Array, state: State) -> tuple[Array, float, float]:
         """(direction, its product with g, 1) for a search along margins."""
         size = kernels.norm(g)
         if not state["t"].item():
             state["first"][0] = size
         if len(theta) > MANY:
             tolerance = _forcing(size, state["first"].item())
-            d = conjugate_gradients(*cost.second(theta), g, tolerance)
+            times, scale = cost.second(theta)
+            d = conjugate_gradients(times, scale, g, tolerance)
         else:
             if not math.isfinite(state["drift"].item()):
                 H = cost.hessian(theta)
@@ -76,7 +82,7 @@ class Newton(Optimizer):
             d = self._solve(cost, theta, g, state)
         return d, kernels.dot(d, g), 1.0
 
-    def _solve(self, cost, theta, g, state):
+    def _solve(self, cost: Any, theta: Array, g: Array, state: State) -> Array:
         """−H⁻¹g, on the eigenvectors whose values are above rounding where those are known; with an
         |θ| term the step that is the model's minimum, by coordinate descent."""
         values, V = state["values"], state["V"]
@@ -86,9 +92,17 @@ class Newton(Optimizer):
         if not len(values):
             return solved(V, g)
         kept = values > len(values) * np.finfo(float).eps * values[-1]
-        return -(V[:, kept] / values[kept]) @ (V[:, kept].T @ g)
+        d: Array = -(V[:, kept] / values[kept]) @ (V[:, kept].T @ g)
+        return d
 
-    def learn(self, cost, start, room, moved, state):
+    def learn(
+        self,
+        cost: Any,
+        start: tuple[Array, Array, float],
+        room: tuple[Array, Array],
+        moved: float,
+        state: State,
+    ) -> float:
         """Note how far margins have moved since H was formed. Changes state."""
         (theta, g, _), (x, slopes) = start, room
         state["t"][0] = state["t"].item() + 1
@@ -96,13 +110,13 @@ class Newton(Optimizer):
         state["drift"][0] = math.inf if slow else state["drift"].item() + moved
         return kernels.norm(x - theta)
 
-    def forget(self, state):
+    def forget(self, state: State) -> bool:
         """Ask for a new Hessian; False where this one is new. Changes state."""
         old = len(state["V"]) > 0 and state["drift"].item() > 0
         state["drift"][0] = math.inf
         return old
 
-    def bound(self, cost, g, state):
+    def bound(self, cost: Any, g: Array, state: State) -> float:
         """An upper bound of J − J* from the Newton decrement, infinite where it proves nothing.
 
         Where |ℓ‴| ≤ M·ℓ″, H at distance ‖u‖ is at least e^(−R‖u‖)·H with R = M·max‖x̃‖, and since
@@ -129,18 +143,18 @@ class Newton(Optimizer):
         return 0.5 * nu * nu * math.exp(M * drift + reach) if reach <= 0.5 else math.inf
 
 
-def _idle(cost):
+def _idle(cost: Any) -> int:
     """The number of directions in θ that change no margin that matters, whatever the rows: of
     columns that say nothing, and, of several classes, the same step of all that costs nothing."""
     model, ridge = cost.model, cost.penalty.ridge
     says = model.columns[1] != 0
-    idle = model.outputs * int((~says).sum())
+    idle: int = model.outputs * int((~says).sum())
     if model.outputs > 1:
         idle += int((says[:-1] & (ridge[: model.features] == 0)).sum()) + int(says[-1])
     return idle
 
 
-def lasso_direction(H, g, theta, lasso, small):
+def lasso_direction(H: Array, g: Array, theta: Array, lasso: Array, small: float) -> Array:
     """The d of the least g·d + ½d·H·d + Σ lasso|θ + d|, to where no coordinate moves H by `small`.
 
     Some sweeps at a time, so that Ctrl-C is heard between them.
@@ -156,7 +170,7 @@ def lasso_direction(H, g, theta, lasso, small):
     return d
 
 
-def solved(H, g):
+def solved(H: Array, g: Array) -> Array:
     """d with H·d = −g: directly, or by conjugate gradients where rounding leaves H no inverse."""
     try:
         d = -np.linalg.solve(H, g)
@@ -168,12 +182,14 @@ def solved(H, g):
     return conjugate_gradients(H.dot, np.where(scale > 0, scale, 1), g, SOLVED)
 
 
-def _forcing(size, first):
+def _forcing(size: float, first: float) -> float:
     """How small the rest of H·d = −g must be, relative to ‖g‖: smaller as the gradient falls."""
     return min(0.3, math.sqrt(size / first)) if first > 0 else 0.3
 
 
-def conjugate_gradients(product, scale, g, tolerance):
+def conjugate_gradients(
+    product: Callable[[Array], Array], scale: Any, g: Array, tolerance: float
+) -> Array:
     """d with ‖H·d + g‖ ≤ tolerance·‖g‖, preconditioned by `scale`; a descent direction."""
     d, rest = np.zeros_like(g), -g
     small = tolerance * kernels.norm(g)

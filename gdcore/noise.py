@@ -1,9 +1,16 @@
 """Functions that are other ones at each call: fun(x, rng), or fun(x, batch)."""
 
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from gdcore._typing import Array, Seed
 from gdcore.errors import require
-from gdcore.objective import Objective
+from gdcore.objective import Function, Layout, Objective, Sides
+
+if TYPE_CHECKING:
+    from gdcore.convergence import Moment
 
 
 class Noisy(Objective):
@@ -11,23 +18,32 @@ class Noisy(Objective):
 
     noisy = True
 
-    def __init__(self, fun, layout, *, jac, args, bounds, source):
+    def __init__(
+        self,
+        fun: Function,
+        layout: Layout,
+        *,
+        jac: Any,
+        args: tuple[Any, ...],
+        bounds: Sides,
+        source: Callable[[], Any],
+    ) -> None:
         super().__init__(fun, layout, jac=jac, args=args, bounds=bounds)
         self.source, self.plain_args = source, args
 
-    def begin(self, x):
+    def begin(self, x: Array) -> None:
         """Nothing: the first draw belongs to the first step."""
 
-    def value_and_gradient(self, x, g):
+    def value_and_gradient(self, x: Array, g: Array) -> float:
         """fun at x on the next draw."""
         self.args = (self.source(), *self.plain_args)
         return super().value_and_gradient(x, g)
 
-    def safe_rate(self, batch_size):
+    def safe_rate(self, batch_size: int) -> None:
         """None: one draw says little about curvature."""
         return None
 
-    def baseline(self, x, value):
+    def baseline(self, x: Array, value: float) -> float:
         """None: a noisy value is no measure."""
         return np.inf
 
@@ -35,7 +51,7 @@ class Noisy(Objective):
 class Draws:
     """What makes a function another one at each call: a generator, or the next batch."""
 
-    def __init__(self, rng, batches):
+    def __init__(self, rng: Seed, batches: Any) -> None:
         self.rng = None if rng is None else np.random.default_rng(rng)
         require(
             batches is None or callable(batches) or hasattr(batches, "__iter__"),
@@ -43,7 +59,7 @@ class Draws:
         )
         self.batches, self.done = batches, False
 
-    def restart(self):
+    def restart(self) -> None:
         """Before a run: the first batch of the first epoch."""
         self.epoch, self.done, self.spent = 0, False, False
         if self.rng is None:
@@ -51,7 +67,7 @@ class Draws:
             self.ahead = next(self.walk, None)
             require(self.ahead is not None, "batches is empty. Pass at least one batch.")
 
-    def _epochs(self):
+    def _epochs(self) -> Iterator[tuple[Any]]:
         """Boxes of batches, epoch after epoch, until one has none."""
         while True:
             some = False
@@ -62,7 +78,7 @@ class Draws:
             if not some or _walks_once(self.batches):
                 return
 
-    def next(self):
+    def next(self) -> Any:
         """The generator, or the batch that is due."""
         if self.rng is not None:
             return self.rng
@@ -73,12 +89,12 @@ class Draws:
             self.last = box
         return self.last[0]
 
-    def over(self, moment):
+    def over(self, moment: "Moment") -> bool:
         """True when there is no batch for another step."""
         self.done = self.spent
         return self.done
 
 
-def _walks_once(batches):
+def _walks_once(batches: Any) -> bool:
     """An iterator, which cannot be walked again."""
     return not callable(batches) and iter(batches) is batches

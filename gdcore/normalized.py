@@ -1,9 +1,11 @@
 """Normalised adaptive steps, an example at a time: the rule of the streams as an optimizer."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array, State
 from gdcore.data import visiting_order
 from gdcore.errors import require
 from gdcore.optim.base import Optimizer, require_rate, require_whole
@@ -33,23 +35,27 @@ class NormalizedAdaptive(Optimizer):
     visits = True
     scale = "itself"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_whole(self, "seed", 0)
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: object = None) -> State:
         """No example has been seen; the first pass makes room for what is to be noted of them."""
         return {"t": np.zeros(1, np.int64), "clock": np.zeros(5), "memory": np.zeros((0, 0))}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """Not without the rows."""
         raise TypeError(
             "NormalizedAdaptive needs the rows of a sum, which only descend on a Cost gives it."
         )
 
-    def visit(self, cost, theta, g, state, lr, value):
+    def visit(
+        self, cost: Any, theta: Array, g: Array, state: State, lr: float, value: float
+    ) -> None:
         """A pass over the rows from θ. Changes theta and state."""
-        model = getattr(cost, "model", None)
+        model: Any = getattr(cost, "model", None)
         if not hasattr(model, "learn"):
             self.step(theta, g, state, lr)
         require(

@@ -1,20 +1,71 @@
 """A user's function as a cost: values, gradients, bounds and structures, for the one loop."""
 
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
+
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, ArrayLike, Rate, Seed
 from gdcore.cost import PlainCost
 from gdcore.errors import require
 from gdcore.optim.tree import leaves, matching
+from gdcore.result import Result
 
+if TYPE_CHECKING:
+    from gdcore.convergence import Moment
+    from gdcore.hooks import Callbacks
+    from gdcore.optim.base import Optimizer
+
+Function: TypeAlias = Callable[..., Any]  # of x, in the structure of x0, and what else there is
+Measured: TypeAlias = tuple[Array, float, Array]  # x, the value and the gradient there
+Batches: TypeAlias = Iterable[Any] | Callable[[int], Iterable[Any]]
+Sides: TypeAlias = tuple[Array, Array] | tuple[None, None]  # the lower and the upper bounds
 PROBE = 1e-6  # relative step at which the first curvature is looked at
 NEAR = 1e-6  # a coordinate this near to its bound, relative, may be held by it
+
+
+class Box(Protocol):
+    """Bounds as SciPy has them."""
+
+    @property
+    def lb(self) -> ArrayLike: ...
+    @property
+    def ub(self) -> ArrayLike: ...
+
+
+Bounds: TypeAlias = Box | Array | Sequence[Any] | Mapping[Any, Any]
+
+
+class Settings(TypedDict, total=False):
+    """What `minimize` takes by name."""
+
+    jac: bool | Function | None
+    args: Any
+    method: "str | Optimizer"
+    bounds: Bounds | None
+    tol: float | None
+    gtol: float | None
+    ftol: float | None
+    xtol: float | None
+    max_iter: int | None
+    max_time: float
+    learning_rate: Rate
+    callback: Callable[..., object] | None
+    trace: bool
+    restarts: int
+    check_saddle: bool
+    random_state: Seed
+    rng: Seed
+    batches: Batches | None
+    callbacks: "Callbacks"
 
 
 class Layout:
     """The structure of x0: an array of any shape, or a nested dict, list or tuple of arrays."""
 
-    def __init__(self, x0):
+    def __init__(self, x0: Any) -> None:
         self.bare = not isinstance(x0, (dict, list, tuple)) or _is_numbers(x0)
         self.like = np.asarray(x0) if self.bare else x0
         arrays = [(path, _real(path, leaf)) for path, leaf in leaves(self.like)]
@@ -30,7 +81,7 @@ class Layout:
         self.line = self.plain and len(self.shapes[0]) == 1
         self.resolution = max(float(np.finfo(kind).eps) for kind in self.kinds)
 
-    def build(self, x):
+    def build(self, x: Array) -> Any:
         """A copy of flat x in the structure of x0."""
         if self.plain:
             return x.reshape(self.shapes[0]).copy()
@@ -40,7 +91,7 @@ class Layout:
             at += size
         return pieces[0] if self.bare else _filled(self.like, iter(pieces))
 
-    def flatten(self, tree, out, what="the gradient"):
+    def flatten(self, tree: Any, out: Array, what: str = "the gradient") -> None:
         """The same structure's numbers into a flat vector."""
         parts = [tree] if self.bare else matching(tree, self.like, what, "x")
         at = 0
@@ -68,15 +119,20 @@ class Objective(PlainCost):
     noisy = False
     counted_in = "iteration"
 
-    def __init__(self, fun, layout, *, jac, args, bounds):
+    def __init__(
+        self, fun: Function, layout: Layout, *, jac: Any, args: tuple[Any, ...], bounds: Sides
+    ) -> None:
         self.fun, self.layout, self.jac, self.args = fun, layout, jac, args
         self.shapes = layout.shapes
-        self.low, self.high = bounds
+        self.low: Any = bounds[0]
+        self.high: Any = bounds[1]
         self.bounded = self.low is not None
         self.calls = self.slopes = 0
-        self._first = self._origin = self._rate = None
+        self._first: Measured | None = None
+        self._origin: Any = None
+        self._rate: float | None = None
 
-    def begin(self, x):
+    def begin(self, x: Array) -> None:
         """Evaluate the start, once: the loop's first question is answered from here."""
         g = np.empty_like(x)
         value = self.value_and_gradient(x, g)
@@ -85,7 +141,7 @@ class Objective(PlainCost):
             raise ValueError(f"At x0 {what}. Start where fun and its gradient are finite.")
         self._first = self._origin = x.copy(), value, g
 
-    def value_and_gradient(self, x, g):
+    def value_and_gradient(self, x: Array, g: Array) -> float:
         """fun at x; its gradient goes into g."""
         if self._first is not None:
             (start, value, slope), self._first = self._first, None
@@ -115,7 +171,7 @@ class Objective(PlainCost):
             layout.flatten(slope, g)
         return value if type(value) is float else _number(value)
 
-    def _differences(self, x, g):
+    def _differences(self, x: Array, g: Array) -> None:
         """Central differences, (f(x + h) − f(x − h))/2h, one-sided where a bound is nearer."""
         self.slopes += 1
         moved = x.copy()
@@ -132,35 +188,38 @@ class Objective(PlainCost):
             self.calls += 2
             g[i] = (values[0] - values[1]) / (up - down) if up > down else 0.0
 
-    def steepest(self, x, g):
+    def steepest(self, x: Array, g: Array) -> Array:
         """g, or x − P(x − g) with bounds: zero where no small step leads down."""
         if not self.bounded:
             return g
         self.slope = g.copy()  # as it is: what a result calls jac
-        return x - np.clip(x - g, self.low, self.high)
+        projected: Array = x - np.clip(x - g, self.low, self.high)
+        return projected
 
-    def norm(self, x, g):
+    def norm(self, x: Array, g: Array) -> float:
         """Its largest absolute element."""
         return kernels.largest(self.steepest(x, g) if self.bounded else g)
 
-    def free(self, x, g):
+    def free(self, x: Array, g: Array) -> Array | None:
         """Coordinates that are not pushed against a bound near them; None without bounds."""
         if not self.bounded:
             return None
         near = min(NEAR * max(1.0, kernels.largest(x)), self.norm(x, g))
         below = (x <= self.low + near) & (g > 0)
-        return ~(below | ((x >= self.high - near) & (g < 0)))
+        free: Array = ~(below | ((x >= self.high - near) & (g < 0)))
+        return free
 
-    def room(self, x):
+    def room(self, x: Array) -> Array:
         """How far each coordinate is from its nearer bound."""
-        return np.minimum(x - self.low, self.high - x)
+        room: Array = np.minimum(x - self.low, self.high - x)
+        return room
 
-    def prox(self, x, reach):
+    def prox(self, x: Array, reach: float | Array) -> None:
         """The projection onto the bounds. Changes x."""
         if self.bounded:
             np.clip(x, self.low, self.high, out=x)
 
-    def safe_rate(self, batch_size):
+    def safe_rate(self, batch_size: int) -> float | None:
         """1/L, L the change of the gradient over a small step along it from the start."""
         if self._rate is None:
             x, _, g = self._origin
@@ -176,7 +235,7 @@ class Objective(PlainCost):
         return self._rate
 
 
-def bounds_of(bounds, layout):
+def bounds_of(bounds: Any, layout: Layout) -> Sides:
     """(low, high) as flat vectors, or (None, None); refused where x0's structure is not theirs."""
     if bounds is None:
         return None, None
@@ -213,7 +272,7 @@ def bounds_of(bounds, layout):
     return low, high
 
 
-def _representable(end, layout, inward):
+def _representable(end: Array, layout: Layout, inward: float) -> Array:
     """The nearest bounds that x0's precision has, not outside of the ones given."""
     end = np.array(end, float)
     kinds = np.repeat([kind.itemsize for kind in layout.kinds], layout.sizes)
@@ -226,7 +285,7 @@ def _representable(end, layout, inward):
     return end
 
 
-def _side(path, pair, side, shape):
+def _side(path: str, pair: Any, side: int, shape: tuple[int, ...]) -> Array:
     """The low or the high end of one array's bounds, as a flat vector."""
     if pair is not None and not (isinstance(pair, (tuple, list)) and len(pair) == 2):
         raise ValueError(
@@ -243,7 +302,7 @@ def _side(path, pair, side, shape):
         ) from None
 
 
-def _is_pair(bounds):
+def _is_pair(bounds: Any) -> bool:
     return (
         isinstance(bounds, (tuple, list, np.ndarray))
         and len(bounds) == 2
@@ -251,11 +310,11 @@ def _is_pair(bounds):
     )
 
 
-def _end(value, sign):
+def _end(value: Any, sign: int) -> Any:
     return sign * np.inf if value is None else value
 
 
-def _is_numbers(x0):
+def _is_numbers(x0: Any) -> bool:
     """A list or tuple of plain numbers, nested or not, is one array."""
     return (
         not isinstance(x0, dict)
@@ -264,7 +323,7 @@ def _is_numbers(x0):
     )
 
 
-def _real(path, leaf):
+def _real(path: str, leaf: Any) -> Array:
     name = f"x0[{path!r}]" if path else "x0"
     array = np.asarray(leaf)
     if array.dtype.kind not in "fiu":
@@ -273,7 +332,7 @@ def _real(path, leaf):
     return array
 
 
-def _number(value):
+def _number(value: Any) -> float:
     if isinstance(value, tuple):
         raise TypeError(
             "fun must return its value alone here, got a tuple. Pass jac=True where it returns the "
@@ -287,7 +346,7 @@ def _number(value):
     return float(array.reshape(-1)[0])
 
 
-def _filled(like, pieces):
+def _filled(like: Any, pieces: Iterator[Array]) -> Any:
     if isinstance(like, dict):
         return {key: _filled(child, pieces) for key, child in like.items()}
     if isinstance(like, (list, tuple)):
@@ -296,3 +355,30 @@ def _filled(like, pieces):
             return type(like)(*made) if hasattr(like, "_fields") else tuple(made)
         return made
     return next(pieces)
+
+
+def listener(
+    callback: Callable[..., object] | None, layout: Layout
+) -> "Callable[[Moment], Any] | None":
+    """The user's callback as `descend` calls it, or None."""
+    if callback is None:
+        return None
+    require(callable(callback), f"callback must be callable, got {callback!r}. Pass a function.")
+    try:
+        names = list(inspect.signature(callback).parameters)
+    except (TypeError, ValueError):
+        names = []
+    whole = names == ["intermediate_result"]
+
+    def call(moment: "Moment") -> Any:
+        if moment.step == 0:
+            return None  # after each step, as SciPy
+        x = layout.build(moment.theta)
+        try:
+            if whole:
+                return callback(intermediate_result=Result(x=x, fun=moment.cost, nit=moment.step))
+            return callback(x)
+        except StopIteration:
+            return True
+
+    return call

@@ -3,9 +3,11 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array, State
 from gdcore.data import visiting_order
 from gdcore.optim.base import Optimizer, require_rate, require_whole
 
@@ -22,27 +24,33 @@ class Reduced(Optimizer):
 
     visits = True
     scale = "itself"
+    lr: float
+    seed: int
     learns = False  # whether what is noted follows every visit
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_whole(self, "seed", 0)
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: object = None) -> State:
         """Nothing is known of the rows yet: Lmax, the rate in its unit, and how well it did."""
         names = ("smoothness", "factor", "turn", "size", "speed", "value")
         start = (0.0, 1.0, 2.0, math.nan, math.nan, math.inf)
         state = {name: np.full(1, number) for name, number in zip(names, start, strict=True)}
         return state | {"from": theta.copy(), "t": np.zeros(1, np.int64)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """Not without the rows."""
         name = type(self).__name__
         raise TypeError(f"{name} needs the rows of a sum, which only descend on a Cost gives it.")
 
-    def visit(self, cost, theta, g, state, lr, value):
+    def visit(
+        self, cost: Any, theta: Array, g: Array, state: State, lr: float, value: float
+    ) -> None:
         """A pass over the rows from θ, whose J and gradient are known. Changes theta and state."""
-        visit = getattr(getattr(cost, "model", None), "visit", None)
+        visit: Any = getattr(getattr(cost, "model", None), "visit", None)
         if visit is None:
             self.step(theta, g, state, lr)
         if not state["smoothness"][0]:
@@ -63,17 +71,17 @@ class Reduced(Optimizer):
         )  # fmt: skip
 
     @abstractmethod
-    def order(self, n, rng):
+    def order(self, n: int, rng: np.random.Generator) -> Array:
         """The rows of a pass."""
 
-    def _return(self, cost, theta, g, state):
+    def _return(self, cost: Any, theta: Array, g: Array, state: State) -> None:
         """J rose: back to its lowest, at a quarter of the rate. Changes theta, g and state."""
         theta[:] = state["from"]
         cost.value_and_gradient(theta, g)
         state["factor"][0] = max(state["factor"][0] / 4, 1 / MOST)
         state["turn"][0], state["speed"][0], state["size"][0] = 0.5, math.nan, math.nan
 
-    def _adapt(self, size, state):
+    def _adapt(self, size: float, state: State) -> None:
         """Double or halve the rate, the other way round where ‖∇J‖ fell less than before."""
         before, state["size"][0] = state["size"][0], size
         if not size < math.inf or not before > 0 or size == 0:
@@ -108,7 +116,7 @@ class SAGA(Reduced):
 
     learns = True
 
-    def order(self, n, rng):
+    def order(self, n: int, rng: np.random.Generator) -> Array:
         """n rows of all, with replacement: what is noted of others in part would else be a bias."""
         return rng.integers(0, n, n)
 
@@ -132,7 +140,7 @@ class SVRG(Reduced):
     lr: float = 1.0
     seed: int = 0
 
-    def order(self, n, rng):
+    def order(self, n: int, rng: np.random.Generator) -> Array:
         """Each row once, in random order."""
         return visiting_order(n, rng)
 

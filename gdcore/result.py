@@ -42,6 +42,7 @@ class Result(dict[str, Any], Generic[Tree]):
     jac: Tree
     nit: int
     nfev: int
+    njev: int  # of `minimize`, as restarts and curvature
     success: bool
     status: "Status"
     message: str
@@ -50,6 +51,14 @@ class Result(dict[str, Any], Generic[Tree]):
     learning_rate: float
     batch_size: int
     bound: float
+    settings: dict[str, str]
+    restarts: Any
+    curvature: tuple[float, float]
+    automatic: bool
+    safe_rate: float
+    choice: str
+    separable: bool
+    origin: Any
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -2,19 +2,26 @@
 
 import math
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, State
 from gdcore.certificate import Proof
 from gdcore.convergence import Moment, Status
 from gdcore.errors import require_number
-from gdcore.hooks import Plan
+from gdcore.hooks import Hooks, Plan
 from gdcore.parameters import aligned_copy
 from gdcore.rates import AutoRate, FixedRate, advice
 from gdcore.result import Result
 from gdcore.search import searched
 from gdcore.trace import UNKNOWN, LayerTrace, Secants, Trace
+
+if TYPE_CHECKING:
+    from gdcore.convergence import Rule
+    from gdcore.optim.base import Optimizer
 
 DIVERGED_AFTER = 20  # measurements in a row above the cost that no model at all would have
 STALLED_AFTER = 100  # measurements in a row without a move: a moment may still be gathering
@@ -28,18 +35,26 @@ ROUNDING = 2 * np.finfo(float).eps  # a step shorter than this part of θ only m
 class Run:
     """The state of one descent; `measure` and `advance` take turns."""
 
-    def __init__(self, cost, theta, optimizer, *, rate, batch_size, stop, validate, patience):
+    max_epochs: int  # these are set by `descend`
+    max_time: float
+    rng: Any  # a Generator, or None of full batches
+    callbacks: Hooks
+
+    def __init__(
+        self, cost: Any, theta: Array, optimizer: "Optimizer", *, rate: Any, batch_size: int | None,
+        stop: "Rule | None", validate: Callable[[Array], Any] | None, patience: int | None,
+    ) -> None:  # fmt: skip
         self.cost, self.optimizer = cost, optimizer
         self.stop = stop if stop is None else stop.fresh()
         self.validate, self.patience = validate, patience
         self.theta = aligned_copy(theta, self._precision(theta))
-        self.known = None  # J(θ), where a line search has it already, and ∇J in g
+        self.known: float | None = None  # J(θ), where a line search has it already, and ∇J in g
         self.g = np.zeros_like(self.theta)
         self.state = self._fresh()
         self.examples = len(cost)
         self.draw = getattr(cost, "draw", None)  # a cost may say itself which rows come next
         self.full = batch_size is None or (self.draw is None and batch_size >= self.examples)
-        self.batch_size = self.examples if self.full else int(batch_size)
+        self.batch_size = self.examples if self.full else int(batch_size or 0)
         self.rate = self._rate(rate)
         asked = (stop is not None or validate is not None) and not getattr(cost, "costly", False)
         self.exact = self.full or asked or isinstance(self.rate, AutoRate)
@@ -72,14 +87,16 @@ class Run:
         self.stuck = False  # a line search found no lower point
         self.cut = False  # an epoch ended before its last step
         self.finite = True  # θ and what is known of its cost
-        self.limits, self.ended, self.safe_rate = (math.inf, math.inf), None, None
+        self.limits = math.inf, math.inf
+        self.ended: Any = None  # (Status, sentence)
+        self.safe_rate: float | None = None
 
-    def _precision(self, theta):
+    def _precision(self, theta: Array) -> Any:
         """Double, but where the cost computes in that of θ and nothing needs more."""
         keeps = getattr(self.cost, "keeps_precision", False) and not self.optimizer.searches
         return theta.dtype if keeps else np.float64
 
-    def _rate(self, rate):
+    def _rate(self, rate: Any) -> Any:
         if rate is None:
             itself = self.optimizer.scale == "itself"  # and asks for no curvature
             start = None if itself else self.cost.safe_rate(self.batch_size)
@@ -90,10 +107,11 @@ class Run:
         require_number("learning_rate", rate, low=0, above=True)
         return FixedRate(float(rate))
 
-    def _fresh(self):
-        return self.optimizer.init(self.theta, getattr(self.cost, "shapes", None))
+    def _fresh(self) -> State:
+        state: State = self.optimizer.init(self.theta, getattr(self.cost, "shapes", None))
+        return state
 
-    def measure(self):
+    def measure(self) -> bool:
         """J, ∇J and the rules at θ. True when the descent has ended."""
         # Where a line search stands still, the change to be judged is that of the step before.
         previous = self.older = self.older if self.stuck else self.measured
@@ -116,8 +134,9 @@ class Run:
             self.step, self.epoch, self.measured, previous, norm, self.moved, rate, seconds,
             examples, validation, self.theta, self.g, score,
         )  # fmt: skip
-        known = self.secants is not None and (self.exact or self.step == 0)
-        found = self.secants.look(self.theta, self.g) if known else UNKNOWN
+        found = UNKNOWN
+        if self.secants is not None and (self.exact or self.step == 0):
+            found = self.secants.look(self.theta, self.g)
         if not self.promises:
             found = (*found[:-1], math.nan)
         row = (
@@ -132,14 +151,14 @@ class Run:
         self.ended = self._reason(moment)
         return self.ended is not None
 
-    def _judged(self):
+    def _judged(self) -> tuple[float, float]:
         """(held-out loss, held-out score), NaN where there is none."""
         if self.validate is None:
             return math.nan, math.nan
         found = self.validate(self.theta)
         return found if isinstance(found, tuple) else (found, math.nan)
 
-    def plan(self):
+    def plan(self) -> Plan:
         """What callbacks hear at the beginning."""
         unit = getattr(self.cost, "counted_in", "epoch") if self.draw is None else "round"
         return Plan(
@@ -148,12 +167,12 @@ class Run:
             cost=self.cost,
         )  # fmt: skip
 
-    def _set_limits(self, baseline):
+    def _set_limits(self, baseline: float) -> None:
         """Above the first for long, or above the second at once, a descent has diverged."""
         size = abs(baseline) + NOTHING * self.cost.unit * self.cost.unit
         self.limits = baseline + size, baseline + DIVERGED_ABOVE * size
 
-    def _keep_best(self, moment):
+    def _keep_best(self, moment: Moment) -> None:
         if self.validate is not None:
             better = moment.validation < self.best_validation
             self.waited = 0 if better else self.waited + 1
@@ -181,7 +200,7 @@ class Run:
             self.best, self.earlier = self.earlier, self.best
         self.best[:] = self.theta
 
-    def _reason(self, moment):
+    def _reason(self, moment: Moment) -> tuple[Status, str] | None:
         """(Status, sentence), or None to go on."""
         if self.full and self.step:
             self.callbacks.step(moment)
@@ -219,17 +238,17 @@ class Run:
             self.return_to_best()
         return None
 
-    def spent(self):
+    def spent(self) -> tuple[Status, str]:
         """(Status, sentence) at the end of the budget."""
         if self.draw is not None:
             return Status.STEPS, self.steps()
         return Status.EPOCHS, f"{self.epoch} epochs"
 
-    def steps(self):
+    def steps(self) -> str:
         """How many were taken, in words."""
         return f"{self.step} step" + "s" * (self.step != 1)
 
-    def return_to_best(self):
+    def return_to_best(self) -> None:
         self.theta[:] = self.best
         self.rate.returned = False
         self.walker[:] = self.best
@@ -239,7 +258,7 @@ class Run:
         if self.full or broken:
             self.state = self._fresh()
 
-    def advance(self):
+    def advance(self) -> None:
         """One full-batch step, or one epoch of mini-batch steps."""
         if self.searches:
             self._search()
@@ -254,7 +273,7 @@ class Run:
             self.moved = kernels.norm(self.theta - before)
         self.epoch += 1
 
-    def _sweep(self):
+    def _sweep(self) -> None:
         """An epoch of mini-batch steps, of which those hear who want to."""
         order = self.cost.order(self.rng) if self.draw is None else self.draw(self.step)
         batches = -(-len(order) // self.batch_size)
@@ -274,9 +293,10 @@ class Run:
         else:
             self.theta[:] = self.optimizer.solution(self.walker, self.state)
 
-    def _step(self, lr):
+    def _step(self, lr: float) -> None:
         """Over all rows at once, or one by one where the rule does that itself."""
-        rule, theta, g = self.optimizer, self.theta, self.g
+        rule: Any = self.optimizer
+        theta, g = self.theta, self.g
         if rule.visits:
             rule.visit(self.cost, theta, g, self.state, lr, self.here)
             return
@@ -284,7 +304,7 @@ class Run:
         self.cost.prox(theta, rule.reach(self.state, lr))
         rule.extrapolate(theta, g, self.state)
 
-    def _chosen(self, status):
+    def _chosen(self, status: Status) -> Array:
         """The last θ where the descent settled, the average where a rule keeps one, or the best."""
         theta = self.theta
         worse = self.measured > self.best_cost + 1e-9 * abs(self.best_cost)
@@ -308,13 +328,13 @@ class Run:
                 chosen, self.measured, self.g = point, value, g
         return chosen
 
-    def _at_best(self):
+    def _at_best(self) -> Array:
         """The best θ with what was measured there: who pressed Ctrl-C does not wait for more."""
         self.measured, self.g = self.lowest, self.slopes
         self.finite = True
         return self.best
 
-    def _search(self):
+    def _search(self) -> None:
         """A quasi-Newton step by line search, which measures the point it goes to."""
         x, g = np.empty(len(self.theta)), np.empty(len(self.theta))
         start = self.theta, self.g, self.here
@@ -328,7 +348,7 @@ class Run:
         else:
             self.theta, self.g, self.known, self.moved = x, g, f, far
 
-    def result(self):
+    def result(self) -> Result:
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
         self.cost.leave(self)
@@ -356,17 +376,17 @@ class Run:
 class _Told:
     """Tells callbacks of each step of an epoch, and keeps how far it came."""
 
-    def __init__(self, run, rates):
+    def __init__(self, run: Run, rates: Array) -> None:
         self.run, self.rates = run, rates
         self.taken = self.rows = 0
         self.stopped = False
 
     @property
-    def step(self):
+    def step(self) -> int:
         """Steps as they are counted: batches that end with their chunk may be more."""
         return min(self.taken, len(self.rates))
 
-    def __call__(self, theta, loss, rows):
+    def __call__(self, theta: Array, loss: float, rows: int) -> bool:
         run, rate = self.run, float(self.rates[min(self.taken, len(self.rates) - 1)])
         self.taken, self.rows = self.taken + 1, self.rows + rows
         moment = Moment(

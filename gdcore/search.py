@@ -1,10 +1,13 @@
 """Steps of a quasi-Newton rule: by strong Wolfe conditions, or Armijo's on a projected path."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, State
 from gdcore.lines import line_step, plain_step
 
 DECREASE = 1e-4  # c₁ of Armijo's condition
@@ -12,7 +15,9 @@ MOST = 20  # trials
 ROUNDING = 1e-15  # relative: J differs by this much between points that are equally low
 
 
-def armijo(phi, start, t, calmer):
+def armijo(
+    phi: "Callable[[float], Point]", start: "Point", t: float, calmer: "Callable[[Point], bool]"
+) -> "Point | None":
     """The first of t, t/2 … t/2¹⁹ on a projected path with f ≤ f₀ + c₁·⟨g, x(t) − x⟩.
 
     `phi` gives points whose `slope` is that product (Bertsekas, 1982). Where f changes by rounding
@@ -29,7 +34,13 @@ def armijo(phi, start, t, calmer):
     return None
 
 
-def searched(cost, optimizer, start, state, room):
+def searched(
+    cost: Any,
+    optimizer: Any,
+    start: tuple[Array, Array, float],
+    state: State,
+    room: tuple[Array, Array],
+) -> tuple[float, float, int]:
     """(f, distance, evaluations): a quasi-Newton step from `start`, (θ, g, f), into `room`, (x, g).
 
     Along kept margins where the cost has them, within bounds where it has those. f is NaN where no
@@ -42,7 +53,9 @@ def searched(cost, optimizer, start, state, room):
         return plain_step(cost, optimizer, start, state, room)
     free = cost.free(theta, g)
     if free is None:
-        return optimizer.search(cost.value_and_gradient, start, state, *room)
+        found: tuple[float, float, int]
+        found = optimizer.search(cost.value_and_gradient, start, state, *room)
+        return found
     return projected_step(cost, optimizer, Point(0.0, f, 0.0, theta, g), state, (free, *room))
 
 
@@ -51,17 +64,17 @@ class Point:
 
     __slots__ = ("f", "g", "slope", "t", "x")
 
-    def __init__(self, t, f, slope, x, g):
+    def __init__(self, t: float, f: float, slope: float, x: Array, g: Array) -> None:
         self.t, self.f, self.slope, self.x, self.g = t, f, slope, x, g
 
 
 class Path:
     """J along the projection of x + t·d onto the bounds; counts how often it was asked."""
 
-    def __init__(self, cost, start, d):
+    def __init__(self, cost: Any, start: Point, d: Array) -> None:
         self.cost, self.start, self.d, self.trials = cost, start, d, 0
 
-    def __call__(self, t):
+    def __call__(self, t: float) -> Point:
         self.trials += 1
         x, g = self.start.x + t * self.d, np.empty_like(self.d)
         self.cost.prox(x, 1.0)
@@ -69,7 +82,9 @@ class Path:
         return Point(t, f, kernels.dot(self.start.g, x - self.start.x), x, g)
 
 
-def projected_step(cost, optimizer, start, state, room):
+def projected_step(
+    cost: Any, optimizer: Any, start: Point, state: State, room: tuple[Array, Array, Array]
+) -> tuple[float, float, int]:
     """(f, distance, trials): one step of L-BFGS within bounds; f is NaN where none was lower.
 
     `room` is (the free coordinates, x, g): the step is written into the last two. Coordinates at a
@@ -79,8 +94,8 @@ def projected_step(cost, optimizer, start, state, room):
     """
     (free, x, g), trials, here = room, 0, cost.norm(start.x, start.g)
 
-    def calmer(point):
-        return cost.norm(point.x, point.g) < 0.9 * here
+    def calmer(point: Point) -> bool:
+        return bool(cost.norm(point.x, point.g) < 0.9 * here)
 
     while True:
         fresh = not state["pairs"].item()

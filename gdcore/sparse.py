@@ -133,7 +133,7 @@ class CSR:
 
 
 Matrix: TypeAlias = Array | CSR
-Features: TypeAlias = "ArrayLike | CSR | Sparse"  # what users may pass as X
+Features: TypeAlias = ArrayLike | CSR | Sparse  # what users may pass as X
 
 
 def as_csr(X: CSR | Sparse, name: str = "X") -> CSR:

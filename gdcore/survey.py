@@ -1,22 +1,26 @@
 """Passes over the rows of chunks, and what the first of them tells of all rows."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.arrow import FileChunks
 from gdcore.chunks import ArrayChunks
 from gdcore.data import Rows, Spread, mass_of, require_summable
 from gdcore.errors import require
-from gdcore.passes import Shuffled, Split
+from gdcore.passes import Checked, Chunk, Shuffled, Split
+from gdcore.sparse import Matrix
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
     """What of X is known without it."""
 
-    shape: tuple
-    dtype: np.dtype
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +32,15 @@ class Survey:
     """
 
     X: Shape
-    y: np.ndarray
-    weights: np.ndarray
-    mean: np.ndarray
-    deviation: np.ndarray
+    y: Array
+    weights: Array
+    mean: Array
+    deviation: Array
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.X.shape[0]
 
-    def moments(self, n_threads=1):
+    def moments(self, n_threads: int | None = 1) -> tuple[Array, Array]:
         """Mean and deviation of each column."""
         return self.mean, self.deviation
 
@@ -49,21 +53,29 @@ class Passes:
     out, the same ones in each pass.
     """
 
-    def __init__(self, chunks, encode, held=None):
+    def __init__(
+        self,
+        chunks: Checked | Shuffled,
+        encode: Callable[[Array, Array], tuple[Array, Array]],
+        held: tuple[float, int] | None = None,
+    ) -> None:
         self.given, self.encode, self.mass, self.held = chunks, encode, 1.0, held
         self.chunks = chunks.source if isinstance(chunks, Shuffled) else chunks
-        self.counts = []  # rows of each chunk, once there was a whole pass
-        self.known = None  # (rows with a weight, sum of weights) of the first whole pass
+        self.counts: list[int] = []  # rows of each chunk, once there was a whole pass
+        self.known: tuple[int, float] | None = (
+            None  # (rows with a weight, sum of weights) of the first whole pass
+        )
 
     @property
-    def steady(self):
+    def steady(self) -> bool:
         """Whether each pass is sure to give the same rows in the same order."""
         source = getattr(self.chunks, "source", None)
         return isinstance(source, (ArrayChunks, FileChunks, list, tuple))
 
-    def each(self, watch=None):
+    def each(self, watch: Callable[[Rows], object] | None = None) -> Iterator[Rows]:
         """Rows of each chunk that has a weight; watch(rows) is told of those held out."""
-        counts, n, mass = [], 0, 0.0
+        counts: list[int] = []
+        n, mass = 0, 0.0
         for number, (X, y, weights) in enumerate(self.chunks):
             y, weights = self.encode(y, weights)
             n, mass = n + int(np.count_nonzero(weights > 0)), mass + mass_of(weights)
@@ -82,7 +94,7 @@ class Passes:
         self.counts = counts
         self._compare(n, mass)
 
-    def _compare(self, n, mass):
+    def _compare(self, n: int, mass: float) -> None:
         """Refuse a pass that gave other rows than the first, in whatever order."""
         require_summable(mass)
         count, total = self.known = self.known or (n, mass)
@@ -91,7 +103,7 @@ class Passes:
             "The chunks gave other rows or weights in a later pass. Give the same ones each time.",
         )
 
-    def mixed(self):
+    def mixed(self) -> Iterator[Rows]:
         """The same rows in the order for steps."""
         if self.given is self.chunks:
             yield from self.each()
@@ -106,23 +118,27 @@ class Passes:
         if self.held is None:
             self._compare(n, mass)
 
-    def _mixed_rest(self):
+    def _mixed_rest(self) -> Iterator[Chunk]:
         """A pass over a shuffle of what is not held out, counted where the given one counts."""
-        given = self.given
+        given: Any = self.given
         given.passes += 1
-        rest = Split(self.chunks, *self.held)
+        share, seed = self.held or (0.0, 0)
+        rest: Any = Split(self.chunks, share, seed)
         return Shuffled(rest, given.buffer, given.seed).epoch(given.passes - 1)
 
 
-def _counted(X, y, weights):
+def _counted(X: Matrix, y: Array, weights: Array) -> Rows:
     """The rows that have a weight."""
     kept = weights > 0
     return Rows(X, y, weights) if kept.all() else Rows(X[kept], y[kept], weights[kept])
 
 
-def survey(passes):
+def survey(passes: Passes) -> Survey:
     """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass."""
-    n, labels, spread, target, X, held = 0, {}, Spread(), Spread(), None, []
+    n, spread, target = 0, Spread(), Spread()
+    labels: dict[Any, float] = {}
+    held: list[int] = []
+    X: Any = None
     passes.known = None
     for rows in passes.each(lambda rows: held.append(len(rows))):
         X = rows.X
@@ -144,12 +160,12 @@ def survey(passes):
     return Survey(shape, y, weights, spread.mean, spread.deviation())
 
 
-def _masses(y, weights):
+def _masses(y: Array, weights: Array) -> tuple[list[Any], list[float]]:
     values, where = np.unique(y, return_inverse=True)
     return values.tolist(), np.bincount(where, weights).tolist()
 
 
-def _standing(labels, target, mass):
+def _standing(labels: dict[Any, float], target: Spread, mass: float) -> tuple[Array, Array]:
     if len(labels) <= 1000:
         values = sorted(labels)
         return np.array(values), np.array([labels[value] for value in values])

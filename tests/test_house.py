@@ -53,7 +53,7 @@ FLOORS = [
         "hashing",
         "models.visits",
     },
-    {"passes", "glimpse"},
+    {"passes", "glimpse", "penalised"},
     {"chunks"},
     {
         "cost",
