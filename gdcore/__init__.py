@@ -132,17 +132,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
-    from importlib import import_module
+if not TYPE_CHECKING:  # for checkers the names are those above, and no others
 
-    if name in _MODULES:
-        return import_module(f"gdcore.{_MODULES[name]}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gdcore' has no attribute {name!r}")
-    value = getattr(import_module(f"gdcore.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name):
+        from importlib import import_module
+
+        if name in _MODULES:
+            return import_module(f"gdcore.{_MODULES[name]}")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'gdcore' has no attribute {name!r}")
+        value = getattr(import_module(f"gdcore.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

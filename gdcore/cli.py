@@ -6,7 +6,9 @@ import csv
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from gdcore import optim
 from gdcore._version import __version__
@@ -52,11 +54,11 @@ GPT_GENERATE = """examples:
 class _Parser(argparse.ArgumentParser):
     """Mistakes in the arguments are errors like all others: one message, exit code 2."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}. See {self.prog} --help.")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, 2 for what the user can mend.
 
     Example
@@ -71,7 +73,7 @@ def main(argv=None):
         arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that left can still be noticed
     except SystemExit as ended:  # --help and --version
-        return ended.code or 0
+        return int(ended.code or 0)
     except BrokenPipeError:
         _discard_output()
         return 1
@@ -84,7 +86,7 @@ def main(argv=None):
     return 0
 
 
-def _message(error):
+def _message(error: BaseException) -> str:
     """What the error says, in the form of our own messages."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}. Check the path and its permissions."
@@ -97,19 +99,19 @@ def _message(error):
     return str(error)
 
 
-def _discard_output():
+def _discard_output() -> None:
     """The reader left: what is still buffered must not fail once more at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_what_it_can():
+def _show_what_it_can() -> None:
     """A terminal without ∇ and → shows marks in their place."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gdcore",
         description="Gradient descent on NumPy arrays: train, predict, inspect.",
@@ -130,7 +132,7 @@ def _parser():
     return parser
 
 
-def _train_arguments(commands):
+def _train_arguments(commands: Any) -> None:
     train = commands.add_parser(
         "train",
         help="train a linear model on a CSV file",
@@ -178,7 +180,7 @@ def _train_arguments(commands):
     train.set_defaults(run=_train)
 
 
-def _predict_arguments(commands):
+def _predict_arguments(commands: Any) -> None:
     predict = commands.add_parser(
         "predict",
         help="predict the rows of a CSV file with a saved model",
@@ -195,7 +197,7 @@ def _predict_arguments(commands):
     predict.set_defaults(run=_predict)
 
 
-def _gpt_arguments(commands):
+def _gpt_arguments(commands: Any) -> None:
     gpt = commands.add_parser(
         "gpt",
         help="train a transformer on a text, or let it write",
@@ -208,7 +210,7 @@ def _gpt_arguments(commands):
     _gpt_generate_arguments(commands)
 
 
-def _gpt_train_arguments(commands):
+def _gpt_train_arguments(commands: Any) -> None:
     train = commands.add_parser(
         "train",
         help="train on a text file",
@@ -248,7 +250,7 @@ def _gpt_train_arguments(commands):
     train.set_defaults(run=_gpt_train)
 
 
-def _gpt_generate_arguments(commands):
+def _gpt_generate_arguments(commands: Any) -> None:
     generate = commands.add_parser(
         "generate",
         help="go on with a text",
@@ -281,19 +283,19 @@ def _gpt_generate_arguments(commands):
     generate.set_defaults(run=_gpt_generate)
 
 
-def _rate(text):
+def _rate(text: str) -> str | float:
     with contextlib.suppress(ValueError):
         return text if text == "auto" else float(text)
     raise argparse.ArgumentTypeError(f"must be a number or auto, got {text!r}")
 
 
-def _batch(text):
+def _batch(text: str) -> str | int:
     with contextlib.suppress(ValueError):
         return text if text in ("auto", "full") else int(text)
     raise argparse.ArgumentTypeError(f"must be a whole number, auto or full, got {text!r}")
 
 
-def _demo(arguments):
+def _demo(arguments: argparse.Namespace) -> None:
     from gdcore.demo import run
 
     _show_what_it_can()
@@ -302,34 +304,34 @@ def _demo(arguments):
     run(report=arguments.report or Path(tempfile.mkdtemp(prefix="gdcore-demo-"), "report.html"))
 
 
-def _info(arguments):
+def _info(arguments: argparse.Namespace) -> None:
     from gdcore.info import report
 
     _show_what_it_can()
     print(report())
 
 
-def _train(arguments):
+def _train(arguments: argparse.Namespace) -> None:
     from gdcore.tabular import train
 
     _show_what_it_can()
     train(arguments)
 
 
-def _predict(arguments):
+def _predict(arguments: argparse.Namespace) -> None:
     from gdcore.tabular import predict
 
     predict(arguments)
 
 
-def _gpt_train(arguments):
+def _gpt_train(arguments: argparse.Namespace) -> None:
     from gdcore.text import train
 
     _show_what_it_can()
     train(arguments)
 
 
-def _gpt_generate(arguments):
+def _gpt_generate(arguments: argparse.Namespace) -> None:
     from gdcore.text import generate
 
     _show_what_it_can()

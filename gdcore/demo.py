@@ -5,12 +5,16 @@ import sys
 import textwrap
 import time
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import datasets, tokenizers
-from gdcore.convergence import Status
+from gdcore._typing import PathLike
+from gdcore.convergence import Moment, Status
 from gdcore.diagnose.doctor import doctor
 from gdcore.diagnose.report import write as write_report
 from gdcore.errors import ConvergenceWarning
@@ -18,6 +22,7 @@ from gdcore.info import backend_line
 from gdcore.models import LinearRegression, LogisticRegression, MLPClassifier
 from gdcore.models.gpt import GPT
 
+Row: TypeAlias = dict[str, str]  # {title: cell}
 SAMPLE = 300  # characters that the GPT writes
 WIDEST = 150  # characters a line; also where the output is no terminal
 WIDE = (
@@ -32,11 +37,11 @@ TO_THE_LEFT = {"model", "data", "optimizer", "stopped because", "stopped"}
 class Fitted:
     """What became of an entry: the model, the size of what it learned from, and its score."""
 
-    model: object
+    model: Any
     examples: str
     score: float
     seconds: float
-    rows: object = None  # held, so that the doctor can look at them
+    rows: Any = None  # held, so that the doctor can look at them
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,16 @@ class Entry:
 
     model: str
     data: str
-    estimator: type
+    estimator: Any
     score: str
-    settings: dict = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def batch(self):
+    def batch(self) -> Any:
         """Examples a step."""
         return self.settings.get("batch_size", "–")
 
-    def fit(self, watch=None):
+    def fit(self, watch: Callable[[Moment], object] | None = None) -> Fitted:
         """Train on a fixed 75 % of the rows."""
         data = datasets.load(self.data)
         order = np.random.default_rng(0).permutation(len(data.X))
@@ -74,25 +79,25 @@ class TextEntry:
     model: str
     data: str
     score: str
-    settings: dict
-    training: dict
+    settings: dict[str, Any]
+    training: dict[str, Any]
     prompt: str = "The "
 
     @property
-    def batch(self):
+    def batch(self) -> Any:
         """Windows a step."""
         return self.training["batch_size"]
 
-    def fit(self, watch=None):
+    def fit(self, watch: Callable[[Moment], object] | None = None) -> Fitted:
         """Train on the first 75 % of the text."""
-        text = documentation()
+        text = documentation() or ""
         cut = round(0.75 * len(text))
         model = GPT(tokenizer=tokenizers.Characters(text), **self.settings)
         how = self.training | {"callbacks": [watch] if watch else []}
         seconds = _timed(lambda: model.fit(text[:cut], validation=None, **how))
         return Fitted(model, f"{cut // 1000}k chars", model.evaluate(text[cut:]), seconds)
 
-    def sample(self, model, width):
+    def sample(self, model: Any, width: int) -> Iterator[str]:
         """Lines of what a trained model writes, without line breaks of its own."""
         text = model.generate(self.prompt, SAMPLE, temperature=0.6, seed=0)
         words = " ".join((self.prompt + text).split())
@@ -100,7 +105,7 @@ class TextEntry:
         yield from textwrap.wrap(words, width - 2, initial_indent="  ", subsequent_indent="  ")
 
 
-def documentation():
+def documentation() -> str | None:
     """The texts behind Python's help(), one after another; None where they are left out."""
     try:
         from pydoc_data.topics import topics
@@ -109,7 +114,7 @@ def documentation():
     return "".join(topics[name] for name in sorted(topics))
 
 
-def _timed(fit):
+def _timed(fit: Callable[[], object]) -> float:
     """Seconds that it takes."""
     started = time.perf_counter()
     with warnings.catch_warnings():
@@ -131,7 +136,7 @@ GPT_FIT = {
 }  # fmt: skip
 
 # A later model is a line here.
-ENTRIES = [
+ENTRIES: list[Entry | TextEntry] = [
     Entry(*LINEAR, {"optimizer": "closed-form"}),
     Entry(*LINEAR, BATCH | {"optimizer": "fista", "tol": 1e-20}),  # compared with the closed form
     Entry(*LINEAR, SMALL | {"batch_size": 32}),
@@ -149,7 +154,12 @@ ENTRIES = [
 ]
 
 
-def run(entries=ENTRIES, write=print, width=None, report=None):
+def run(
+    entries: Sequence[Entry | TextEntry] = ENTRIES,
+    write: Callable[[str], object] = print,
+    width: int | None = None,
+    report: PathLike | None = None,
+) -> None:
     """Print which backend answers, the table, how near descent came to the closed form, and what
     the doctor says of each; write the page about all of them to `report`.
 
@@ -172,7 +182,7 @@ def run(entries=ENTRIES, write=print, width=None, report=None):
     for number, entry in enumerate(entries, start=1):
         title = f"training {number} of {len(entries)}"
         _progress(title)
-        fitted, row = train(entry, lambda moment, title=title: _progress(_step(title, moment)))
+        fitted, row = train(entry, partial(_show, title))
         fits.append(fitted)
         rows.append(row)
     _progress("")
@@ -200,11 +210,11 @@ def run(entries=ENTRIES, write=print, width=None, report=None):
         write(f"Pictures, findings and settings of each: {report}")
 
 
-def _heading(entry):
+def _heading(entry: Entry | TextEntry) -> str:
     return ", ".join(filter(None, (entry.model, entry.data.replace("_", " "), _how(entry))))
 
 
-def _how(entry):
+def _how(entry: Entry | TextEntry) -> str:
     """What sets an entry apart from the others of its model."""
     settings = entry.settings
     words = [settings["optimizer"]] if "optimizer" in settings else []
@@ -212,7 +222,9 @@ def _how(entry):
     return ", ".join([*words, "dropout"] if settings.get("dropout") else words)
 
 
-def verdicts(entries, models, width):
+def verdicts(
+    entries: Sequence[Entry | TextEntry], models: Sequence[Any], width: int
+) -> Iterator[str]:
     """A line for each descent: what the doctor says; then his findings in full."""
     found = [doctor(model) for model in models]
     names = [_heading(entry) for entry in entries]
@@ -225,11 +237,11 @@ def verdicts(entries, models, width):
             yield from textwrap.wrap(f"{name}: {finding}", width, subsequent_indent="  ")
 
 
-def _step(title, moment):
-    return f"{title}, step {moment.step}"
+def _show(title: str, moment: Moment) -> None:
+    _progress(f"{title}, step {moment.step}")
 
 
-def _left_out(entries, texts):
+def _left_out(entries: Sequence[Entry | TextEntry], texts: Sequence[TextEntry]) -> Iterator[str]:
     if any(entry not in entries for entry in texts):
         yield (
             "The GPT is left out: this Python has no pydoc_data.topics, the text that it would "
@@ -237,7 +249,9 @@ def _left_out(entries, texts):
         )
 
 
-def train(entry, watch=None):
+def train(
+    entry: Entry | TextEntry, watch: Callable[[Moment], object] | None = None
+) -> tuple[Fitted, Row]:
     """(what became of it, {title: cell} of its row) on a fixed 75 % of the data."""
     fitted = entry.fit(watch)
     result, trace = fitted.model.result_, fitted.model.trace_
@@ -256,13 +270,13 @@ def train(entry, watch=None):
     }  # fmt: skip
 
 
-def _course(first, last):
+def _course(first: float, last: float) -> str:
     digits = max(1, 5 - len(str(int(abs(last)))))
     text = f"{last:.{digits}f}"
     return text if first == last else f"{first:.{digits}f} → {text}"
 
 
-def _reason(result):
+def _reason(result: Any) -> str:
     """What the rule asked for, or the budget; what was measured has its own column."""
     if result.status is Status.CLOSED_FORM:
         return ""
@@ -275,10 +289,10 @@ def _reason(result):
     if ", a fall of less than " in sentence:
         least = sentence.split(", a fall of less than ")[1]
         return f"ΔJ > −{float(least.split()[0]):.2g}"  # over so many epochs: no room for them
-    return sentence.split(", ")[0].split(" while ")[0]
+    return str(sentence.split(", ")[0].split(" while ")[0])
 
 
-def table(rows, width):
+def table(rows: Sequence[Row], width: int) -> Iterator[str]:
     """Aligned lines: one table where it fits, else a heading for each model and its data."""
     repeated = [a and _group(a) == _group(b) for a, b in zip([None, *rows], rows, strict=False)]
     blank = dict.fromkeys(("model", "data", "examples"), "")
@@ -299,11 +313,11 @@ def table(rows, width):
         yield line
 
 
-def _group(row):
+def _group(row: Row) -> tuple[str, str]:
     return row["model"], row["data"]
 
 
-def _aligned(titles, rows, gap):
+def _aligned(titles: Iterable[str], rows: Sequence[Row], gap: int) -> list[str]:
     """Head, rule and rows; numbers to the right."""
     cells = [list(titles), *([row[title] for title in titles] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -316,7 +330,7 @@ def _aligned(titles, rows, gap):
     return lines
 
 
-def distances(entries, models):
+def distances(entries: Sequence[Entry | TextEntry], models: Sequence[Any]) -> Iterator[str]:
     """Sentences on how far batch descent ended from the closed form of the same problem."""
     solved = {
         entry.data: model
@@ -335,7 +349,7 @@ def distances(entries, models):
         )
 
 
-def _progress(text):
+def _progress(text: str) -> None:
     """One line that is written over, where someone watches."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{text:<40}\r")

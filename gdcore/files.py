@@ -3,10 +3,12 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import models
+from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
 from gdcore.disk import damaged, replace, require_bounded
 from gdcore.errors import not_fitted, require
@@ -15,9 +17,13 @@ from gdcore.models.neural import NeuralEstimator
 from gdcore.stored import pack, real, unpack
 
 FORMAT = 1
+Model: TypeAlias = (
+    models.LinearRegression | models.LogisticRegression | models.LinearClassifier
+    | models.MLPRegressor | models.MLPClassifier
+)  # fmt: skip
 
 
-def save(estimator, path):
+def save(estimator: Model, path: PathLike) -> None:
     """Write a fitted estimator to `path`, whole or not at all.
 
     What predicts is kept, and the parameters that are plain numbers, words and None. An optimizer
@@ -77,7 +83,7 @@ def save(estimator, path):
     _write(path, arrays)
 
 
-def load(path):
+def load(path: PathLike) -> Model:
     """Read an estimator that `save` wrote; it predicts the same bits. Never executes code.
 
     Raises
@@ -103,7 +109,7 @@ def load(path):
     try:
         header, arrays = _read(path)
         later = header["format"] > FORMAT
-        estimator = None if later else _restore(header, arrays)
+        estimator: Any = None if later else _restore(header, arrays)
     except PermissionError:
         raise
     except Exception as error:  # zip, zlib, npy, JSON: each has its own way to say "broken"
@@ -116,10 +122,11 @@ def load(path):
         f"{path} has format {header['format']}, and gdcore {__version__} reads up to format "
         f"{FORMAT}. Upgrade gdcore to load it.",
     )
-    return estimator
+    model: Model = estimator
+    return model
 
 
-def _read(path):
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """(header, arrays) as they are in the file; only format and names are checked."""
     require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
     require_bounded(path)
@@ -131,7 +138,7 @@ def _read(path):
     return header, arrays
 
 
-def _restore(header, arrays):
+def _restore(header: dict[str, Any], arrays: dict[str, Array]) -> Any:
     """The estimator, every part of it checked: what is not right must not predict."""
     kind, parameters = _part(header, "model"), _part(header, "parameters")
     require(kind in models.__all__, f"it holds an unknown model {kind!r}")
@@ -156,9 +163,10 @@ def _restore(header, arrays):
     return estimator
 
 
-def _coefficients(estimator, arrays):
+def _coefficients(estimator: Any, arrays: dict[str, Array]) -> None:
     """coef_ and intercept_ of a linear model, checked."""
-    coef, intercept = (estimator.n_features_in_,), ()
+    coef: tuple[int, ...] = (estimator.n_features_in_,)
+    intercept: tuple[int, ...] = ()
     if isinstance(estimator, Classifier):
         k = len(estimator.classes_)
         outputs = 1 if k == 2 else k
@@ -167,19 +175,19 @@ def _coefficients(estimator, arrays):
     estimator.intercept_ = real(arrays, "intercept", intercept)[()]  # a scalar where it was one
 
 
-def _part(parts, name):
+def _part(parts: dict[str, Any], name: str) -> Any:
     require(name in parts, f"it lacks {name!r}")
     return parts[name]
 
 
-def _whole(header, name, low):
+def _whole(header: dict[str, Any], name: str, low: int) -> int:
     value = _part(header, name)
     right = type(value) is int and value >= low
     require(right, f"its {name!r} is {value!r}, not a whole number from {low} on")
-    return value
+    return int(value)
 
 
-def _storable(classes):
+def _storable(classes: Array) -> Array:
     """Classes as an array of numbers, truth values or text, which needs no pickle."""
     kept = classes
     if classes.dtype.kind == "O":
@@ -195,7 +203,7 @@ def _storable(classes):
     return kept
 
 
-def _classes(classes, header, ordered):
+def _classes(classes: Array, header: dict[str, Any], ordered: bool) -> Array:
     right = classes.dtype.kind in "biufU" and classes.ndim == 1 and len(classes) > 1
     right = right and len(np.unique(classes)) == len(classes)
     right = right and (not ordered or bool((classes[1:] > classes[:-1]).all()))
@@ -203,11 +211,11 @@ def _classes(classes, header, ordered):
     return np.array(classes.tolist(), dtype=object) if header.get("object_classes") else classes
 
 
-def _scalar(value):
+def _scalar(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _plain(value):
+def _plain(value: object) -> bool:
     """Whether JSON gives the same value back."""
     if isinstance(value, (list, tuple)):
         return all(map(_plain, value))
@@ -218,6 +226,6 @@ def _plain(value):
     return value is None or isinstance(value, (bool, int, str))
 
 
-def _write(path, arrays):
+def _write(path: PathLike, arrays: dict[str, Any]) -> None:
     """Arrays as a compressed .npz, whole or not at all."""
     replace(path, lambda file: np.savez_compressed(file, **arrays))

@@ -1,7 +1,10 @@
 """Networks for other runtimes: `to_onnx`, an ONNX graph of a fitted estimator."""
 
+from typing import Any
+
 import numpy as np
 
+from gdcore._typing import ArrayLike, PathLike
 from gdcore._version import __version__
 from gdcore.disk import replace
 from gdcore.errors import not_fitted
@@ -25,7 +28,7 @@ OPSET = 20  # the first with Gelu
 SIMPLE = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus"}
 
 
-def to_onnx(model, path=None):
+def to_onnx(model: NeuralEstimator, path: PathLike | None = None) -> Any:
     """An ONNX model of a fitted network: standardisation, layers, probabilities and labels.
 
     Its input "X" is float32 (n, p). A classifier gives "label" and "probabilities", a regressor
@@ -57,7 +60,7 @@ def to_onnx(model, path=None):
     return proto
 
 
-def _onnx():
+def _onnx() -> Any:
     try:
         import onnx
         import onnx.checker
@@ -71,24 +74,26 @@ def _onnx():
 class _Graph:
     """Nodes as they are added, each named after what it gives."""
 
-    def __init__(self, onnx, estimator):
+    def __init__(self, onnx: Any, estimator: Any) -> None:
         self.onnx, self.estimator, self.theta = onnx, estimator, estimator.theta_
-        self.nodes, self.constants, self.count = [], [], 0
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.count = 0
 
-    def constant(self, array):
+    def constant(self, array: ArrayLike) -> str:
         name = f"c{len(self.constants)}"
         array = np.ascontiguousarray(array)
         array = array.astype(np.float32) if array.dtype.kind == "f" else array
         self.constants.append(self.onnx.numpy_helper.from_array(array, name))
         return name
 
-    def add(self, kind, *inputs, to=None, **attributes):
+    def add(self, kind: str, *inputs: str, to: str | None = None, **attributes: Any) -> str:
         self.count += 1
         output = to or f"{kind.lower()}{self.count}"
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
         return output
 
-    def model(self):
+    def model(self) -> Any:
         helper, types = self.onnx.helper, self.onnx.TensorProto
         estimator, x = self.estimator, "X"
         p = estimator.n_features_in_
@@ -110,7 +115,7 @@ class _Graph:
         self.onnx.checker.check_model(proto, full_check=True)
         return proto
 
-    def classes(self, z):
+    def classes(self, z: str) -> list[Any]:
         """Nodes for "probabilities" and "label"."""
         helper, types, estimator = self.onnx.helper, self.onnx.TensorProto, self.estimator
         several, k = estimator._several, estimator.network_.outputs
@@ -140,11 +145,11 @@ class _Graph:
         shares = helper.make_tensor_value_info("probabilities", types.FLOAT, ["n", width])
         return [label, shares]
 
-    def cast(self, x, output):
+    def cast(self, x: str, output: str) -> None:
         node = self.onnx.helper.make_node("Cast", [x], [output], to=self.onnx.TensorProto.INT64)
         self.nodes.append(node)
 
-    def prediction(self, z):
+    def prediction(self, z: str) -> list[Any]:
         """Nodes for "prediction", on the targets' scale."""
         helper, types, estimator = self.onnx.helper, self.onnx.TensorProto, self.estimator
         z = self.add("Mul", z, self.constant(estimator.target_scale_))
@@ -156,9 +161,9 @@ class _Graph:
             shape = ["n"]
         return [helper.make_tensor_value_info("prediction", types.FLOAT, shape)]
 
-    def layer(self, layer, x, shape, name):
+    def layer(self, layer: Any, x: str, shape: tuple[int, ...], name: str) -> str:
         """Nodes of a layer whose parameters' names begin so; what it gives."""
-        kind = type(layer)
+        kind: Any = type(layer)
         if kind is Sequential:
             for number, (inner, its) in enumerate(layer.inside(shape)):
                 x = self.layer(inner, x, its, f"{name}{number}.")
@@ -168,12 +173,12 @@ class _Graph:
                 f"{layer!r} is a layer that ONNX has no words for here. "
                 "Use the layers of gd.layers."
             )
-        return _WRITERS[kind](self, layer, x, shape, name)
+        return str(_WRITERS[kind](self, layer, x, shape, name))
 
-    def part(self, name):
+    def part(self, name: str) -> str:
         return self.constant(self.theta[name])
 
-    def activation(self, kind, x):
+    def activation(self, kind: str, x: str) -> str:
         if kind == "linear":
             return x
         if kind in SIMPLE:
@@ -184,42 +189,42 @@ class _Graph:
             return self.add("Mul", x, self.add("Sigmoid", x))
         return self.add("Gelu", x, approximate="tanh" if kind == "gelu_tanh" else "none")
 
-    def reshape(self, x, shape):
+    def reshape(self, x: str, shape: tuple[int, ...]) -> str:
         return self.add("Reshape", x, self.constant(np.array([-1, *shape], np.int64)))
 
-    def channels_first(self, x):
+    def channels_first(self, x: str) -> str:
         return self.add("Transpose", x, perm=[0, 3, 1, 2])
 
-    def channels_last(self, x):
+    def channels_last(self, x: str) -> str:
         return self.add("Transpose", x, perm=[0, 2, 3, 1])
 
 
-def _dense(graph, layer, x, shape, name):
+def _dense(graph: _Graph, layer: Any, x: str, shape: tuple[int, ...], name: str) -> str:
     x = graph.add("MatMul", x, graph.part(name + "weight"))
     if layer.bias:
         x = graph.add("Add", x, graph.part(name + "bias"))
     return graph.activation(layer.activation, x)
 
 
-def _batch_norm(graph, layer, x, shape, name):
+def _batch_norm(graph: _Graph, layer: Any, x: str, shape: tuple[int, ...], name: str) -> str:
     part = {key: graph.theta[name + key] for key in ("gain", "bias", "running_mean")}
     scale = part["gain"] / np.sqrt(graph.theta[name + "running_variance"] + layer.eps)
     x = graph.add("Mul", x, graph.constant(scale))
     return graph.add("Add", x, graph.constant(part["bias"] - scale * part["running_mean"]))
 
 
-def _layer_norm(graph, layer, x, shape, name):
+def _layer_norm(graph: _Graph, layer: Any, x: str, shape: tuple[int, ...], name: str) -> str:
     gain, bias = graph.part(name + "gain"), graph.part(name + "bias")
     return graph.add("LayerNormalization", x, gain, bias, axis=-1, epsilon=layer.eps)
 
 
-def _embedding(graph, layer, x, shape, name):
+def _embedding(graph: _Graph, layer: Any, x: str, shape: tuple[int, ...], name: str) -> str:
     ids = f"{x}_ids"
     graph.cast(x, ids)
     return graph.add("Gather", graph.part(name + "weight"), ids, axis=0)
 
 
-def _conv(graph, layer, x, shape, name):
+def _conv(graph: _Graph, layer: Any, x: str, shape: tuple[int, ...], name: str) -> str:
     weight = graph.theta[name + "weight"].reshape(layer.size, layer.size, shape[2], -1)
     (top, bottom), (left, right) = (layer._margins(extent) for extent in shape[:2])
     inputs = [graph.channels_first(x), graph.constant(weight.transpose(3, 2, 0, 1))]
@@ -228,7 +233,7 @@ def _conv(graph, layer, x, shape, name):
     return graph.activation(layer.activation, graph.channels_last(x))
 
 
-def _pool(graph, layer, x, shape, name):
+def _pool(graph: _Graph, layer: Any, x: str, shape: tuple[int, ...], name: str) -> str:
     kind = "MaxPool" if isinstance(layer, MaxPool2D) else "AveragePool"
     step = layer.stride or layer.size
     x = graph.channels_first(x)

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
 from gdcore import layers
+from gdcore._typing import Array
 from gdcore.errors import require
 from gdcore.layers import Sequential
 from gdcore.losses import Squared
@@ -19,7 +21,7 @@ KINDS = (
 LOSSES = {kind.__name__: kind for kind in HEADS}
 
 
-def describe(layer):
+def describe(layer: Any) -> list[Any]:
     """[class, fields] of a layer; a Sequential's only field is the list of its layers."""
     kind = type(layer).__name__
     if kind not in KINDS or type(layer) is not getattr(layers, kind):
@@ -35,7 +37,7 @@ def describe(layer):
     return [kind, fields]
 
 
-def rebuild(description):
+def rebuild(description: Any) -> Any:
     """The layer that was described; nothing but the classes of KINDS is ever made."""
     whole = isinstance(description, list) and len(description) == 2
     require(whole and description[0] in KINDS, f"it describes no layer: {description!r}")
@@ -48,7 +50,7 @@ def rebuild(description):
     return getattr(layers, kind)(**fields)
 
 
-def pack(estimator):
+def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, Array]]:
     """(header, arrays) of a fitted network estimator."""
     network, theta = estimator.network_, estimator.theta_.vector
     loss = type(network.loss).__name__
@@ -69,13 +71,13 @@ def pack(estimator):
     return header, arrays
 
 
-def unpack(estimator, header, arrays):
+def unpack(estimator: Any, header: dict[str, Any], arrays: dict[str, Array]) -> None:
     """Give an estimator what `pack` took; every part is checked."""
-    shape = header.get("shape")
+    shape: Any = header.get("shape")
     p = estimator.n_features_in_
     sizes = isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)
     require(sizes and math.prod(shape) == p, f"its shape {shape!r} does not hold {p} features")
-    loss = header.get("loss")
+    loss: Any = header.get("loss")
     require(loss is None or loss in LOSSES, f"its loss {loss!r} is unknown")
     network = Network(rebuild(header.get("layers")), shape, LOSSES.get(loss, Squared)())
     theta = real(arrays, "theta", (network.size,))
@@ -96,7 +98,7 @@ def unpack(estimator, header, arrays):
     estimator.loss_ = float(header.get("loss_value", math.nan))
 
 
-def real(arrays, name, shape):
+def real(arrays: dict[str, Array], name: str, shape: tuple[int, ...]) -> Array:
     """An array of the file, of finite numbers and this shape."""
     require(name in arrays, f"it lacks {name!r}")
     array = arrays[name]

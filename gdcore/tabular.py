@@ -5,10 +5,14 @@ import io
 import math
 import sys
 import warnings
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 
+from gdcore._typing import Array, PathLike
 from gdcore.diagnose.doctor import doctor
 from gdcore.disk import refuse_overwriting
 from gdcore.errors import ConvergenceWarning, require, require_choice
@@ -23,7 +27,7 @@ MOST_EXACT = 2**53  # beyond, float64 skips whole numbers
 class Table:
     """A CSV file with a header: names, and rows of cells with the lines that they end in."""
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         try:
             text = Path(path).read_text(encoding="utf-8-sig", errors="strict")
             self._parse(str(path), text)
@@ -32,7 +36,7 @@ class Table:
                 f"{path} is no CSV text in UTF-8 ({error}). Save it as CSV in UTF-8."
             ) from error
 
-    def _parse(self, path, text):
+    def _parse(self, path: str, text: str) -> None:
         require(text.strip() != "", f"{path} is empty. Pass a CSV file with a header line.")
         # the header is parsed with each: a delimiter inside quotes is none
         delimiter = max(",;\t", key=lambda each: len(next(_cells(text, each))))
@@ -40,7 +44,8 @@ class Table:
         self.names = [name.strip() for name in next(reader)]
         double = [name for name in self.names if self.names.count(name) > 1]
         require(not double, f"{path} names a column twice: {double[:1]}. Rename one of them.")
-        self.rows, self.lines = [], []
+        self.rows: list[list[str]] = []
+        self.lines: list[int] = []
         for row in reader:
             if not any(cell.strip() for cell in row):
                 continue
@@ -53,16 +58,16 @@ class Table:
             self.lines.append(reader.line_num)
         require(bool(self.rows), f"{path} has a header but no rows. Pass at least one example.")
 
-    def column(self, name):
+    def column(self, name: str) -> list[str]:
         """The cells of a column, without spaces around them."""
         place = self.names.index(name)
         return [row[place].strip() for row in self.rows]
 
-    def where(self, i):
+    def where(self, i: int) -> str:
         """How to find row i."""
         return f"row {i + 1} (line {self.lines[i]})"
 
-    def numbers(self, wanted, cure):
+    def numbers(self, wanted: Sequence[str], cure: str) -> Array:
         """The wanted columns as finite float64 (n, p); `cure` says what helps, {} is the column."""
         X = np.empty((len(self.rows), len(wanted)))
         for j, name in enumerate(wanted):
@@ -76,11 +81,11 @@ class Table:
         return X
 
 
-def _cells(text, delimiter):
+def _cells(text: str, delimiter: str) -> Any:
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
 
 
-def _number(cell):
+def _number(cell: str) -> float:
     """The finite number in a cell, else NaN."""
     try:
         value = float(cell) if "_" not in cell else math.nan  # Python's 1_000 is no CSV number
@@ -89,7 +94,7 @@ def _number(cell):
     return value if math.isfinite(value) else math.nan
 
 
-def train(arguments):
+def train(arguments: Namespace) -> None:
     """The command `gdcore train`."""
     file = Path(arguments.file)
     output = Path(arguments.output or file.parent / f"{file.stem}.gdcore.npz")
@@ -135,7 +140,7 @@ def train(arguments):
         print(f"report           {arguments.report}")
 
 
-def _features(names, target, drop):
+def _features(names: list[str], target: str, drop: Sequence[str]) -> list[str]:
     for name in (target, *drop):
         require_choice("column", name, names)
     require(target not in drop, f"--drop {target!r} drops the target. Drop another column.")
@@ -144,7 +149,7 @@ def _features(names, target, drop):
     return features
 
 
-def _model(arguments, logistic):
+def _model(arguments: Namespace, logistic: bool) -> LogisticRegression | LinearRegression:
     return (LogisticRegression if logistic else LinearRegression)(
         alpha=arguments.alpha, l1_ratio=arguments.l1_ratio, optimizer=arguments.optimizer,
         learning_rate=arguments.learning_rate, batch_size=arguments.batch_size,
@@ -153,11 +158,12 @@ def _model(arguments, logistic):
     )  # fmt: skip
 
 
-def predict(arguments):
+def predict(arguments: Namespace) -> None:
     """The command `gdcore predict`."""
     if arguments.output:
         refuse_overwriting(Path(arguments.output), arguments.force, arguments.file)
-    model, table = load(arguments.model), Table(arguments.file)
+    model: Any = load(arguments.model)
+    table = Table(arguments.file)
     wanted = getattr(model, "feature_names_in_", None)
     if wanted is None:
         require(
@@ -193,14 +199,14 @@ def predict(arguments):
 class _Terminal:
     """Standard output as a context that is not closed."""
 
-    def __enter__(self):
+    def __enter__(self) -> TextIO:
         return sys.stdout
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         sys.stdout.flush()
 
 
-def _targets(table, name, wanted):
+def _targets(table: Table, name: str, wanted: str) -> tuple[Array, bool, str]:
     """(y, logistic?, why)."""
     cells = table.column(name)
     for i, cell in enumerate(cells):
@@ -225,7 +231,7 @@ def _targets(table, name, wanted):
     )
 
 
-def _refuse_stray_text(table, name, wanted, bad):
+def _refuse_stray_text(table: Table, name: str, wanted: str, bad: Array) -> None:
     """A cell like NA in a column of numbers is no class."""
     cells = table.column(name)
     where = f"{name!r} holds {cells[bad[0]]!r} in {table.where(bad[0])}"
@@ -240,7 +246,9 @@ def _refuse_stray_text(table, name, wanted, bad):
     )
 
 
-def _report(model, features, fit, held):
+def _report(
+    model: Any, features: Sequence[str], fit: tuple[Array, Array], held: tuple[Array, Array]
+) -> Iterator[str]:
     """Lines on the data, the course, the end and the result."""
     result, score = model.result_, "accuracy" if hasattr(model, "classes_") else "R²"
     name = (

@@ -3,9 +3,12 @@
 import shutil
 import sys
 import warnings
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from gdcore.convergence import Status
+from gdcore.convergence import Moment, Status
 from gdcore.disk import refuse_overwriting
 from gdcore.errors import ConvergenceWarning, require
 from gdcore.info import backend_line
@@ -21,7 +24,7 @@ FIT = (
 )  # fmt: skip
 
 
-def train(arguments):
+def train(arguments: Namespace) -> None:
     """The command `gdcore gpt train`."""
     file = Path(arguments.file)
     output = Path(arguments.output or file.parent / f"{file.stem}.gpt.safetensors")
@@ -51,7 +54,7 @@ def train(arguments):
     _write(gpt.generate(prompt, SAMPLE, temperature=0.8, seed=arguments.seed, stream=True))
 
 
-def _require_places(arguments, file, output):
+def _require_places(arguments: Namespace, file: Path, output: Path) -> None:
     """Before any work: where the model and the checkpoint go."""
     refuse_overwriting(output, arguments.force, file)
     kept = arguments.checkpoint
@@ -70,7 +73,7 @@ def _require_places(arguments, file, output):
     )
 
 
-def _read(file):
+def _read(file: Path) -> str:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,10 +85,11 @@ def _read(file):
 class _Measurements:
     """Writes what there is to train, and then a line for each measurement, as a callback."""
 
-    def __init__(self, gpt):
-        self.gpt, self.before = gpt, None
+    def __init__(self, gpt: Any) -> None:
+        self.gpt = gpt
+        self.before: tuple[float, int] | None = None  # seconds and examples
 
-    def __call__(self, moment):
+    def __call__(self, moment: Moment) -> None:
         """Write the line of a moment."""
         if self.before is None:
             self._begin(moment)
@@ -98,7 +102,7 @@ class _Measurements:
         self._line(f"{moment.step:8,} {moment.cost:11.4f} {held:>16} {speed:>10}")
         self.before = moment.seconds, moment.examples
 
-    def _begin(self, moment):
+    def _begin(self, moment: Moment) -> None:
         gpt = self.gpt
         tokens = gpt.model_.layers.vocabulary
         self._line(
@@ -111,7 +115,7 @@ class _Measurements:
         self._line("")
         self._line("    step  train loss  validation loss   tokens/s")
 
-    def _line(self, text):
+    def _line(self, text: str) -> None:
         """A line that takes the place of the progress bar, where there is one."""
         if sys.stderr.isatty() and sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1
@@ -119,11 +123,11 @@ class _Measurements:
         print(text, flush=True)
 
 
-def _count(number, noun):
+def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
 
 
-def _refuse_nothing(result):
+def _refuse_nothing(result: Any) -> None:
     """Weights that no training has reached, or that it has spoiled, are not worth a file."""
     if result.status is Status.INTERRUPTED and result.nit == 0:
         print("\nInterrupted before the first --eval-every steps were done: nothing is saved.")
@@ -136,7 +140,7 @@ def _refuse_nothing(result):
         )
 
 
-def _report(gpt, output, arguments):
+def _report(gpt: Any, output: Path, arguments: Namespace) -> Iterator[str]:
     """Lines on the end and the result."""
     result, trace = gpt.result_, gpt.trace_
     kept = -1 if arguments.patience is None else int(trace.validation.argmin())
@@ -151,7 +155,7 @@ def _report(gpt, output, arguments):
         yield f"checkpoint       {arguments.checkpoint}: --resume --force goes on from it"
 
 
-def generate(arguments):
+def generate(arguments: Namespace) -> None:
     """The command `gdcore gpt generate`."""
     seed = arguments.seed
     require(seed is None or seed >= 0, f"--seed must be at least 0, got {seed}. Try 0.")
@@ -170,7 +174,7 @@ def generate(arguments):
     _write(pieces)
 
 
-def _prompt(given):
+def _prompt(given: str) -> str:
     """The prompt itself, or the standard input without its last line break."""
     text = given
     if given == "-":
@@ -189,7 +193,7 @@ def _prompt(given):
     return text
 
 
-def _write(pieces):
+def _write(pieces: Iterable[str]) -> None:
     """Each piece as soon as it is there, and a line break at the end, also after Ctrl-C."""
     try:
         for piece in pieces:

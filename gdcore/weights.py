@@ -1,10 +1,13 @@
 """Weights of networks in files and mappings that others read: .npz, .safetensors, state_dict."""
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike, PathLike
 from gdcore.disk import damaged, replace, require_bounded
 from gdcore.errors import not_fitted, require
 from gdcore.layers import Dense
@@ -17,7 +20,7 @@ from gdcore.parameters import Parameters
 SUFFIXES = (".npz", ".safetensors")
 
 
-def save_weights(model, path):
+def save_weights(model: NeuralEstimator | Parameters, path: PathLike) -> None:
     """Write every array of a network by its name, whole or not at all.
 
     Parameters
@@ -35,7 +38,7 @@ def save_weights(model, path):
     >>> gd.load_weights(model, path)
     """
     theta = _parameters(model)
-    arrays = {name: np.ascontiguousarray(theta[name]) for name in theta}
+    arrays: dict[str, Any] = {name: np.ascontiguousarray(theta[name]) for name in theta}
     if _suffix(path) == ".npz":
         replace(path, lambda file: np.savez(file, **arrays))
     else:
@@ -43,7 +46,7 @@ def save_weights(model, path):
         replace(path, lambda file: file.write(content))
 
 
-def load_weights(model, source):
+def load_weights(model: NeuralEstimator | Parameters, source: PathLike | Mapping[str, Any]) -> None:
     """Set every array of a network; nothing is changed where one of them is missing or wrong.
 
     Parameters
@@ -59,18 +62,28 @@ def load_weights(model, source):
         finite; it is named.
     """
     theta = _parameters(model)
-    arrays = source if hasattr(source, "keys") else _read(Path(source))
-    arrays = {name: _as_array(arrays[name]) for name in arrays.keys()}
+    given: Any = source if hasattr(source, "keys") else _read(Path(source))  # type: ignore[arg-type]
+    arrays = {name: _as_array(given[name]) for name in given.keys()}
     if set(arrays) != set(theta) or any(arrays[n].shape != theta[n].shape for n in theta):
         arrays = _by_layer(arrays, theta)
     checked = {name: _checked(arrays, name, theta[name]) for name in theta}
     for name, array in checked.items():
         theta[name][...] = array
-    if theta is not model:
+    if not isinstance(model, Parameters):
         model._stream = None  # another partial_fit goes on from these weights
 
 
-def from_torch(state_dict, activation="relu", classes=None):
+@overload
+def from_torch(
+    state_dict: Mapping[str, Any], activation: str = "relu", classes: None = None
+) -> MLPRegressor: ...
+@overload
+def from_torch(
+    state_dict: Mapping[str, Any], activation: str = ..., classes: ArrayLike = ...
+) -> MLPClassifier: ...
+def from_torch(
+    state_dict: Mapping[str, Any], activation: str = "relu", classes: ArrayLike | None = None
+) -> MLPRegressor | MLPClassifier:
     """A model from the Linear layers of a PyTorch state_dict, in their order.
 
     Parameters
@@ -108,7 +121,7 @@ def from_torch(state_dict, activation="relu", classes=None):
     units = [len(array) for array in weights]
     kinds = [activation] * (len(units) - 1) + ["linear"]
     layers = [Dense(n, kind, bias=biased) for n, kind in zip(units, kinds, strict=True)]
-    given = {"layers": layers, "standardize": False}
+    given: dict[str, Any] = {"layers": layers, "standardize": False}
     model = MLPRegressor(**given) if classes is None else MLPClassifier(**given)
     model._check_parameters()
     loss = Squared() if classes is None else Logistic() if units[-1] == 1 else Softmax()
@@ -121,7 +134,7 @@ def from_torch(state_dict, activation="relu", classes=None):
     return model
 
 
-def _finish(model, classes, outputs):
+def _finish(model: Any, classes: ArrayLike | None, outputs: int) -> None:
     """What is fitted beside the weights."""
     model.scaling_, model.n_features_in_ = None, model.network_.shape[0]
     model.n_iter_, model.loss_ = 0, float("nan")
@@ -138,7 +151,7 @@ def _finish(model, classes, outputs):
     )
 
 
-def _parameters(model):
+def _parameters(model: Any) -> Parameters:
     if isinstance(model, Parameters):
         return model
     if not isinstance(model, NeuralEstimator):
@@ -150,7 +163,7 @@ def _parameters(model):
     return model.theta_
 
 
-def _suffix(path):
+def _suffix(path: PathLike) -> str:
     suffix = Path(path).suffix
     require(
         suffix in SUFFIXES,
@@ -159,7 +172,7 @@ def _suffix(path):
     return suffix
 
 
-def _safetensors():
+def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError as error:
@@ -170,7 +183,7 @@ def _safetensors():
     return safetensors.numpy
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, Array]:
     """{name: array} of a file."""
     suffix = _suffix(path)
     if not path.is_file():
@@ -178,7 +191,8 @@ def _read(path):
     reader = None if suffix == ".npz" else _safetensors()
     try:
         if reader is not None:
-            return reader.load_file(path)
+            arrays: dict[str, Array] = reader.load_file(path)
+            return arrays
         require_bounded(path)
         with np.load(path, allow_pickle=False) as file:
             return {name: _member(file, name) for name in file.files}
@@ -186,21 +200,22 @@ def _read(path):
         raise damaged(path, "file of weights", error, "Save the weights again.") from error
 
 
-def _member(file, name):
+def _member(file: Any, name: str) -> Array:
     try:
-        return file[name]
+        array: Array = file[name]
+        return array
     except Exception as error:
         raise ValueError(f"{name} cannot be read ({error})") from error
 
 
-def _as_array(tensor):
+def _as_array(tensor: Any) -> Array:
     """A NumPy array of an array or of anything with PyTorch's methods."""
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().cpu().numpy()
     return np.asarray(tensor)
 
 
-def _by_layer(arrays, theta):
+def _by_layer(arrays: dict[str, Array], theta: Parameters) -> dict[str, Array]:
     """Arrays of Linear layers under the names of ours: in their order, matrices turned."""
     matrices = [name for name in arrays if arrays[name].ndim == 2]
     ours = [name for name in theta if theta[name].ndim == 2]
@@ -218,7 +233,7 @@ def _by_layer(arrays, theta):
     }
 
 
-def _checked(arrays, name, wanted):
+def _checked(arrays: dict[str, Array], name: str, wanted: Array) -> Array:
     """The array of this name, as it must be."""
     require(
         name in arrays,
