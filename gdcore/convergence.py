@@ -6,8 +6,10 @@ number). `a | b` stops when either fires, `a & b` when both do.
 
 import enum
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from gdcore import kernels
+from gdcore._typing import Array, Proof
 from gdcore.errors import require
 
 
@@ -45,21 +47,24 @@ class Status(enum.Enum):
     DIVERGED = "The descent diverged; the best parameters so far are kept."
 
     @property
-    def success(self):
+    def success(self) -> bool:
         """True where the descent ended as wished, False where a budget or a fault ended it."""
         return self in _SUCCESS
 
-    def cure(self, last=False):
+    def cure(self, last: bool = False) -> str:
         """The value; with `last`, of a descent that keeps the parameters it measured last."""
+        text: str = self.value
         if last and self in (Status.CALLBACK, Status.INTERRUPTED):
-            return self.value.replace("best parameters so far", "parameters measured last")
-        return self.value
+            return text.replace("best parameters so far", "parameters measured last")
+        return text
 
 
 _SUCCESS = {
     Status.GRADIENT, Status.CERTIFIED, Status.COST, Status.PARAMETERS, Status.TARGET,
     Status.VALIDATION, Status.CLOSED_FORM,
 }  # fmt: skip
+Answer: TypeAlias = tuple[Status, str] | None  # of a rule: why to stop, and the sentence
+_NONE: Any = None
 
 
 @dataclass(slots=True)
@@ -76,29 +81,29 @@ class Moment:
     seconds: float
     examples: int
     validation: float = float("nan")
-    theta: object = None  # as it moves: copy what is to be kept
-    gradient: object = None
+    theta: Array = _NONE  # as it moves: copy what is to be kept
+    gradient: Array | None = None
     score: float = float("nan")
 
 
 class Rule:
     """A reason to stop. Subclasses are frozen dataclasses with `check`."""
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """None to go on, or (Status, sentence)."""
         raise NotImplementedError
 
-    def fresh(self):
+    def fresh(self) -> "Rule":
         """The rule for one descent: itself, or a copy of its own where it remembers."""
         return self
 
-    def watch(self, proof):
+    def watch(self, proof: Proof) -> None:
         """Told before the descent begins who can prove how far J is from its minimum."""
 
-    def __or__(self, other):
+    def __or__(self, other: "Rule") -> "Either":
         return Either(self, other)
 
-    def __and__(self, other):
+    def __and__(self, other: "Rule") -> "Both":
         return Both(self, other)
 
 
@@ -115,10 +120,10 @@ class GradientNorm(Rule):
 
     eps: float = 1e-6
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_eps(self)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Fires on the norm measured at θ."""
         if moment.gradient_norm < self.eps:
             return Status.GRADIENT, f"‖∇J‖ = {moment.gradient_norm:.3g} < {self.eps:.3g}"
@@ -131,10 +136,10 @@ class CostChange(Rule):
 
     eps: float = 1e-9
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_eps(self)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Fires from the second measurement on."""
         change = abs(moment.cost - moment.previous_cost)
         if change < self.eps:
@@ -148,10 +153,10 @@ class RelativeChange(Rule):
 
     eps: float = 2.2e-9
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_eps(self)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Fires from the second measurement on."""
         change = abs(moment.cost - moment.previous_cost)
         size = max(abs(moment.cost), abs(moment.previous_cost), 1.0)
@@ -167,10 +172,10 @@ class RelativeStep(Rule):
 
     eps: float = 1e-9
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_eps(self)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Fires from the second measurement on."""
         size = max(kernels.norm(moment.theta), 1.0)
         if moment.moved <= self.eps * size:
@@ -185,10 +190,10 @@ class ParameterChange(Rule):
 
     eps: float = 1e-9
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_eps(self)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Fires from the second measurement on."""
         if moment.moved < self.eps:
             text = f"‖Δθ‖ = {moment.moved:.3g} < {self.eps:.3g}" + _gradient(moment)
@@ -213,14 +218,14 @@ class Stagnation(Rule):
     eps: float = 1e-4
     patience: int = 10
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_eps(self)
 
-    def fresh(self):
+    def fresh(self) -> Rule:
         """A copy that remembers the best cost."""
         return _Stagnating(self.eps, self.patience)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Never: only the copy of a descent knows what came before."""
         return None
 
@@ -234,7 +239,7 @@ class _Stagnating(Rule):
     unit: float = 0.0
     waited: int = 0
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         if self.least == float("inf"):
             self.unit = abs(moment.cost)
         fell = moment.cost < self.least - self.eps * self.unit
@@ -266,14 +271,14 @@ class RelativeGap(Rule):
 
     eps: float = 1e-6
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require_eps(self)
 
-    def fresh(self):
+    def fresh(self) -> Rule:
         """A copy that knows the descent."""
         return _Proving(self.eps)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Never: only the copy of a descent knows its cost."""
         return None
 
@@ -281,13 +286,13 @@ class RelativeGap(Rule):
 @dataclass
 class _Proving(Rule):
     eps: float
-    proof: object = None
+    proof: Proof = _NONE
     failed: float = float("inf")  # the estimate at which a proof was tried in vain
 
-    def watch(self, proof):
+    def watch(self, proof: Proof) -> None:
         self.proof = proof
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         wanted = self.eps * abs(moment.cost)
         estimate = self.proof.estimate(moment.theta, moment.gradient, moment.cost)
         if not estimate <= min(wanted, 0.5 * self.failed):
@@ -304,17 +309,17 @@ class _Proving(Rule):
 class Saturated(Rule):
     """Stop when rounding a loss's corner further would help more than descending further."""
 
-    proof: object = None
+    proof: Proof = _NONE
 
-    def fresh(self):
+    def fresh(self) -> Rule:
         """A copy that knows the descent."""
         return Saturated()
 
-    def watch(self, proof):
+    def watch(self, proof: Proof) -> None:
         """Who knows what was left out."""
         self.proof = proof
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Fires where the rest of the way is a tenth of what was rounded off."""
         if self.proof.saturated(moment.theta, moment.gradient, moment.cost):
             return Status.COST, "the corner's rounding outweighs the rest of the way"
@@ -327,7 +332,7 @@ class TargetCost(Rule):
 
     target: float
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """Fires on the cost measured at θ."""
         if moment.cost <= self.target:
             return Status.TARGET, f"J = {moment.cost:.6g} ≤ {self.target:.6g}"
@@ -341,16 +346,16 @@ class Either(Rule):
     first: Rule
     second: Rule
 
-    def fresh(self):
+    def fresh(self) -> Rule:
         """Of each of the two."""
         return Either(self.first.fresh(), self.second.fresh())
 
-    def watch(self, proof):
+    def watch(self, proof: Proof) -> None:
         """Both are told."""
         self.first.watch(proof)
         self.second.watch(proof)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """The answer of the rule that fired."""
         return self.first.check(moment) or self.second.check(moment)
 
@@ -362,16 +367,16 @@ class Both(Rule):
     first: Rule
     second: Rule
 
-    def fresh(self):
+    def fresh(self) -> Rule:
         """Of each of the two."""
         return Both(self.first.fresh(), self.second.fresh())
 
-    def watch(self, proof):
+    def watch(self, proof: Proof) -> None:
         """Both are told."""
         self.first.watch(proof)
         self.second.watch(proof)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> Answer:
         """The first rule's status, with both sentences."""
         one, other = self.first.check(moment), self.second.check(moment)
         if one and other:
@@ -379,14 +384,14 @@ class Both(Rule):
         return None
 
 
-def _require_eps(rule):
+def _require_eps(rule: Any) -> None:
     name = type(rule).__name__
     require(
         rule.eps > 0, f"{name} needs eps > 0, got {rule.eps}. Leave the rule out to switch it off."
     )
 
 
-def _gradient(moment):
+def _gradient(moment: Moment) -> str:
     if moment.gradient_norm != moment.gradient_norm:  # not measured
         return ""
     return f" while ‖∇J‖ = {moment.gradient_norm:.3g}"

@@ -2,27 +2,30 @@
 
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
+from gdcore._typing import PathLike
 from gdcore.errors import require
 
 LARGEST = 1 << 31  # bytes that one array of a file may take once unpacked
 
 
-def require_bounded(path):
+def require_bounded(path: PathLike) -> None:
     """Refuse an archive whose members would unpack to more than any model."""
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
 
 
-def damaged(path, kind, error, cure):
+def damaged(path: PathLike, kind: str, error: BaseException, cure: str) -> ValueError:
     """The error to raise for a file that cannot be read whole."""
     what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
     return ValueError(f"{path} is not a whole {kind}: {what}. {cure}")
 
 
-def replace(path, write):
+def replace(path: PathLike, write: Callable[[IO[bytes]], object]) -> None:
     """To a temporary file beside it, onto the disk, then into its place in one move."""
     target = Path(os.path.realpath(path))  # a link goes on pointing at the file
     if not target.parent.is_dir():
@@ -43,7 +46,9 @@ def replace(path, write):
         raise
 
 
-def refuse_overwriting(path, force, source=None, option="--output"):
+def refuse_overwriting(
+    path: Path, force: bool, source: PathLike | None = None, option: str = "--output"
+) -> None:
     """Before any work: the output is a place to write to, and never the data themselves."""
     require(path.parent.is_dir(), f"{path.parent} is no folder. Make it first, or pass another.")
     require(

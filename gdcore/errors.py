@@ -1,6 +1,8 @@
 """What users meet when something is wrong: two sentences, what it is and what to do."""
 
 import sys
+from collections.abc import Collection
+from typing import Any
 
 
 class ConvergenceWarning(UserWarning):
@@ -15,24 +17,25 @@ class NotFittedError(ValueError, AttributeError):
     """A method that needs a fitted model was called before `fit`."""
 
 
-def also_sklearns(ours):
+def also_sklearns(ours: type[Any]) -> Any:
     """`ours`, or a subclass of it and of scikit-learn's class of that name where that is loaded."""
     theirs = getattr(sys.modules.get("sklearn.exceptions"), ours.__name__, None)
     return ours if theirs is None else type(ours.__name__, (ours, theirs), {})
 
 
-def not_fitted(estimator):
+def not_fitted(estimator: object) -> NotFittedError:
     """The error to raise before `fit`."""
     name = type(estimator).__name__
-    return also_sklearns(NotFittedError)(f"This {name} is not fitted yet. Call fit(X, y) first.")
+    kind: type[NotFittedError] = also_sklearns(NotFittedError)
+    return kind(f"This {name} is not fitted yet. Call fit(X, y) first.")
 
 
-def require(condition, message):
+def require(condition: object, message: str) -> None:
     if not condition:
         raise ValueError(message)
 
 
-def require_choice(argument, value, choices):
+def require_choice(argument: str, value: object, choices: Collection[str]) -> None:
     """Refuse an unknown name, and say which known one is nearest."""
     if value in choices:
         return
@@ -43,11 +46,19 @@ def require_choice(argument, value, choices):
     raise ValueError(f"{argument}={value!r} is not known. {hint}")
 
 
-def require_number(argument, value, low=None, high=None, *, above=False, whole=False):
+def require_number(
+    argument: str,
+    value: Any,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: bool = False,
+    whole: bool = False,
+) -> None:
     """Refuse what is not a finite number in [low, high], or in (low, high] with above=True."""
     import numbers
 
-    kind = numbers.Integral if whole else numbers.Real
+    kind: Any = numbers.Integral if whole else numbers.Real
     what = "a whole number" if whole else "a number"
     if isinstance(value, bool) or not isinstance(value, kind) or value != value:
         raise (TypeError if not isinstance(value, numbers.Real) else ValueError)(

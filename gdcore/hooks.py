@@ -1,20 +1,29 @@
 """What a descent tells those who watch it: when it begins, after steps and epochs, when it ends."""
 
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require
 
+if TYPE_CHECKING:
+    from gdcore.convergence import Moment
+    from gdcore.optim.base import Optimizer
+    from gdcore.result import Result
+
 NAMES = ("on_begin", "on_step", "on_epoch", "on_end", "on_error")
+Call: TypeAlias = Callable[..., Any]  # of a plan, a moment, a result or an error
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a descent is about to do: what `on_begin` sees."""
 
-    optimizer: object  # None where the minimum is solved for directly
+    optimizer: "Optimizer | None"  # None where the minimum is solved for directly
     size: int  # numbers in θ
     examples: int
     batch_size: int
@@ -25,8 +34,8 @@ class Plan:
     validates: bool = False  # whether a loss is measured on rows held out
     run: int = 0  # of a fit that begins anew, for restarts or one class after another,
     runs: int = 1  # which this is, and how many there are
-    theta: object = field(default=None, repr=False, compare=False)  # the first; copy it
-    cost: object = field(default=None, repr=False, compare=False)  # what is descended on
+    theta: Array | None = field(default=None, repr=False, compare=False)  # the first; copy it
+    cost: Any = field(default=None, repr=False, compare=False)  # what is descended on
 
 
 class Callback:
@@ -51,28 +60,63 @@ class Callback:
     True
     """
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: Plan) -> None:
         """Before the first measurement, once a fit; `plan` is a `Plan`: optimizer, budgets, sizes.
         Restarts of a network, and classes fitted one against the rest, each begin anew."""
 
-    def on_step(self, moment):
+    def on_step(self, moment: "Moment") -> bool | None:
         """After each step. With mini-batches moment.cost is the batch's mean loss, and θ that of
         the steps; compiled epochs of linear models are then gone through twice. True stops."""
 
-    def on_epoch(self, moment):
+    def on_epoch(self, moment: "Moment") -> bool | None:
         """After each epoch, that is each step on all rows, with J and θ as measured. True stops."""
 
-    def on_end(self, result):
+    def on_end(self, result: "Result") -> None:
         """Once after on_begin, with the `Result`: budgets, Ctrl-C and divergence end a fit, too."""
 
-    def on_error(self, error):
+    def on_error(self, error: BaseException) -> None:
         """In place of on_end, or after one that failed, where the fit ends in an exception."""
+
+
+class Begins(Protocol):
+    """Has `on_begin`; the next ones one of the other methods."""
+
+    def on_begin(self, plan: Plan, /) -> object: ...
+
+
+class Steps(Protocol):
+    """Has `on_step`."""
+
+    def on_step(self, moment: "Moment", /) -> object: ...
+
+
+class Epochs(Protocol):
+    """Has `on_epoch`."""
+
+    def on_epoch(self, moment: "Moment", /) -> object: ...
+
+
+class Ends(Protocol):
+    """Has `on_end`."""
+
+    def on_end(self, result: "Result[Any]", /) -> object: ...
+
+
+class Fails(Protocol):
+    """Has `on_error`."""
+
+    def on_error(self, error: BaseException, /) -> object: ...
+
+
+# What `callbacks` may be: a function of a moment, an object with any of the five, or several.
+Listener: TypeAlias = "Callable[[Moment], object] | Begins | Steps | Epochs | Ends | Fails"
+Callbacks: TypeAlias = "Hooks | Listener | Sequence[Listener] | None"
 
 
 class Watcher(Callback):
     """A callback whose state is one run's: what begins with _ is neither copied nor pickled."""
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
@@ -85,7 +129,12 @@ class Hooks:
     function of a moment; `changes` are of the plan.
     """
 
-    def __init__(self, callbacks=(), around=None, **changes):
+    def __init__(
+        self,
+        callbacks: Callbacks = (),
+        around: Callable[[Call], Call] | None = None,
+        **changes: Any,
+    ) -> None:
         self.callbacks, self.changes = as_list(callbacks), changes
         for each in self.callbacks:
             known = callable(each) or any(callable(getattr(each, name, None)) for name in NAMES)
@@ -101,36 +150,37 @@ class Hooks:
             for calls in (self._step, self._epoch, self.measured):
                 calls[:] = map(around, calls)
         self.begun, self.asked, self.by = False, False, ""
-        self._last = self._past = None  # the latest moment, and that of the descents before
+        self._last: Moment | None = None  # the latest
+        self._past: Moment | None = None  # that of the descents before
 
-    def _with(self, name):
+    def _with(self, name: str) -> list[Call]:
         """The methods of that name, but for those that do nothing."""
         nothing = getattr(Callback, name, None)
         found = (getattr(each, name, None) for each in self.callbacks)
         return [f for f in found if callable(f) and getattr(f, "__func__", None) is not nothing]
 
     @classmethod
-    def of(cls, callbacks):
+    def of(cls, callbacks: Callbacks) -> "tuple[Hooks, bool]":
         """(hooks, whether they are of this descent alone)."""
         if isinstance(callbacks, cls):
             return callbacks, False
         return cls(callbacks), True
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and self.begun:
             with ExitStack() as stack:  # all are told, whatever one of them does
                 for call in reversed(self._error):
                     stack.callback(call, error)
 
     @property
-    def by_step(self):
+    def by_step(self) -> bool:
         """Whether anyone wants to hear of single steps."""
         return bool(self._step)
 
-    def begin(self, plan):
+    def begin(self, plan: Plan) -> None:
         """Say once that a fit begins."""
         if self.begun:
             self._past = self._last
@@ -139,26 +189,26 @@ class Hooks:
         for call in self._begin:
             call(replace(plan, **self.changes))
 
-    def advance(self):
+    def advance(self) -> None:
         """Before an epoch."""
         for call in self._advance:
             call()
 
-    def step(self, moment):
+    def step(self, moment: "Moment") -> bool:
         """After a step. True where anyone asks to stop."""
         if not self.callbacks:  # a step takes some tens of microseconds in all
             return False
         moment = self._counted(moment)
         return self._ask(self._step, moment)
 
-    def measure(self, moment, epoch):
+    def measure(self, moment: "Moment", epoch: bool) -> bool:
         """After a measurement, which ends an epoch or not. True where anyone has asked to stop."""
         if not self.callbacks:
             return False
         moment = self._counted(moment)
         return self._ask([*self.measured, *(self._epoch if epoch else ())], moment)
 
-    def _ask(self, calls, moment):
+    def _ask(self, calls: Iterable[Call], moment: "Moment") -> bool:
         """Whether anyone has asked to stop; of objects `by` has the name of the first."""
         for call in calls:
             if stops(call(moment)) and not self.asked:
@@ -166,7 +216,7 @@ class Hooks:
                 self.by = "" if hasattr(owner, "__code__") else f"{type(owner).__name__} "
         return self.asked
 
-    def _counted(self, moment):
+    def _counted(self, moment: "Moment") -> "Moment":
         """The moment, its counts going on from those of the descents before."""
         past = self._past
         if past is not None:
@@ -175,19 +225,19 @@ class Hooks:
         self._last = moment
         return moment
 
-    def end(self, result):
+    def end(self, result: "Result") -> None:
         """Say that the fit is over."""
         for call in self._end:
             call(result)
 
 
-def as_list(callbacks):
+def as_list(callbacks: Callbacks) -> list[Any]:
     """None, one or several callbacks as a list."""
     if callbacks is None:
         return []
     return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
 
 
-def stops(answer):
+def stops(answer: object) -> bool:
     """Whether a callback said True, in Python or NumPy; whatever else it returns says nothing."""
     return isinstance(answer, (bool, np.bool_)) and bool(answer)

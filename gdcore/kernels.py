@@ -72,7 +72,7 @@ if _wanted != "numpy":
             ) from error
 
 
-def backend():
+def backend() -> dict[str, str]:
     """Who answers for each kernel: {name: "native" | "numpy"}.
 
     Example

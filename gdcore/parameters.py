@@ -1,13 +1,16 @@
 """θ: all parameters of a model as one flat vector with named views."""
 
 import math
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+
+from gdcore._typing import Array, DTypeLike
 
 LINE = 64  # bytes of a line of the cache, and of the widest vectors
 
 
-def aligned(size, dtype):
+def aligned(size: int, dtype: DTypeLike) -> Array:
     """An empty vector that begins with a line of the cache.
 
     Products in register tiles load whole vectors of θ, a quarter slower where each is in two lines.
@@ -18,7 +21,7 @@ def aligned(size, dtype):
     return memory[start : start + size]
 
 
-def aligned_copy(vector, dtype=None):
+def aligned_copy(vector: Array, dtype: DTypeLike | None = None) -> Array:
     """A copy of a vector, aligned."""
     copy = aligned(len(vector), dtype or vector.dtype)
     copy[:] = vector
@@ -51,8 +54,10 @@ class Parameters:
     array([3., 3., 0.])
     """
 
-    def __init__(self, shapes, vector=None):
-        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+    def __init__(self, shapes: Mapping[str, Iterable[int]], vector: Array | None = None) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {
+            name: tuple(shape) for name, shape in shapes.items()
+        }
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         if vector is None:
             vector = np.zeros(sum(sizes))
@@ -70,19 +75,19 @@ class Parameters:
             )
         }
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Array:
         return self._views[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.vector)
 
-    def like(self, vector):
+    def like(self, vector: Array) -> "Parameters":
         """The same names over another vector of this length."""
         return Parameters(self.shapes, vector)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         parts = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
         return f"Parameters({parts})"

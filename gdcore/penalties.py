@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore._typing import Array
+
 __all__ = ["Penalty"]
 
 
@@ -29,28 +31,28 @@ class Penalty:
     array([2.5])
     """
 
-    ridge: np.ndarray
-    lasso: np.ndarray
+    ridge: Array
+    lasso: Array
 
     @property
-    def smooth(self):
+    def smooth(self) -> bool:
         """True where there is no |θ| term, so that the gradient is defined everywhere."""
-        return not self.lasso.any()
+        return not bool(self.lasso.any())
 
-    def value(self, theta):
+    def value(self, theta: Array) -> float:
         """The penalty at θ."""
         return 0.5 * float(self.ridge @ (theta * theta)) + float(self.lasso @ np.abs(theta))
 
-    def add_gradient(self, theta, g):
+    def add_gradient(self, theta: Array, g: Array) -> None:
         """Add the gradient of the smooth part, ridge·θ, to g."""
         g += self.ridge * theta
 
-    def prox(self, theta, reach):
+    def prox(self, theta: Array, reach: float | Array) -> None:
         """Move θ to argmin ½(u − θ)²/reach + lasso·|u|: shrink towards zero, and stop there."""
         if not self.smooth:
             theta[:] = np.sign(theta) * np.maximum(np.abs(theta) - reach * self.lasso, 0)
 
-    def steepest(self, theta, g):
+    def steepest(self, theta: Array, g: Array) -> Array:
         """The shortest subgradient of J at θ, given the smooth part's gradient g.
 
         It is zero exactly at a minimum: where θⱼ = 0 the term |θⱼ| absorbs slopes up to lassoⱼ.
@@ -58,4 +60,5 @@ class Penalty:
         if self.smooth:
             return g
         at_zero = np.sign(g) * np.maximum(np.abs(g) - self.lasso, 0)
-        return np.where(theta != 0, g + self.lasso * np.sign(theta), at_zero)
+        shortest: Array = np.where(theta != 0, g + self.lasso * np.sign(theta), at_zero)
+        return shortest

@@ -1,11 +1,28 @@
 """What a descent returns: SciPy's OptimizeResult in shape, without SciPy."""
 
 from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic
+
+from gdcore._typing import Array, PathLike
+
+if TYPE_CHECKING:  # a TypeVar has a default from Python 3.13 on
+    from typing_extensions import TypeVar
+
+    from gdcore.convergence import Status
+    from gdcore.optim.base import Optimizer
+    from gdcore.trace import Trace
+
+    Tree = TypeVar("Tree", default=Array)
+else:
+    from typing import TypeVar
+
+    Tree = TypeVar("Tree")
 
 HIDDEN = ("settings", "origin", "safe_rate", "automatic")  # from what is printed
 
 
-class Result(dict):
+class Result(dict[str, Any], Generic[Tree]):
     """A dict whose keys are attributes too.
 
     x (θ), fun J(θ), jac ∇J(θ) (the shortest subgradient), nit steps, nfev full evaluations,
@@ -20,7 +37,21 @@ class Result(dict):
     1.5
     """
 
-    def __getattr__(self, name):
+    x: Tree
+    fun: float
+    jac: Tree
+    nit: int
+    nfev: int
+    success: bool
+    status: "Status"
+    message: str
+    trace: "Trace"
+    optimizer: "Optimizer | str"
+    learning_rate: float
+    batch_size: int
+    bound: float
+
+    def __getattr__(self, name: str) -> Any:
         try:
             return self[name]
         except KeyError as error:
@@ -30,12 +61,12 @@ class Result(dict):
     __setattr__ = dict.__setitem__
     __delattr__ = dict.__delitem__
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shown = {name: value for name, value in self.items() if name not in HIDDEN}
         width = max(map(len, shown), default=0)
         return "\n".join(f"{name:>{width}}: {_short(value)}" for name, value in shown.items())
 
-    def report(self, path, title=None):
+    def report(self, path: PathLike, title: str | None = None) -> None:
         """Write a page about the descent: the doctor's verdict, pictures, numbers, settings.
 
         One HTML file that needs no network and nothing beside it; pictures take matplotlib
@@ -49,25 +80,25 @@ class Result(dict):
         """
         _report().write({title or self._name(): self}, path, title)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """For notebooks: the same without the versions."""
         if "trace" not in self:
             return f"<pre>{self!r}</pre>"
-        return _report().section(self)
+        return str(_report().section(self))
 
-    def _name(self):
-        return self.get("settings", {}).get("estimator", "Descent")
+    def _name(self) -> str:
+        return str(self.get("settings", {}).get("estimator", "Descent"))
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self]
 
 
-def _report():
+def _report() -> ModuleType:
     # Floors above: the page reads results, and a result only has to know where the page is.
     return import_module("gdcore.diagnose.report")
 
 
-def _short(value):
+def _short(value: Any) -> Any:
     if getattr(value, "ndim", 0) and value.size > 6:
         return f"array of shape {value.shape}, {value.ravel()[:3]} …"
     return value

@@ -1,13 +1,16 @@
 """How good predictions are, in the units people ask for: accuracy of classes, R² of numbers."""
 
 import math
+from typing import Any
 
 import numpy as np
+
+from gdcore._typing import Array
 
 LABELS = ("logistic", "softmax", "hinge", "squared_hinge")  # losses whose margins choose a class
 
 
-def score_of(loss, z, y, weights):
+def score_of(loss: Any, z: Array, y: Array, weights: Array) -> float:
     """The weighted accuracy, or R² of the mean predictions, of margins z (n, k); NaN for neither.
 
     Of several labels a row counts where all are right; of several targets R² is their mean.

@@ -2,20 +2,25 @@
 
 import os
 import threading
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from typing import Any, Self, TypeVar
 
 from gdcore import kernels
 from gdcore.errors import require_number
 
+T = TypeVar("T")
+R = TypeVar("R")
 
-def available():
+
+def available() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def resolve(n_threads):
+def resolve(n_threads: int | None) -> int:
     """The number of threads behind an n_threads argument; None is every core available."""
     if n_threads is None:
         return available()
@@ -32,25 +37,27 @@ class Threads:
     one after another.
     """
 
-    def __init__(self, n_threads, products=False):
+    def __init__(self, n_threads: int, products: bool = False) -> None:
         self.n_threads = n_threads
-        self._inbox, self._helpers, self._holds = None, [], False
+        self._inbox: SimpleQueue[_Job | None] | None = None
+        self._helpers: list[threading.Thread] = []
+        self._holds = False
         answers = kernels.backend()
         native = all(answers[name] == "native" for name in answers if "gradient" in name)
         self._native = native and not products
 
-    def hold_blas(self):
+    def hold_blas(self) -> None:
         """From the next entry on BLAS has one thread, whoever answers for the kernels."""
         self._native = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if not self._native:
             self._holds = _blas.hold()
             if not self._holds:
                 self.n_threads = 1
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._inbox is not None:
             self._inbox.put(None)
         for helper in self._helpers:
@@ -60,7 +67,7 @@ class Threads:
             _blas.release()
             self._holds = False
 
-    def map(self, function, items):
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """[function(item) for item in items], in parallel where it pays."""
         if self.n_threads == 1 or len(items) <= 1:
             return [function(item) for item in items]
@@ -80,7 +87,7 @@ class Threads:
             raise job.error
         return job.results
 
-    def _call_helpers(self, job, count):
+    def _call_helpers(self, job: "_Job", count: int) -> None:
         if self._inbox is None:
             self._inbox = SimpleQueue()
         while len(self._helpers) < count:
@@ -92,7 +99,7 @@ class Threads:
             self._inbox.put(job)
 
 
-def _help(inbox):
+def _help(inbox: "SimpleQueue[_Job | None]") -> None:
     """What a helper does until it is sent None."""
     if _blas.holders:
         _blas.hold_here()
@@ -109,14 +116,15 @@ class _Job:
     or another's, for what this thread would help with.
     """
 
-    def __init__(self, function, items):
+    def __init__(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
         self.function, self.items = function, items
-        self.results = [None] * len(items)
-        self.numbers, self.bell = iter(range(len(items))), SimpleQueue()
-        self.error, self.inside, self.closed = None, 0, False
+        self.results: list[Any] = [None] * len(items)
+        self.numbers, self.bell = iter(range(len(items))), SimpleQueue[None]()
+        self.error: BaseException | None = None
+        self.inside, self.closed = 0, False
         self.turn = threading.Lock()
 
-    def work(self):
+    def work(self) -> None:
         """Take items until there are none, or one has failed."""
         try:
             while self.error is None:
@@ -128,7 +136,7 @@ class _Job:
         except BaseException as error:  # Ctrl-C too: the others are to stop as well
             self.error = error
 
-    def help(self):
+    def help(self) -> None:
         with self.turn:
             if self.closed:
                 return
@@ -138,7 +146,7 @@ class _Job:
             self.inside -= 1
         self.bell.put(None)
 
-    def wait(self):
+    def wait(self) -> bool:
         """True once no helper is inside. The bell only wakes: Ctrl-C may swallow what it says."""
         while True:
             with self.turn:
@@ -151,11 +159,12 @@ class _Job:
 class _Blas:
     """Every BLAS of the process held to one thread, as long as anybody asks for that."""
 
-    def __init__(self):
-        self.libraries = self.before = None
+    def __init__(self) -> None:
+        self.libraries: list[Any] | None = None
+        self.before: list[int] = []
         self.holders, self.lock = 0, threading.Lock()
 
-    def hold(self):
+    def hold(self) -> bool:
         """False where there is a BLAS that cannot be held, or none that is known."""
         with self.lock:
             if self.holders == 0 and not self._limit():
@@ -163,20 +172,20 @@ class _Blas:
             self.holders += 1
             return True
 
-    def release(self):
+    def release(self) -> None:
         """The last one gives back the threads that there were."""
         with self.lock:
             self.holders -= 1
             if self.holders == 0:
                 self._restore()
 
-    def hold_here(self):
+    def hold_here(self) -> None:
         """In a thread of its own: some libraries count threads for each that calls them."""
         for library in self.libraries or ():
             if library.get_num_threads() != 1:
                 _set(library, 1)
 
-    def _limit(self):
+    def _limit(self) -> bool:
         if self.libraries is None:
             from threadpoolctl import ThreadpoolController  # finding the libraries takes 0.6 ms
 
@@ -188,12 +197,12 @@ class _Blas:
             self._restore()
         return held and bool(self.libraries)
 
-    def _restore(self):
-        for library, count in zip(self.libraries, self.before, strict=True):
+    def _restore(self) -> None:
+        for library, count in zip(self.libraries or (), self.before, strict=True):
             _set(library, count)
 
 
-def _set(library, count):
+def _set(library: Any, count: int) -> None:
     """From whichever thread: threadpoolctl 3.8 obeys only the first one that asked, lest two
     threads fight over the pool. Here nobody fights: `_Blas` counts who holds it."""
     getattr(library, "_real_set_num_threads", library.set_num_threads)(count)

@@ -2,12 +2,16 @@
 
 import json
 import math
+from abc import ABC, abstractmethod
 from array import array
+from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, PathLike
 from gdcore.disk import replace
 
 COLUMNS = (
@@ -26,11 +30,11 @@ class Secants:
     The promise is the trapezoid rule's: exact where J is a parabola.
     """
 
-    def __init__(self, theta):
+    def __init__(self, theta: Array) -> None:
         self._theta, self._g, self._rows = np.empty_like(theta), np.empty_like(theta), 0
         self._size = math.nan
 
-    def look(self, theta, g):
+    def look(self, theta: Array, g: Array) -> tuple[float, float, float, float]:
         """The four, or NaN for the first row and, of many, for most of the later ones."""
         row, self._rows = self._rows, self._rows + 1
         fresh = row < CLOSELY or row % EVERY == 1  # else what is kept is not of the row before
@@ -44,18 +48,22 @@ class Secants:
         return product, cosine, math.sqrt(bent / away) if away > 0 else math.nan, promised
 
 
-class Columns:
+class Columns(ABC):
     """What has `to_dict`, {name: array}, in the forms that others take."""
 
-    def to_pandas(self):
+    @abstractmethod
+    def to_dict(self) -> dict[str, Array]:
+        """{name: array}."""
+
+    def to_pandas(self) -> Any:
         """A pandas.DataFrame, one row a measurement; needs pandas."""
         return _frames("pandas").DataFrame(self.to_dict())
 
-    def to_polars(self):
+    def to_polars(self) -> Any:
         """A polars.DataFrame, one row a measurement; needs polars."""
         return _frames("polars").DataFrame(self.to_dict())
 
-    def to_json(self, path=None):
+    def to_json(self, path: PathLike | None = None) -> str:
         """{name: [numbers]} as JSON text, null for what is no number; written to `path`, if any."""
         columns = {
             name: [value if math.isfinite(value) else None for value in values.tolist()]
@@ -78,19 +86,20 @@ class LayerTrace(Columns):
 
     KINDS = ("weight", "gradient", "dead")
 
-    def __init__(self, names, limit=2_000):
-        self.names, self._limit, self._rows = tuple(names), limit, []
+    def __init__(self, names: Sequence[str], limit: int = 2_000) -> None:
+        self.names, self._limit = tuple(names), limit
+        self._rows: list[tuple[int, Sequence[Array]]] = []
 
-    def append(self, step, values):
+    def append(self, step: int, values: Sequence[Array]) -> None:
         """One row: for each of KINDS a number for each layer."""
         if len(self._rows) == self._limit:  # every other one of the middle goes
             self._rows = [*self._rows[:-1:2], self._rows[-1]]
         self._rows.append((step, values))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._rows)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name == "step":
             return np.array([step for step, _ in self._rows])
         if name in self.KINDS:
@@ -98,7 +107,7 @@ class LayerTrace(Columns):
             return np.array([values[k] for _, values in self._rows]).reshape(len(self), -1)
         raise AttributeError(f"A LayerTrace has no {name!r}. It has step, {', '.join(self.KINDS)}.")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Array]:
         """{"step": array, "weight 0.weight": array, …}: a column for each kind and layer."""
         columns = {"step": self.step}
         for kind in self.KINDS:
@@ -106,7 +115,7 @@ class LayerTrace(Columns):
             columns |= {f"{kind} {name}": values[:, i] for i, name in enumerate(self.names)}
         return columns
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"LayerTrace({len(self)} rows, {', '.join(self.names)})"
 
 
@@ -138,18 +147,35 @@ class Trace(Columns):
     array([2.])
     """
 
-    def __init__(self, limit=20_000):
+    step: Array
+    epoch: Array
+    cost: Array
+    gradient_norm: Array
+    learning_rate: Array
+    seconds: Array
+    examples: Array
+    validation: Array
+    score: Array
+    step_norm: Array
+    gradient_dot: Array
+    cosine: Array
+    curvature: Array
+    promised: Array
+
+    def __init__(self, limit: int = 20_000) -> None:
         self._limit = max(limit, 4)
         self._rows = array("d")  # one row after another: to append is half as long as to an ndarray
-        self._latest = []  # rows that are not among them yet: many at once take half as long
+        self._latest: list[
+            Sequence[float]
+        ] = []  # rows that are not among them yet: many at once take half as long
         self._used = 0
-        self.layers = None
+        self.layers: LayerTrace | None = None
 
-    def add(self, **values):
+    def add(self, **values: float) -> None:
         """Append one row; what is not given is NaN."""
         self.append([values.get(name, np.nan) for name in COLUMNS])
 
-    def append(self, row):
+    def append(self, row: Sequence[float]) -> None:
         """Append one row, its values in the order of COLUMNS."""
         if self._used == self._limit:
             self.restore(_thinned(self.table()))
@@ -158,51 +184,52 @@ class Trace(Columns):
         if len(self._latest) == TOGETHER:
             self._gather()
 
-    def _gather(self):
+    def _gather(self) -> None:
         if self._latest:  # an array that is looked at cannot grow
             self._rows.extend(chain.from_iterable(self._latest))
             self._latest.clear()
 
-    def restore(self, table):
+    def restore(self, table: Array) -> None:
         """Put these rows in place of all."""
         self._rows = array("d", np.ascontiguousarray(table, np.float64).tobytes())
         self._latest = []
         self._used = len(table)
 
-    def table(self):
+    def table(self) -> Array:
         """All rows, (rows, columns) in the order of COLUMNS."""
         self._gather()
         return np.frombuffer(self._rows, np.float64).reshape(-1, len(COLUMNS))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._used
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Array:
         if name in COLUMNS:
             return self.table()[:, COLUMNS.index(name)].copy() if self._used else np.empty(0)
         raise AttributeError(f"A Trace has no {name!r}. It has {', '.join(COLUMNS)}.")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Array]:
         """{name: array}, as pandas.DataFrame or polars.DataFrame take it."""
         return {name: getattr(self, name) for name in COLUMNS}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if not self._used:
             return "Trace(empty)"
         first, last = self.cost[[0, -1]]
         return f"Trace({self._used} rows, cost {first:.6g} → {last:.6g})"
 
 
-def _thinned(table):
+def _thinned(table: Array) -> Array:
     """One of each two rows, that which was compared with the row before it if either was; the first
     and the latest always."""
     told = np.isfinite(table[:, COLUMNS.index("cosine")])
     kept = np.arange(0, len(table) - 1, 2)
     kept[told[kept + 1] & ~told[kept]] += 1
-    return table[np.unique(np.r_[0, kept, len(table) - 1])]
+    thinner: Array = table[np.unique(np.r_[0, kept, len(table) - 1])]
+    return thinner
 
 
-def _frames(name):
+def _frames(name: str) -> Any:
     import importlib
 
     try:
