@@ -62,6 +62,7 @@ BUDGET = ("max_epochs", "max_time", "tol", "callbacks", "progress", "verbose", "
 class LinearEstimator(Coefficients, Estimator):
     """Parameters and fitting that linear and logistic regression share; see either of them."""
 
+    max_epochs: int = 1000
     tol: float | Rule = 1e-8
     alpha: float | Literal["auto"] = "auto"
     l1_ratio: float = 0.0
@@ -132,7 +133,7 @@ class LinearEstimator(Coefficients, Estimator):
             with self._hooks(self._as_of(model, X.dtype), 0) as hooks:
                 hooks.begin(Plan(None, model.size, len(train), len(train), 0, self.max_time))
                 result = solve(model, train, penalty, self.n_threads)
-                result.choice = "as asked"
+                result["choice"] = "as asked"
                 hooks.end(result)
         else:
             cost = Cost(model, train, penalty, self.n_threads, unit_of(loss, train))
@@ -202,7 +203,7 @@ class LinearEstimator(Coefficients, Estimator):
             changes["max_epochs"] = self.max_epochs
         known = self._as_of(model, cost.rows.X.dtype) if self._number[1] == 1 else None
         with self._hooks(known, self.max_epochs, **changes) as hooks:
-            settings = {
+            settings: dict[str, Any] = {
                 "learning_rate": self._rate(), "max_epochs": self.max_epochs,
                 "max_time": self._seconds(), "callbacks": hooks,
                 "validate": validate, "patience": self._patience,
@@ -217,7 +218,7 @@ class LinearEstimator(Coefficients, Estimator):
                 left = self._recall(cost)
                 result = descend(cost, theta, optimizer, resume=left, **more, **settings)
                 self._leave(cost, result)
-            result.choice = why
+            result["choice"] = why
             hooks.end(result)
         return result
 
@@ -250,8 +251,8 @@ class LinearEstimator(Coefficients, Estimator):
             return
         if result.status is Status.INTERRUPTED:
             return
-        result.separable = separated(cost, result.x)
-        if result.separable and not held(cost.model, cost.penalty):
+        result["separable"] = apart = separated(cost, result.x)
+        if apart and not held(cost.model, cost.penalty):
             result.success = False
             result.message += (
                 " The classes are separated by the columns: without a penalty the coefficients "

@@ -23,7 +23,7 @@ from gdcore.errors import (
     require_number,
 )
 from gdcore.glimpse import Glimpse
-from gdcore.hooks import Hooks, as_list
+from gdcore.hooks import Callbacks, Hooks, as_list
 from gdcore.models.contexts import Attributes, CallbackSupport
 from gdcore.optim.base import Optimizer
 from gdcore.origin import Origin
@@ -115,8 +115,8 @@ def _given(estimator: Any) -> list[tuple[str, Any]]:
 def signed(result: Result, estimator: Any) -> None:
     """Note in a result whose it is, and what was set. Changes result."""
     given = {name: _short(value) for name, value in _given(estimator)}
-    result.settings = {"estimator": type(estimator).__name__, **given}
-    result.origin = Origin(estimator)
+    result["settings"] = {"estimator": type(estimator).__name__, **given}
+    result["origin"] = Origin(estimator)
 
 
 def _short(value: object, most: int = 120) -> str:
@@ -156,13 +156,13 @@ class Estimator(CallbackSupport, Fitted, Parametrised):
     standardize: bool = True
     learning_rate: Rate | Literal["auto"] = "auto"
     batch_size: int | Literal["auto", "full"] = "auto"
-    max_epochs: int = 1000
+    max_epochs: int | Literal["auto"] = 1000
     max_time: float = math.inf
     tol: float | Rule = 1e-6
     early_stopping: bool | int = False
     validation_fraction: float = 0.1
     warm_start: bool = False
-    callbacks: object = None
+    callbacks: Callbacks = None
     progress: bool = False
     verbose: int = 0
     n_threads: int | None = None

@@ -149,17 +149,9 @@ class LinearFamily:
         )  # fmt: skip
 
     def visit(
-        self,
-        theta: Array,
-        rows: Rows,
-        penalty: Penalty,
-        *,
-        order: Array,
-        margins: Array,
-        mean: Array,
-        rate: float,
-        learn: bool,
-    ) -> None:
+        self, theta: Array, rows: Rows, penalty: Penalty, *, order: Array, margins: Array,
+        mean: Array, rate: float, learn: bool,
+    ) -> None:  # fmt: skip
         """A pass of variance-reduced steps from θ, where the margins of all rows and the mean
         gradient of the loss are known. Changes theta, margins and mean."""
         if not self._known:
@@ -186,15 +178,9 @@ class LinearFamily:
         move(theta, self.columns, 1)
 
     def learn(
-        self,
-        theta: Array,
-        rows: Rows,
-        penalty: Penalty,
-        *,
-        order: Array,
-        kept: tuple[Array, Array],
-        rate: float,
-    ) -> None:
+        self, theta: Array, rows: Rows, penalty: Penalty, *, order: Array,
+        kept: tuple[Array, Array], rate: float,
+    ) -> None:  # fmt: skip
         """A pass of the streams' rule over the rows in `order`, which goes on from what is kept of
         them: (memory, clock). Changes theta and both."""
         if not self._known:

@@ -76,7 +76,7 @@ def stop_rule(tol: float, cost: AnyCost, optimizer: Optimizer, full: bool) -> Ru
     here = hasattr(cost, "seen")  # the margins of all rows, and with them a proof by duality
     exact = isinstance(optimizer, Newton) and getattr(model.loss, "concordance", None) is not None
     if provable and ((here and held(model, penalty)) or (exact and model.size <= FEW)):
-        rule = RelativeGap(tol) | GradientNorm(ROUNDING[cost.rows.X.dtype.itemsize] * unit)
+        rule: Rule = RelativeGap(tol) | GradientNorm(ROUNDING[cost.rows.X.dtype.itemsize] * unit)
     else:
         rule = GradientNorm(tol * unit)
     return rule if full else rule | CostChange(tol * unit * unit)
@@ -142,14 +142,9 @@ def head_start(cost: AnyCost, theta: Array, optimizer: Optimizer) -> Array:
 
 
 def corner_descent(
-    cost: AnyCost,
-    theta: Array,
-    optimizer: Optimizer,
-    *,
-    tol: float,
-    max_epochs: int,
+    cost: AnyCost, theta: Array, optimizer: Optimizer, *, tol: float, max_epochs: int,
     **settings: Any,
-) -> Result:
+) -> Result:  # fmt: skip
     """The minimum of a loss with a corner: from the inside, or with the corner rounded.
 
     Where rounding ends the first before the minimum is proven to be near, the second goes on.
@@ -172,16 +167,9 @@ def corner_descent(
 
 
 def rounded_descent(
-    cost: AnyCost,
-    theta: Array,
-    optimizer: Optimizer,
-    *,
-    tol: float,
-    max_epochs: int,
-    max_time: float = math.inf,
-    begun: Result | None = None,
-    **settings: Any,
-) -> Result:
+    cost: AnyCost, theta: Array, optimizer: Optimizer, *, tol: float, max_epochs: int,
+    max_time: float = math.inf, begun: Result | None = None, **settings: Any,
+) -> Result:  # fmt: skip
     """Descend with the loss's corner rounded less and less, until the minimum of the loss itself is
     proven to be near: the `Result` of the last stage, for the loss as it is.
 
