@@ -2,11 +2,18 @@
 
 import glob
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array, PathLike
 from gdcore.errors import require
+
+Files: TypeAlias = PathLike | Sequence[PathLike]
+Piece: TypeAlias = tuple[str, Any]  # a file, and what of it
+Chunk: TypeAlias = tuple[Array, ...]
 
 NUMBERS = 1 << 19  # in a chunk, where `rows` is left to us: 4 MB
 BLOCK = 1 << 20  # bytes of a CSV file at a time
@@ -19,13 +26,13 @@ CURE = "Encode it as numbers, or hash it with gd.hash_features."
 class Columns:
     """What is read of each row: names of the features, the target and the weights."""
 
-    features: tuple
+    features: tuple[str, ...]
     target: str
     weights: str | None
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     classes: bool  # is the target text?
 
-    def names(self):
+    def names(self) -> list[str]:
         """All of them, each once."""
         return list(dict.fromkeys((*self.features, self.target, *filter(None, [self.weights]))))
 
@@ -37,31 +44,31 @@ class FileChunks:
     A piece is what can be read on its own: a row group, a record batch, or a whole CSV file.
     """
 
-    pieces: tuple
+    pieces: tuple[Piece, ...]
     columns: Columns
     rows: int
-    read: object
-    counted: dict = field(default_factory=dict, repr=False)
+    read: Callable[..., Iterator[Any]]
+    counted: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
-    def feature_names(self):
+    def feature_names(self) -> list[str]:
         """Names of the columns of X."""
         return list(self.columns.features)
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """Columns of X."""
         return len(self.columns.features)
 
     @property
-    def n_rows(self):
+    def n_rows(self) -> int | None:
         """Rows of all files; None where no pass has counted them yet."""
         return self.counted.get("rows")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Chunk]:
         return self.visit(range(len(self.pieces)))
 
-    def visit(self, order):
+    def visit(self, order: Iterable[int]) -> Iterator[Chunk]:
         """The chunks of these pieces, in this order."""
         count, whole = 0, sorted(order) == list(range(len(self.pieces)))
         for chunk in self._cut(self._batches(order)):
@@ -70,8 +77,10 @@ class FileChunks:
         if whole:
             self.counted["rows"] = count
 
-    def _batches(self, order):
-        files = {}  # that are open: what stands at a file's end need not be read for each piece
+    def _batches(self, order: Iterable[int]) -> Iterator[Any]:
+        files: dict[
+            str, _open
+        ] = {}  # that are open: what stands at a file's end need not be read for each piece
         try:
             for k in order:
                 try:
@@ -86,9 +95,10 @@ class FileChunks:
             for file in files.values():
                 file.source.close()
 
-    def _cut(self, batches):
+    def _cut(self, batches: Iterable[Any]) -> Iterator[Chunk]:
         """Chunks of equally many rows, the last one apart, whatever the files' batches are."""
-        waiting, held = [], 0
+        waiting: list[Any] = []
+        held = 0
         for batch in batches:
             start = 0
             while held + batch.num_rows - start >= self.rows:
@@ -102,7 +112,13 @@ class FileChunks:
             yield _chunk(waiting, self.columns)
 
 
-def read_csv(path, target, rows, columns, options):
+def read_csv(
+    path: Files,
+    target: str,
+    rows: int | None,
+    columns: Sequence[str] | None,
+    options: dict[str, Any],
+) -> FileChunks:
     """The chunks of `gd.chunks.csv`; options: weights, dtype and delimiter."""
     csv = _pyarrow("csv")
     paths, delimiter = _files(path), options["delimiter"]
@@ -115,16 +131,23 @@ def read_csv(path, target, rows, columns, options):
     return FileChunks(tuple((each, parse) for each in paths), named, _rows(rows, named), _read_csv)
 
 
-def read_columns(path, target, rows, columns, options):
+def read_columns(
+    path: Files,
+    target: str,
+    rows: int | None,
+    columns: Sequence[str] | None,
+    options: dict[str, Any],
+) -> FileChunks:
     """The chunks of `gd.chunks.parquet`; options: weights and dtype."""
     _pyarrow()
-    first, pieces, counts, kinds, named = None, [], [], set(), []
+    first, pieces, counts, kinds = None, [], [], set()
+    named: list[Columns] = []
     for each in _files(path):
         kind = _kind(each)
         kinds.add(kind)
         with _open(each, kind) as file:
             first = _same(file.schema, first, each, columns, (target, options["weights"]))
-            chosen = columns or (named and named[0].features)
+            chosen = columns or (named[0].features if named else None)
             named.append(_columns(file.schema, target, chosen, options, path=each))
             pieces += [(each, k) for k in range(file.pieces)]
             counts.append(file.n_rows)
@@ -134,14 +157,14 @@ def read_columns(path, target, rows, columns, options):
         f"The target {target!r} is text in some files and numbers in others. Mend those.",
     )
     require(bool(pieces), f"{path!r} holds no rows. Pass at least one example.")
-    columns = replace(named[0], dtype=np.result_type(*(one.dtype for one in named)))
-    made = FileChunks(tuple(pieces), columns, _rows(rows, columns), _read_piece)
+    read = replace(named[0], dtype=np.result_type(*(one.dtype for one in named)))
+    made = FileChunks(tuple(pieces), read, _rows(rows, read), _read_piece)
     if None not in counts:
         made.counted["rows"] = sum(counts)
     return made
 
 
-def _pyarrow(part=None):
+def _pyarrow(part: str | None = None) -> Any:
     import importlib
 
     try:
@@ -152,17 +175,17 @@ def _pyarrow(part=None):
         ) from error
 
 
-def _files(path):
+def _files(path: Files) -> list[str]:
     """The files that a path, a pattern or a list of them names, in the order of their names."""
     given = [path] if isinstance(path, (str, os.PathLike)) else path
     try:
-        given = [os.fspath(each) for each in given]
+        names = [os.fspath(each) for each in given]
     except TypeError as error:
         raise TypeError(
             f"path must be a path, a pattern like 'part-*.csv', or a list, got {path!r}. Pass such."
         ) from error
-    found = []
-    for each in given:
+    found: list[str] = []
+    for each in names:
         # a file of that very name comes first: names may hold [ ]
         matches = [each] if os.path.exists(each) else sorted(glob.glob(each, recursive=True))
         require(bool(matches), f"There is no file {each!r}. Pass the path of one, or a pattern.")
@@ -171,7 +194,7 @@ def _files(path):
     return found
 
 
-def _kind(path):
+def _kind(path: str) -> str:
     """ "parquet" or "ipc", by how the file begins."""
     with open(path, "rb") as file:
         start = file.read(6)
@@ -188,7 +211,7 @@ def _kind(path):
 class _open:
     """An open Parquet or IPC file: schema, pieces, n_rows, and the batches of a piece."""
 
-    def __init__(self, path, kind):
+    def __init__(self, path: str, kind: str) -> None:
         pyarrow = _pyarrow()
         self.source = pyarrow.OSFile(os.fspath(path), "rb")  # not mapped: maps count as memory
         try:
@@ -207,13 +230,13 @@ class _open:
             raise _named(error, path) from error
         self.kind = kind
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.source.close()
 
-    def batches(self, piece, names, rows):
+    def batches(self, piece: int, names: list[str], rows: int) -> Iterator[Any]:
         """Record batches of these columns."""
         if self.kind == "parquet":
             yield from self.file.iter_batches(
@@ -223,7 +246,9 @@ class _open:
             yield self.file.get_batch(piece).select(names)
 
 
-def _read_piece(piece, columns, rows, files):
+def _read_piece(
+    piece: Piece, columns: Columns, rows: int, files: dict[str, _open]
+) -> Iterator[Any]:
     path, number = piece
     if path not in files:
         if len(files) == FILES:
@@ -232,7 +257,7 @@ def _read_piece(piece, columns, rows, files):
     yield from files[path].batches(number, columns.names(), rows)
 
 
-def _opened(csv, path, parse, convert):
+def _opened(csv: Any, path: str, parse: Any, convert: Any) -> Any:
     try:
         return csv.open_csv(
             path, csv.ReadOptions(block_size=BLOCK, use_threads=False), parse, convert
@@ -241,7 +266,7 @@ def _opened(csv, path, parse, convert):
         raise _named(error, path) from error
 
 
-def _read_csv(piece, columns, rows, files):
+def _read_csv(piece: Piece, columns: Columns, rows: int, files: dict[str, _open]) -> Iterator[Any]:
     pyarrow, csv = _pyarrow(), _pyarrow("csv")
     path, parse = piece
     types = dict.fromkeys(columns.names(), pyarrow.float64())
@@ -252,7 +277,9 @@ def _read_csv(piece, columns, rows, files):
         yield from reader
 
 
-def _same(schema, first, path, columns, others):
+def _same(
+    schema: Any, first: Any, path: str, columns: Sequence[str] | None, others: Iterable[str | None]
+) -> Any:
     """The schema, if it has the columns of the first one's."""
     names = schema.names
     double = sorted({name for name in names if names.count(name) > 1})
@@ -270,7 +297,14 @@ def _same(schema, first, path, columns, others):
     return schema if first is None else first
 
 
-def _columns(schema, target, columns, options, path, free=False):
+def _columns(
+    schema: Any,
+    target: str,
+    columns: Sequence[str] | None,
+    options: dict[str, Any],
+    path: str,
+    free: bool = False,
+) -> Columns:
     """What to read, once the types allow it; free: a CSV file's types are guesses, and forced."""
     types = _pyarrow().types
     weights = options["weights"]
@@ -302,11 +336,11 @@ def _columns(schema, target, columns, options, path, free=False):
     return Columns(features, target, weights, dtype, text)
 
 
-def _rows(rows, columns):
+def _rows(rows: int | None, columns: Columns) -> int:
     return rows or max(1, NUMBERS // len(columns.features))
 
 
-def _chunk(batches, columns):
+def _chunk(batches: Sequence[Any], columns: Columns) -> Chunk:
     """(X, y) or (X, y, weights) of some record batches in a row."""
     X = np.empty((sum(batch.num_rows for batch in batches), len(columns.features)), columns.dtype)
     start = 0
@@ -319,14 +353,14 @@ def _chunk(batches, columns):
     return (X, *rest)
 
 
-def _array(column):
+def _array(column: Any) -> Array:
     """A column in NumPy; what is missing becomes NaN, and is refused where chunks are checked."""
     pyarrow = _pyarrow()
     if pyarrow.types.is_decimal(column.type) or pyarrow.types.is_float16(column.type):
         column = column.cast(pyarrow.float64())
     elif pyarrow.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    values = column.to_numpy(zero_copy_only=False)
+    values: Array = column.to_numpy(zero_copy_only=False)
     if values.dtype == object and not column.null_count and len(values):
         values = np.array(values.tolist())
     if values.dtype == object and pyarrow.types.is_boolean(column.type):
@@ -334,7 +368,7 @@ def _array(column):
     return values
 
 
-def _named(error, path):
+def _named(error: BaseException, path: str) -> ValueError:
     """What pyarrow says of a file, with the file's name and what to do."""
     text = " ".join(str(error).split())
     cure = CURE if "conversion error" in text else "Mend the file."

@@ -3,6 +3,7 @@
 import copy
 import time
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +19,12 @@ SAMPLED = 256  # rows of X by which it is known again
 class Continuation:
     """All that the rest of a descent depends on, but for its cost and its rules."""
 
-    def __init__(self, run):
+    def __init__(self, run: Any) -> None:
         kept = {name: value for name, value in vars(run).items() if name not in OWN}
         self.state = copy.deepcopy(kept)
         self.seconds = time.perf_counter() - run.started
 
-    def put_back(self, run):
+    def put_back(self, run: Any) -> None:
         """Bring a descent that has not begun to where the other one was. Changes run."""
         vars(run).update(copy.deepcopy(self.state))
         run.started = time.perf_counter() - self.seconds
@@ -33,12 +34,12 @@ class Continuation:
             run.return_to_best()
 
 
-def fingerprint(rows):
+def fingerprint(rows: Any) -> int:
     """A number that other rows hardly share: of the targets, the weights and some rows of X."""
     step = max(1, len(rows) // SAMPLED)
     X = rows.X[np.arange(0, len(rows), step)]
     arrays = (X.data, X.indices, X.indptr) if isinstance(X, CSR) else (X,)
     sum_ = zlib.crc32(repr((rows.X.shape, str(rows.X.dtype))).encode())
     for array in (*arrays, rows.y, rows.weights):
-        sum_ = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1), sum_)
+        sum_ = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data, sum_)
     return sum_

@@ -1,13 +1,16 @@
 """Rows in and out: checks of what users pass, the columns' scales, shards, order of visit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, ArrayLike
 from gdcore.errors import DataConversionWarning, also_sklearns, require
-from gdcore.sparse import CSR, as_csr
+from gdcore.sparse import CSR, Matrix, as_csr
 from gdcore.threads import Threads, resolve
 
 SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
@@ -15,46 +18,48 @@ MOST_SHARDS = 64
 ENTRIES = 16  # a column and shard
 AT_ONCE = 1 << 22  # numbers in one call of a kernel where nothing else cuts the rows
 EXTREME = 1e-250  # sums of squares below and above which they lose digits
+Moments: TypeAlias = tuple[Array, Array, Array, Array]  # mean, deviation, least, largest number
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Examples X (n, p), targets y (n,) and weights (n,), checked; X C-contiguous, or a CSR."""
 
-    X: object
-    y: np.ndarray
-    weights: np.ndarray
+    X: Matrix
+    y: Array
+    weights: Array
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.X)
 
-    def moments(self, n_threads=1):
+    def moments(self, n_threads: int | None = 1) -> tuple[Array, Array]:
         """Mean and deviation of each column."""
         return column_moments(self.X, self.weights, n_threads)
 
-    def part(self, rows):
+    def part(self, rows: Any) -> "Rows":
         """These rows: a view for a slice, a copy for numbers."""
-        X, numbers = self.X, isinstance(rows, np.ndarray) and rows.dtype != bool
+        X: Any = self.X
+        numbers = isinstance(rows, np.ndarray) and rows.dtype != bool
         if numbers and isinstance(X, np.ndarray) and len(rows) * X.shape[1] > AT_ONCE:
             room = np.empty((len(rows), X.shape[1]), X.dtype)
-            chosen = _filled(room, lambda a, b: X[rows[a:b]])
+            chosen: Matrix = _filled(room, lambda a, b: X[rows[a:b]])
         else:
             chosen = X[rows]
         return Rows(chosen, self.y[rows], self.weights[rows])
 
-    def sample(self, take):
+    def sample(self, take: int) -> "Rows":
         """So many of the rows, in their order: the same ones in every fit."""
         chosen = np.random.default_rng(0).choice(len(self), take, replace=False)
         return self.part(np.sort(chosen))
 
-    def per_call(self, numbers):
+    def per_call(self, numbers: int) -> int:
         """Rows of about so many numbers; more where each call reads all columns and entries."""
         n, p = self.X.shape
         if isinstance(self.X, CSR):
             return max(1, max(numbers, ENTRIES * p) * n // max(len(self.X.data), 1))
         return max(1, numbers // p)
 
-    def shards(self):
+    def shards(self) -> "list[Rows]":
         """Contiguous parts, cut by the data alone, so that sums do not depend on the threads."""
         count = max(1, min(MOST_SHARDS, self.X.nbytes // SHARD_BYTES))
         if isinstance(
@@ -65,12 +70,12 @@ class Rows:
         return [self.part(slice(a, b)) for a, b in pairwise(cuts)]
 
 
-def as_rows(X, name="X"):
+def as_rows(X: Any, name: str = "X") -> Matrix:
     """X as a CSR where it is sparse, else as `as_features` gives it."""
     return as_csr(X, name) if isinstance(X, CSR) or hasattr(X, "tocsr") else as_features(X, name)
 
 
-def as_features(X, name="X"):
+def as_features(X: Any, name: str = "X") -> Array:
     """X as a C-contiguous float32 or float64 array (n, p) of finite numbers, copied if need be.
 
     Integers, booleans, float16 and foreign byte orders become float64 (float16: float32).
@@ -114,7 +119,7 @@ def as_features(X, name="X"):
     return array
 
 
-def as_numbers(values, name):
+def as_numbers(values: ArrayLike, name: str) -> Array:
     """An array in the precision of the computation: float32 for float16 and 32, else float64."""
     try:
         array = np.asarray(values)
@@ -137,7 +142,7 @@ def as_numbers(values, name):
     return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
 
 
-def _filled(out, rows):
+def _filled(out: Array, rows: Callable[[int, int], Array]) -> Array:
     """`out` (n, p), filled with rows(a, b) some at a time, so that Ctrl-C is heard soon."""
     step = max(1, AT_ONCE // 8 // out.shape[1])  # rows at random are fetched one by one
     for a in range(0, len(out), step):
@@ -145,7 +150,7 @@ def _filled(out, rows):
     return out
 
 
-def _from_objects(array, name):
+def _from_objects(array: Array, name: str) -> Array:
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -155,7 +160,7 @@ def _from_objects(array, name):
         ) from error
 
 
-def require_finite(array, name):
+def require_finite(array: Array, name: str) -> None:
     """Refuse NaN and infinity, and say where the first one is."""
     flat = array.reshape(-1)
     if all(kernels.all_finite(flat[a : a + AT_ONCE]) for a in range(0, flat.size, AT_ONCE)):
@@ -170,7 +175,7 @@ def require_finite(array, name):
     )
 
 
-def as_held_out(given, p):
+def as_held_out(given: Any, p: int) -> tuple[Array, Any]:
     """(checked X, y) of the pair that an argument `validation` must be."""
     pair = isinstance(given, (tuple, list)) and len(given) == 2
     require(pair, "validation must be a pair of held-out rows and their targets. Pass (X, y).")
@@ -182,7 +187,7 @@ def as_held_out(given, p):
     return X, given[1]
 
 
-def as_targets(y, n, name="y"):
+def as_targets(y: ArrayLike | None, n: int, name: str = "y") -> Array:
     """y as a vector (n,) in whatever dtype it has; a column (n, 1) is flattened with a warning."""
     if y is None:
         raise ValueError(
@@ -208,14 +213,14 @@ def as_targets(y, n, name="y"):
     return array
 
 
-def as_real_targets(y, n):
+def as_real_targets(y: ArrayLike, n: int) -> Array:
     """y as finite float64 (n,), for regression."""
     array = np.ascontiguousarray(as_numbers(as_targets(y, n), "y"), dtype=np.float64)
     require_finite(array, "y")
     return array
 
 
-def as_weights(sample_weight, n):
+def as_weights(sample_weight: ArrayLike | None, n: int) -> Array:
     """Weights as finite float64 (n,), none negative, some positive; None is all ones."""
     if sample_weight is None:
         return np.ones(n)
@@ -233,13 +238,13 @@ def as_weights(sample_weight, n):
     return weights
 
 
-def mass_of(weights):
+def mass_of(weights: Array) -> float:
     """Σ sᵢ, infinite where it is no double, without a warning."""
     with np.errstate(over="ignore"):
         return float(weights.sum())
 
 
-def require_summable(mass):
+def require_summable(mass: float) -> None:
     """Refuse weights whose sum is no double."""
     require(
         bool(np.isfinite(mass)),
@@ -253,16 +258,21 @@ class Spread:
     Deviations are merged, not their squares, which leave the range for numbers of 1e-200 or 1e200.
     """
 
-    def __init__(self):
-        self.mass, self.mean, self.wide = 0.0, 0.0, 0.0
-        self.low, self.high, self.eps = np.inf, -np.inf, 0.0
+    def __init__(self) -> None:
+        self.mass, self.eps = 0.0, 0.0
+        self.mean: Any = 0.0  # an array as soon as there were rows, as all below
+        self.wide: Any = 0.0
+        self.low: Any = np.inf
+        self.high: Any = -np.inf
 
-    def add(self, X, weights):
+    def add(self, X: Matrix, weights: Array) -> None:
         """Take more rows, dense or sparse; zeros that a CSR does not hold count as well."""
         self.merge(X.dtype, *part_moments(X, weights))
 
     @np.errstate(all="ignore")
-    def merge(self, dtype, weight, mean, wide, low, high):
+    def merge(
+        self, dtype: np.dtype[Any], weight: float, mean: Array, wide: Array, low: Array, high: Array
+    ) -> None:
         """The same from what `part_moments` says of those rows."""
         if not weight > 0:
             return
@@ -275,16 +285,17 @@ class Spread:
         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
         self.eps = np.finfo(dtype).eps
 
-    def deviation(self):
+    def deviation(self) -> Array:
         """Standard deviations; what rounding makes of a constant column is none."""
         most = np.maximum(self.high - self.mean, self.mean - self.low)
         return np.where(most <= 8 * self.eps * np.abs(self.mean), 0.0, self.wide)
 
 
-def _length(*parts):
+def _length(*parts: Array) -> Array:
     """√Σ part², by squares where those are in the range."""
-    square = sum(part * part for part in parts)
-    length, off = np.sqrt(square), ~((square > EXTREME) & (square < 1 / EXTREME))
+    square: Any = sum(part * part for part in parts)
+    length: Array = np.sqrt(square)
+    off = ~((square > EXTREME) & (square < 1 / EXTREME))
     if off.any():
         off &= np.abs(parts).max(axis=0) > 0
         length[off] = np.hypot.reduce([part[off] for part in parts])
@@ -292,7 +303,7 @@ def _length(*parts):
 
 
 @np.errstate(all="ignore")
-def part_moments(X, weights):
+def part_moments(X: Matrix, weights: Array) -> tuple[float, Array, Array, Array, Array]:
     """(weight, mean, deviation, least, largest number) of the columns of some rows.
 
     The extremes of a CSR are −∞ and ∞ where a column varies beyond doubt.
@@ -300,10 +311,11 @@ def part_moments(X, weights):
     weight, most = mass_of(weights), weights.max(initial=0.0)
     if not 1e-100 < most < 1e100:  # a power of two as the unit, which rounds nothing
         weights = np.ldexp(weights, -int(np.frexp(most)[1]))
-    return weight, *(_sparse_moments if isinstance(X, CSR) else _dense_moments)(X, weights)
+    found = _sparse_moments(X, weights) if isinstance(X, CSR) else _dense_moments(X, weights)
+    return weight, *found
 
 
-def _dense_moments(X, weights):
+def _dense_moments(X: Array, weights: Array) -> Moments:
     mean, square, low, high = found = np.empty((4, X.shape[1]))
     square /= kernels.column_moments(X, weights, *found) or 1.0
     extreme = (high > low) & ~((square > EXTREME) & (square < 1 / EXTREME))
@@ -318,7 +330,7 @@ def _dense_moments(X, weights):
     return mean, wide, low, high
 
 
-def _sparse_moments(X, weights):
+def _sparse_moments(X: CSR, weights: Array) -> Moments:
     mean, wide = X.moments(weights)
     low, high = np.where(wide > 0, [[-np.inf], [np.inf]], mean)
     same = (wide == 0) & (mean != 0)  # in these rows but for rounding; each has an entry in them
@@ -331,10 +343,10 @@ def _sparse_moments(X, weights):
     return mean, wide, low, high
 
 
-def column_moments(X, weights, n_threads=1):
+def column_moments(X: Matrix, weights: Array, n_threads: int | None = 1) -> tuple[Array, Array]:
     """Weighted mean and standard deviation of each column, in float64, without cancellation."""
     numbers = AT_ONCE // 8 if isinstance(X, CSR) else AT_ONCE
-    spread, step = Spread(), Rows(X, None, weights).per_call(numbers)
+    spread, step = Spread(), Rows(X, weights, weights).per_call(numbers)
     parts = [slice(a, a + step) for a in range(0, len(X), step)]  # so that Ctrl-C is heard soon
     with Threads(resolve(n_threads)) as threads:
         found = threads.map(lambda part: part_moments(X[part], weights[part]), parts)
@@ -343,7 +355,7 @@ def column_moments(X, weights, n_threads=1):
     return spread.mean, spread.deviation()
 
 
-def visiting_order(n, rng, block=64, window=1024):
+def visiting_order(n: int, rng: np.random.Generator, block: int = 64, window: int = 1024) -> Array:
     """Row numbers in random order, near in memory where there are many rows.
 
     Up to 16 windows of rows get a full permutation. Beyond, blocks of consecutive rows come in

@@ -1,34 +1,38 @@
 """A look back at the rows of a fit that keeps nothing alive and is never pickled."""
 
 import weakref
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.data import as_rows
-from gdcore.sparse import CSR, assembled
+from gdcore.sparse import CSR, Matrix, assembled
 
 
 class Glimpse:
     """Called, the rows for as long as anyone else holds their memory, else None."""
 
-    def __init__(self, X=None, source=None):
+    def __init__(self, X: Matrix | None = None, source: object = None) -> None:
         self._source = _weak(source)  # a frame, of which X is a copy
         self._shape = X.shape if isinstance(X, CSR) else None
-        arrays = () if X is None else (X.data, X.indices, X.indptr) if self._shape else (X,)
+        arrays: tuple[Array, ...] = ()
+        if X is not None:
+            arrays = (X.data, X.indices, X.indptr) if isinstance(X, CSR) else (X,)
         self._parts = [_Part(array) for array in arrays]
 
-    def __call__(self):
+    def __call__(self) -> Matrix | None:
         arrays = [part.array() for part in self._parts]
         if not arrays or any(array is None for array in arrays):
             source = None if self._source is None else self._source()
             return None if source is None else as_rows(source)
         return arrays[0] if self._shape is None else assembled(*arrays, self._shape)
 
-    def __reduce__(self):
+    def __reduce__(self) -> "tuple[type[Glimpse], tuple[()]]":
         return Glimpse, ()
 
 
-def _weak(source):
+def _weak(source: Any) -> weakref.ref[Any] | None:
     try:
         return None if source is None else weakref.ref(source)
     except TypeError:  # a list
@@ -38,7 +42,7 @@ def _weak(source):
 class _Part:
     """A view of an array that its owner may let go of."""
 
-    def __init__(self, array):
+    def __init__(self, array: Array) -> None:
         owner = array
         while isinstance(owner.base, np.ndarray):
             owner = owner.base
@@ -46,7 +50,7 @@ class _Part:
         self._offset = _address(array) - _address(owner)
         self._layout = array.shape, array.dtype, array.strides
 
-    def array(self):
+    def array(self) -> Array | None:
         owner = self._owner()
         if owner is None:
             return None
@@ -57,5 +61,5 @@ class _Part:
             return None
 
 
-def _address(array):
-    return array.__array_interface__["data"][0]
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])

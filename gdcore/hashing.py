@@ -1,17 +1,28 @@
 """Rows of names and values as sparse rows of numbers, without a dictionary: `hash_features`."""
 
 import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import DTypeLike
 from gdcore.errors import require, require_number
 from gdcore.sparse import CSR
 
+Row: TypeAlias = Mapping[str, float | str] | Iterable[str | tuple[str, float]]
 ROWS = 4096  # at a time
 
 
-def hash_features(rows, n_features=2**18, *, dtype=np.float64, seed=0, sign=True):
+def hash_features(
+    rows: Iterable[Row],
+    n_features: int = 2**18,
+    *,
+    dtype: DTypeLike = np.float64,
+    seed: int = 0,
+    sign: bool = True,
+) -> CSR:
     """A CSR (n, n_features) of rows of names, each name in the column that its hash says.
 
     A name with value v adds ξ(h)·v to column |h| mod n_features, where h is its MurmurHash3 as a
@@ -77,11 +88,11 @@ def hash_features(rows, n_features=2**18, *, dtype=np.float64, seed=0, sign=True
         ends.append(indptr[1:] + ends[-1][-1])
         count += len(block)
     require(count > 0, "rows is empty. Pass at least one row.")
-    joined = map(np.concatenate, (numbers, columns, ends))
-    return CSR(*joined, (count, int(n_features)))
+    data, indices, indptr = map(np.concatenate, (numbers, columns, ends))
+    return CSR(data, indices, indptr, (count, int(n_features)))
 
 
-def _plain(row, number):
+def _plain(row: Any, number: int) -> Any:
     """The row as a dict, a list or a tuple itself."""
     if type(row) in (dict, list, tuple):
         return row

@@ -2,6 +2,8 @@
 
 import os
 import platform
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from gdcore._version import __version__
 from gdcore.threads import available
 
 
-def backend_line():
+def backend_line() -> str:
     """Who computes, and on how many threads, in one line.
 
     Example
@@ -28,7 +30,7 @@ def backend_line():
     return f"{who}: {why}, {threads}."
 
 
-def versions():
+def versions() -> list[tuple[str, str]]:
     """(name, text) of gdcore, what it runs on, and how."""
     return [
         ("gdcore", __version__),
@@ -40,7 +42,7 @@ def versions():
     ]
 
 
-def report():
+def report() -> str:
     """Everything, as lines of text.
 
     Example
@@ -64,11 +66,11 @@ def report():
     return "\n".join(lines)
 
 
-def _level(level):
+def _level(level: str) -> str:
     return "NumPy's own" if level == "numpy" else level
 
 
-def _pools(libraries):
+def _pools(libraries: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """(name, text) of each thread pool in the process; its BLAS first."""
     blas = [library for library in libraries if library["user_api"] == "blas"]
     if not blas:
@@ -81,11 +83,11 @@ def _pools(libraries):
         )
 
 
-def _asked():
+def _asked() -> bool:
     return os.environ.get("GDCORE_BACKEND") == "numpy"
 
 
-def _advice():
+def _advice() -> str:
     if _asked():
         return "Unset GDCORE_BACKEND to use the compiled core, where it was built."
     return (

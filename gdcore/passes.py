@@ -1,51 +1,56 @@
 """Passes over chunks of rows: each chunk checked, and the rows of several mixed."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_features, as_numbers, as_targets, require_finite
 from gdcore.errors import require
 from gdcore.sparse import CSR, as_csr, stack
+
+Chunk: TypeAlias = tuple[Any, Array, Array]  # X, y and weights
 
 
 @dataclass(frozen=True, eq=False)
 class Checked:
     """Chunks (X, y, weights) that hold together, from a source that need not."""
 
-    source: object
+    source: Any
     name: str
-    seen: dict = field(default_factory=dict, repr=False)
+    seen: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
-    def feature_names(self):
+    def feature_names(self) -> list[str] | None:
         """Names of the columns of X, where the source knows them."""
         return getattr(self.source, "feature_names", None)
 
     @property
-    def n_features(self):
+    def n_features(self) -> int | None:
         """Columns of X; None before the first chunk where the source does not know."""
         return getattr(self.source, "n_features", self.seen.get("p"))
 
     @property
-    def n_rows(self):
+    def n_rows(self) -> int | None:
         """Rows of all chunks; None before a whole pass where the source does not know."""
         known = getattr(self.source, "n_rows", None)
         return self.seen.get("rows") if known is None else known
 
     @property
-    def pieces(self):
+    def pieces(self) -> Sequence[Any] | None:
         """Parts that can be visited in any order, or None."""
         return self.source.pieces if hasattr(self.source, "visit") else None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Chunk]:
         return self._checked(iter(self.source))
 
-    def visit(self, order):
+    def visit(self, order: Iterable[int]) -> Iterator[Chunk]:
         """Those pieces in this order."""
         return self._checked(self.source.visit(order))
 
-    def _checked(self, given):
+    def _checked(self, given: Iterable[Any]) -> Iterator[Chunk]:
         count, number = 0, -1
         for number, chunk in enumerate(given):
             rows = self._chunk(chunk, number)
@@ -61,7 +66,7 @@ class Checked:
             "gives the same rows each time.",
         )
 
-    def _chunk(self, chunk, number):
+    def _chunk(self, chunk: Any, number: int) -> Chunk:
         if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
             raise TypeError(
                 f"{self.name} gave {type(chunk).__name__} for chunk {number}, not (X, y) or "
@@ -85,7 +90,7 @@ class Checked:
         return X, y, np.ones(n) if weights is None else _weights(weights, n, f"weights {of}")
 
 
-def _weights(weights, n, name):
+def _weights(weights: ArrayLike, n: int, name: str) -> Array:
     """Finite float64 (n,), none negative; a chunk may have none that is positive."""
     weights = np.asarray(as_numbers(weights, name), np.float64)
     require(weights.shape == (n,), f"{name} have shape {weights.shape}. Pass {n}, one a row.")
@@ -107,31 +112,33 @@ class Shuffled:
     passes: int = 0
 
     @property
-    def feature_names(self):
+    def feature_names(self) -> list[str] | None:
         """Names of the columns of X, where the source knows them."""
         return self.source.feature_names
 
     @property
-    def n_features(self):
+    def n_features(self) -> int | None:
         """Columns of X, where they are known yet."""
         return self.source.n_features
 
     @property
-    def n_rows(self):
+    def n_rows(self) -> int | None:
         """Rows of all chunks, where they are known yet."""
         return self.source.n_rows
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Chunk]:
         self.passes += 1
         return self.epoch(self.passes - 1)
 
-    def epoch(self, number):
+    def epoch(self, number: int) -> Iterator[Chunk]:
         """Pass `number`, from 0; the same each time it is asked for."""
         rng = np.random.default_rng([self.seed, number])
         pieces = self.source.pieces
-        ordered = pieces is None
-        given = iter(self.source) if ordered else self.source.visit(rng.permutation(len(pieces)))
-        waiting = []
+        if pieces is None:
+            given = iter(self.source)
+        else:
+            given = self.source.visit(rng.permutation(len(pieces)))
+        waiting: list[Chunk] = []
         for chunk in given:
             waiting.append(chunk)
             del chunk
@@ -140,13 +147,16 @@ class Shuffled:
         yield from _mixed(waiting, rng)
 
 
-def _mixed(waiting, rng):
+def _mixed(waiting: list[Chunk], rng: np.random.Generator) -> Iterator[Chunk]:
     """The rows of some chunks, mixed, in chunks of the first one's size; empties the list."""
     held = [chunk for chunk in waiting if len(chunk[1])]  # those of `Split` may have no row left
     waiting.clear()
     if not held:
         return
     size = len(held[0][1])
+    X: Any
+    y: Any
+    weights: Any
     X, y, weights = zip(*held, strict=True)
     held.clear()
     y, weights = np.concatenate(y), np.concatenate(weights)
@@ -160,11 +170,11 @@ def _mixed(waiting, rng):
 class _Below:
     """Arrays one below the other, of which rows are taken: no second copy of all of them."""
 
-    def __init__(self, parts):
+    def __init__(self, parts: Sequence[Array]) -> None:
         self.parts, self.starts = parts, np.cumsum([0, *map(len, parts)])
         self.dtype = np.result_type(*parts)
 
-    def part(self, rows):
+    def part(self, rows: Array) -> Array:
         """A copy of these rows."""
         out = np.empty((len(rows), self.parts[0].shape[1]), self.dtype)
         home = np.searchsorted(self.starts, rows, side="right") - 1
@@ -184,21 +194,21 @@ class Split:
     seed: int
 
     @property
-    def pieces(self):
+    def pieces(self) -> Sequence[Any] | None:
         """Those of the source where each is a chunk, whose number is known; else None."""
         return self.source.pieces if hasattr(self.source.source, "parts") else None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Chunk]:
         for number, chunk in enumerate(self.source):
             yield self.part(chunk, number, self.share, self.seed)
 
-    def visit(self, order):
+    def visit(self, order: Iterable[int]) -> Iterator[Chunk]:
         """Those pieces in this order."""
         for number, chunk in zip(order, self.source.visit(order), strict=True):
             yield self.part(chunk, int(number), self.share, self.seed)
 
     @staticmethod
-    def part(chunk, number, share, seed, kept=True):
+    def part(chunk: Chunk, number: int, share: float, seed: int, kept: bool = True) -> Chunk:
         """(X, y, weights) of the rows of this chunk that stay, or of those held out."""
         X, y, weights = chunk
         chosen = (np.random.default_rng([seed, number]).random(len(y)) >= share) == kept

@@ -5,10 +5,16 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from gdcore.hooks import Watcher
+
+if TYPE_CHECKING:
+    from gdcore.convergence import Moment
+    from gdcore.hooks import Plan
 
 PAUSE = 0.1  # seconds between two writes of the line
 ROOM = 13  # columns that are left for a bar
@@ -16,7 +22,7 @@ GAP = "  "
 EDGE = 3  # columns on the right: a terminal writes ^C there, and would go on in the next line
 
 
-def reporters(verbose, progress, max_epochs):
+def reporters(verbose: bool | int, progress: bool, max_epochs: int) -> list[Any]:
     """The callbacks behind the `verbose` and `progress` arguments of an estimator."""
     callbacks = []
     if verbose:
@@ -24,7 +30,7 @@ def reporters(verbose, progress, max_epochs):
     return [*callbacks, Progress()] if progress else callbacks
 
 
-def _log_lines(every):
+def _log_lines(every: int) -> "Callable[[Moment], None]":
     import logging
 
     logger = logging.getLogger("gdcore")
@@ -33,7 +39,7 @@ def _log_lines(every):
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
 
-    def log(moment):
+    def log(moment: "Moment") -> None:
         if moment.epoch % every == 0:
             logger.info(
                 "epoch %5d  cost %.6g  gradient %.3g  rate %.3g  %.2f s", moment.epoch,
@@ -61,15 +67,17 @@ class Progress(Watcher):
     True
     """
 
-    _line = None
+    _line: "Line | None" = None
+    _plan: Any = None  # a Plan, from on_begin to on_end
+    _first: Any = None  # the first Moment
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: "Plan") -> None:
         """Nothing is written before the first measurement."""
         self.on_end()
         self._plan, self._first = replace(plan, theta=None, cost=None), None
         self._line = Line() if watched(sys.stderr) else None
 
-    def __call__(self, moment):
+    def __call__(self, moment: "Moment") -> None:
         """At each measurement, at most every tenth of a second."""
         if self._line is not None:
             self._first = self._first or moment
@@ -77,7 +85,7 @@ class Progress(Watcher):
             done = max(moment.epoch / max(1, epochs), moment.seconds / seconds)
             self._line.show(min(1.0, done), lambda: self._parts(moment))
 
-    def _parts(self, moment):
+    def _parts(self, moment: "Moment") -> Iterator[str]:
         """What there is to say, what matters most first."""
         plan, first = self._plan, self._first
         fit = f"fit {plan.run + 1}/{plan.runs}, " if plan.runs > 1 else ""
@@ -95,36 +103,36 @@ class Progress(Watcher):
         if plan.examples > 1 and took > 0:
             yield f"{(moment.examples - first.examples) / took:,.0f} examples/s"
 
-    def on_end(self, result=None):
+    def on_end(self, result: object = None) -> None:
         """Clear the line."""
         self._plan = self._first = None  # which holds θ
         if self._line is not None:
             self._line.close()
             self._line = None
 
-    def on_error(self, error):
+    def on_error(self, error: BaseException) -> None:
         """Clear the line."""
         self.on_end()
 
 
-def watched(stream):
+def watched(stream: Any) -> bool:
     """Whether someone looks at it: a terminal, or a notebook's output."""
     return stream is not None and (notebook(stream) or stream.isatty())
 
 
-def notebook(stream):
+def notebook(stream: Any) -> bool:
     """Whether what is written appears below a notebook's cell."""
     return type(stream).__module__.startswith("ipykernel")
 
 
-def clock(seconds):
+def clock(seconds: float) -> str:
     """1:05, or 2:03:04; what has begun counts as a second."""
     minutes, seconds = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def columns(stream):
+def columns(stream: Any) -> int:
     """The width of a terminal; 80 where it does not say."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
@@ -132,7 +140,7 @@ def columns(stream):
         return shutil.get_terminal_size().columns
 
 
-def fitted(parts, room):
+def fitted(parts: Iterable[str], room: int) -> str:
     """As many of the parts, in their order, as there is room for."""
     text = ""
     for part in parts:
@@ -146,11 +154,12 @@ def fitted(parts, room):
 class Line:
     """One line of a terminal, written over and over; with tqdm's bar where that is installed."""
 
-    def __init__(self):
-        self.stream, self.bar, self.written, self.wide = sys.stderr, None, -math.inf, 0
+    def __init__(self) -> None:
+        self.stream, self.written, self.wide = sys.stderr, -math.inf, 0
+        self.bar: Any = None
         self.tqdm = _tqdm(self.stream)
 
-    def show(self, done, parts):
+    def show(self, done: float, parts: Callable[[], Iterable[str]]) -> None:
         """The share that is done and what parts() gives, if the last time is a while ago."""
         now = time.perf_counter()
         if now - self.written < PAUSE and done < 1:
@@ -173,7 +182,7 @@ class Line:
             self.bar.ncols = wide
         self.bar.set_description_str(text)
 
-    def close(self):
+    def close(self) -> None:
         """Nothing is left of it, or of a ^C behind it; the cursor is at its beginning."""
         if self.bar is not None:
             self.bar.close()
@@ -182,7 +191,7 @@ class Line:
             self.stream.flush()
 
 
-def _tqdm(stream):
+def _tqdm(stream: Any) -> Any:
     """tqdm's class for a terminal or a notebook, None where it is not installed."""
     try:
         if notebook(stream):
@@ -195,19 +204,19 @@ def _tqdm(stream):
 
 
 @contextmanager
-def stepping(total, done=0):
+def stepping(total: int, done: int = 0) -> Iterator[Callable[[int, float, int], None] | None]:
     """An `observe(step, loss, examples)` that shows a run of so many steps on a terminal."""
     if not watched(sys.stderr):
         yield None
         return
     line, started, seen, mean = Line(), time.perf_counter(), 0, None
 
-    def observe(step, loss, examples):
+    def observe(step: int, loss: float, examples: int) -> None:
         nonlocal seen, mean
         seen += examples
         mean = loss if mean is None else 0.95 * mean + 0.05 * loss
 
-        def parts():
+        def parts() -> Iterator[str]:
             took = time.perf_counter() - started
             left = (total - step) * took / max(1, step - done)
             yield f"step {step}/{total}"

@@ -2,8 +2,16 @@
 
 import copy
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+from gdcore._typing import Array
+
+if TYPE_CHECKING:
+    from gdcore.convergence import Moment
+    from gdcore.optim.base import Optimizer
 
 PATIENCE = 10  # full-batch steps without a lower cost before an adaptive rule's rate halves
 EPOCHS = 4  # and epochs, for any rule on mini-batches
@@ -15,28 +23,29 @@ class FixedRate:
 
     returned = False
 
-    def __init__(self, base, schedule=None):
+    def __init__(self, base: float, schedule: Callable[[int], float] | None = None) -> None:
         # A schedule that observes costs changes: this run's copy does, not the user's.
         self.watches = hasattr(schedule, "observe")
-        self.base, self.schedule = base, copy.deepcopy(schedule) if self.watches else schedule
+        self.schedule: Any = copy.deepcopy(schedule) if self.watches else schedule
+        self.base = base
 
-    def at(self, step, count):
+    def at(self, step: int, count: int) -> Array:
         """Rates of the steps step … step + count − 1."""
         if self.schedule is None:
             return np.full(count, self.base)
         factors = [float(self.schedule(t)) for t in range(step, step + count)]
         return self.base * np.array(factors)
 
-    def now(self, step):
+    def now(self, step: int) -> float:
         """The rate of one step."""
         return self.base if self.schedule is None else self.base * float(self.schedule(step))
 
-    def observe(self, cost, best):
+    def observe(self, cost: float, best: float) -> None:
         """Tell a schedule that asks for costs, as Plateau; any other rate was given."""
         if self.watches:
             self.schedule.observe(cost)
 
-    def halve(self):
+    def halve(self) -> bool:
         """False: a rate that the user gave is not changed."""
         return False
 
@@ -48,13 +57,13 @@ class AutoRate:
     lowers the floor. Full-batch steps along the gradient need none of this: 1/L never overshoots.
     """
 
-    def __init__(self, rate, patience):
+    def __init__(self, rate: float, patience: float) -> None:
         self.rate, self.patience = rate, patience
         self.waited, self.halvings, self.returned = 0, 0, False
         self.epochs = 0
 
     @classmethod
-    def start(cls, optimizer, safe, full, unit):
+    def start(cls, optimizer: "Optimizer", safe: Any, full: bool, unit: float) -> Self:
         """The rate that suits a rule: 1/L, less for momentum; a step in θ for adaptive ones; lr."""
         if optimizer.scale != "gradient":
             start = optimizer.lr if optimizer.scale == "itself" else optimizer.automatic * unit
@@ -63,25 +72,25 @@ class AutoRate:
             safe *= 1 - getattr(optimizer, "momentum", 0.0)
         return cls(safe, math.inf if full else EPOCHS)
 
-    def weight(self):
+    def weight(self) -> float:
         """What the last epoch's mean weighs in the mean since the rate was last halved."""
         return (1 + LATER) / (self.epochs + LATER)
 
-    def at(self, step, count):
+    def at(self, step: int, count: int) -> Array:
         """The current rate for each step."""
         return np.full(count, self.rate)
 
-    def now(self, step):
+    def now(self, step: int) -> float:
         """The current rate."""
         return self.rate
 
-    def observe(self, cost, best):
+    def observe(self, cost: float, best: float) -> None:
         """Halve after more than `patience` measurements that were not below the best."""
         self.waited = 0 if cost < best else self.waited + 1
         if self.waited > self.patience:
             self.halve()
 
-    def halve(self):
+    def halve(self) -> bool:
         """Halve the rate and ask for the best θ; False where nothing is left to halve."""
         self.waited = self.epochs = 0
         self.rate /= 2
@@ -90,7 +99,7 @@ class AutoRate:
         return self.returned
 
 
-def advice(run, moment):
+def advice(run: Any, moment: "Moment") -> str:
     """What to do about a descent that diverged. Notes the rate that it names in the run."""
     # Where J is another one at each step, no automatic rate is to be had either.
     safe = None if run.noisy else run.cost.safe_rate(run.batch_size)

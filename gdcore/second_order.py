@@ -1,13 +1,18 @@
 """Second derivatives of a cost: the matrix, its products with vectors, its diagonal."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array
 
+Product: TypeAlias = Callable[[Array], Array]  # v → H·v
 LEAST = 1e-6  # of a loss's curvature: of what no ridge holds, where ℓ″ may vanish
 
 
-def bends(cost, margins):
+def bends(cost: Any, margins: Sequence[Array]) -> list[Array]:
     """s·d²ℓ/dz² of each shard's rows (n, k)."""
     loss = cost.model.loss
     return [
@@ -16,11 +21,11 @@ def bends(cost, margins):
     ]
 
 
-def hessian(cost, theta):
+def hessian(cost: Any, theta: Array) -> Array:
     """H (size, size) in θ's layout."""
     model, n = cost.model, len(cost)
     k, p = model.outputs, model.features
-    H = np.zeros((k, p + 1, k, p + 1))
+    H: Array = np.zeros((k, p + 1, k, p + 1))
     for a, b, block in _blocks(cost, cost.margins_at(theta), k, p):
         H[a, :, b, :] += block / n
         if a != b:
@@ -35,7 +40,9 @@ def hessian(cost, theta):
     return H
 
 
-def _blocks(cost, margins, k, p):
+def _blocks(
+    cost: Any, margins: Sequence[Array], k: int, p: int
+) -> Iterator[tuple[int, int, Array]]:
     """(output, output, Σ h·x̃x̃ᵀ over all rows): summed over shards in their order."""
     parts = bends(cost, margins)
     if k > 1:
@@ -50,16 +57,17 @@ def _blocks(cost, margins, k, p):
             yield a, b, weighted_moments(cost, weights)
 
 
-def weighted_moments(cost, weights):
+def weighted_moments(cost: Any, weights: Sequence[Array]) -> Array:
     """Σ h·x̃x̃ᵀ over all rows, the intercept's 1 last, for weights h in the parts of the shards."""
     width = cost.model.features + 1
     rooms = np.zeros((len(cost.shards), width, width))
     work = list(zip(cost.shards, weights, rooms, strict=True))
     cost.threads.map(lambda part: cost.model.add_moments(*part), work)
-    return rooms.sum(axis=0)
+    moments: Array = rooms.sum(axis=0)
+    return moments
 
 
-def curvature(cost, theta):
+def curvature(cost: Any, theta: Array) -> tuple[Product, Array]:
     """(v → H·v at θ, roughly H's diagonal, in coordinates that are scaled alike)."""
     margins, ridge, n = cost.margins_at(theta), cost.penalty.ridge, len(cost)
     parts = bends(cost, margins)
@@ -69,40 +77,49 @@ def curvature(cost, theta):
         return _softmax_product(cost, margins), scale
     rooms = np.empty((len(cost.shards), cost.size))
 
-    def times(v):
+    def times(v: Array) -> Array:
         rooms[:] = 0
         work = [
             (shard, np.ascontiguousarray(h[:, 0]), out)
             for shard, h, out in zip(cost.shards, parts, rooms, strict=True)
         ]
         cost.threads.map(lambda part: cost.model.add_product(v, *part), work)
-        return rooms.sum(axis=0) / n + ridge * v
+        product: Array = rooms.sum(axis=0) / n + ridge * v
+        return product
 
     return times, scale
 
 
-def _softmax_product(cost, margins):
+def _softmax_product(cost: Any, margins: Sequence[Array]) -> Product:
     shares = [cost.model.loss.mean(z) for z in margins]
 
-    def times(v):
-        def slopes(part):
+    def times(v: Array) -> Array:
+        def slopes(part: tuple[Any, Array]) -> Array:
             shard, share = part
             z = np.empty_like(share)
             cost.model.write_margins(v, shard, z)
             z *= share
-            return z - share * z.sum(axis=1, keepdims=True)
+            z -= share * z.sum(axis=1, keepdims=True)
+            return z
 
         work = list(zip(cost.shards, shares, strict=True))
-        return cost.combine(cost.threads.map(slopes, work)) + cost.penalty.ridge * v
+        product: Array = cost.combine(cost.threads.map(slopes, work)) + cost.penalty.ridge * v
+        return product
 
     return times
 
 
-def largest_eigenvalue(product, size, rounds=40, tolerance=1e-3, start=None):
+def largest_eigenvalue(
+    product: Product,
+    size: int,
+    rounds: int = 40,
+    tolerance: float = 1e-3,
+    start: Array | None = None,
+) -> float:
     """That of a matrix given by its product with a vector, from below, by power iteration."""
     v = np.random.default_rng(0).standard_normal(size) if start is None else start
     v = v / kernels.norm(v)
-    value = 0.0
+    value: float = 0.0
     for _ in range(rounds):
         w = product(v)
         before, value = value, kernels.norm(w)

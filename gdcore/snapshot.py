@@ -2,7 +2,9 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any, Self
 
+from gdcore._typing import Array
 from gdcore.errors import require
 from gdcore.trace import COLUMNS
 
@@ -17,11 +19,11 @@ NUMBERS = (
 class Snapshot:
     """Arrays {name: array} and numbers {name: number or list} of a descent, made by `descend`."""
 
-    arrays: dict
-    numbers: dict
+    arrays: dict[str, Array]
+    numbers: dict[str, Any]
 
     @classmethod
-    def of(cls, run):
+    def of(cls, run: Any) -> Self:
         """That of a descent as it is; the arrays are the run's own, to be written or copied now."""
         _require_batches(run)
         arrays = {name: getattr(run, name) for name in _vectors(run)}
@@ -34,7 +36,7 @@ class Snapshot:
         numbers["rng"] = None if run.rng is None else run.rng.bit_generator.state
         return cls(arrays, numbers)
 
-    def put_back(self, run):
+    def put_back(self, run: Any) -> None:
         """Bring a descent that has not begun to where this one was. Changes run."""
         _require_batches(run)
         for name in _vectors(run):
@@ -57,7 +59,7 @@ class Snapshot:
             run.rng.bit_generator.state = self.numbers["rng"]
         run.cost.steps = run.step
 
-    def _copy(self, name, to):
+    def _copy(self, name: str, to: Array) -> None:
         values = self._array(name)
         right = values.shape == to.shape and values.dtype == to.dtype
         require(
@@ -67,13 +69,13 @@ class Snapshot:
         )
         to[...] = values
 
-    def _array(self, name):
+    def _array(self, name: str) -> Array:
         there = name in self.arrays
         require(there, f"The checkpoint lacks the array {name}. Pass that of the same run.")
         return self.arrays[name]
 
 
-def _require_batches(run):
+def _require_batches(run: Any) -> None:
     """Else a descent's rest would depend on more than a snapshot holds."""
     require(
         not (run.full or run.averages or run.stop is not None),
@@ -82,10 +84,10 @@ def _require_batches(run):
     )
 
 
-def _vectors(run):
+def _vectors(run: Any) -> tuple[str, ...]:
     return VECTORS if run.earlier is None else (*VECTORS, "earlier")
 
 
-def _schedule(run):
+def _schedule(run: Any) -> dict[str, Any]:
     """What a schedule that observes costs has come to, as arrays."""
     return run.rate.schedule.state_dict() if getattr(run.rate, "watches", False) else {}

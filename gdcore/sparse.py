@@ -1,10 +1,13 @@
 """Sparse rows: `CSR`, what is stored of each row, checked before any kernel sees it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, ArrayLike, Sparse
 from gdcore.errors import require
 
 MOST_COLUMNS = 2**63 - 1
@@ -49,37 +52,43 @@ class CSR:
            [0., 3., 0.]])
     """
 
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    shape: tuple
+    data: Array
+    indices: Array
+    indptr: Array
+    shape: tuple[int, int]
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # what it is made of may be lists
+
+        def __init__(
+            self, data: ArrayLike, indices: ArrayLike, indptr: ArrayLike, shape: tuple[int, int]
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         _fill(self, _checked(self.data, self.indices, self.indptr, self.shape, "CSR"))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n, p = self.shape
         return f"CSR({n} rows, {p} columns, {len(self.data)} entries, {self.dtype})"
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: Any) -> "CSR":
         if isinstance(rows, tuple) and len(rows) == 2 and rows[1] is Ellipsis:
             rows = rows[0]  # as scikit-learn asks for rows
         return self.part(rows)
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Precision of the numbers."""
         return self.data.dtype
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory of the three arrays."""
         return self.data.nbytes + self.indices.nbytes + self.indptr.nbytes
 
-    def part(self, rows):
+    def part(self, rows: Any) -> "CSR":
         """These rows: a view for a slice, a copy for numbers (or a mask of booleans)."""
         n, p = self.shape
         if isinstance(rows, slice):
@@ -110,20 +119,24 @@ class CSR:
         kernels.take_csr_rows(self.data, self.indices, self.indptr, rows, *new)
         return assembled(*new, (len(rows), p))
 
-    def moments(self, weights):
+    def moments(self, weights: Array) -> tuple[Array, Array]:
         """Weighted mean and standard deviation of each column (p,), zeros included, in float64."""
         mean, deviation = np.zeros((2, self.shape[1]))
         kernels.csr_moments(self.data, self.indices, self.indptr, weights, mean, deviation)
         return mean, deviation
 
-    def dense(self):
+    def dense(self) -> Array:
         """All n·p numbers as an array (n, p); for small data."""
         out = np.zeros(self.shape, self.data.dtype)
         out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices] = self.data
         return out
 
 
-def as_csr(X, name="X"):
+Matrix: TypeAlias = Array | CSR
+Features: TypeAlias = "ArrayLike | CSR | Sparse"  # what users may pass as X
+
+
+def as_csr(X: CSR | Sparse, name: str = "X") -> CSR:
     """X as a CSR: one of ours, checked again, or what has a method `tocsr`, as SciPy's do.
 
     Raises
@@ -137,7 +150,7 @@ def as_csr(X, name="X"):
     >>> as_csr(CSR([1.0, 2.0], [1, 0], [0, 1, 2], (2, 2)))
     CSR(2 rows, 2 columns, 2 entries, float64)
     """
-    rows = X
+    rows: Any = X
     if not isinstance(X, CSR):
         if not hasattr(X, "tocsr"):
             raise TypeError(
@@ -148,7 +161,7 @@ def as_csr(X, name="X"):
     return assembled(*_checked(rows.data, rows.indices, rows.indptr, rows.shape, name))
 
 
-def stack(parts):
+def stack(parts: Sequence[CSR]) -> CSR:
     """CSRs of one width, one below the other."""
     starts = np.cumsum([0, *(len(part.data) for part in parts)])
     indptr = [part.indptr[1:] + start for part, start in zip(parts, starts, strict=False)]
@@ -160,19 +173,21 @@ def stack(parts):
     )
 
 
-def assembled(*fields):
+def assembled(*fields: Any) -> CSR:
     """A CSR of fields that are known to hold together."""
     made = object.__new__(CSR)
     _fill(made, fields)
     return made
 
 
-def _fill(made, fields):
+def _fill(made: CSR, fields: tuple[Any, ...]) -> None:
     for name, value in zip(("data", "indices", "indptr", "shape"), fields, strict=True):
         object.__setattr__(made, name, value)
 
 
-def _checked(data, indices, indptr, shape, name):
+def _checked(
+    data: ArrayLike, indices: ArrayLike, indptr: ArrayLike, shape: Any, name: str
+) -> tuple[Array, Array, Array, tuple[int, int]]:
     """The fields of a CSR, in its dtypes; copies only where they are not yet."""
     n, p = _shape(shape, name)
     data = _numbers(data, name)
@@ -205,7 +220,7 @@ def _checked(data, indices, indptr, shape, name):
     return data, indices, indptr, (n, p)
 
 
-def _shape(shape, name):
+def _shape(shape: Any, name: str) -> tuple[int, int]:
     try:
         n, p = map(int, shape)
     except (TypeError, ValueError, OverflowError) as error:
@@ -229,7 +244,7 @@ def _shape(shape, name):
     return n, p
 
 
-def _vector(values, name):
+def _vector(values: ArrayLike, name: str) -> Array:
     try:
         array = np.asarray(values)
     except ValueError as error:  # ragged
@@ -240,7 +255,7 @@ def _vector(values, name):
     return array
 
 
-def _numbers(data, name):
+def _numbers(data: ArrayLike, name: str) -> Array:
     """float32 for float16 and 32, else float64; without a copy where it is that already."""
     array = _vector(data, f"{name}.data")
     if array.dtype.kind == "c":
@@ -259,7 +274,7 @@ def _numbers(data, name):
     return np.ascontiguousarray(array, np.float32 if small else np.float64)
 
 
-def _whole(values, name):
+def _whole(values: ArrayLike, name: str) -> Array:
     """Whole numbers as int32 or int64; without a copy where they are that already."""
     array = _vector(values, name)
     if array.dtype.kind not in "iu" and array.size:
@@ -267,13 +282,13 @@ def _whole(values, name):
     return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
-def _merged(data, indices, indptr):
+def _merged(data: Array, indices: Array, indptr: Array) -> tuple[Array, Array, Array]:
     data, indices, indptr = data.copy(), indices.copy(), indptr.copy()
     left = kernels.merge_csr(data, indices, indptr)
     return data[:left], indices[:left], indptr
 
 
-def _refuse(fault, place, fields, name):
+def _refuse(fault: int, place: int, fields: tuple[Array, Array, int], name: str) -> None:
     """Say what check_csr has found."""
     indices, indptr, p = fields
     if fault == 4:
@@ -292,7 +307,7 @@ def _refuse(fault, place, fields, name):
     )
 
 
-def _require_finite(data, indices, indptr, name):
+def _require_finite(data: Array, indices: Array, indptr: Array, name: str) -> None:
     if all(kernels.all_finite(data[a : a + AT_ONCE]) for a in range(0, len(data), AT_ONCE)):
         return
     place = int(np.argmax(~np.isfinite(data)))

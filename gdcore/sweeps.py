@@ -1,11 +1,27 @@
 """An epoch of mini-batch steps of a linear model: in one call of a kernel, or step by step."""
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
 
+from gdcore._typing import Array, State
+
+Told: TypeAlias = Callable[[Array, float, int], bool]  # θ, loss, rows: whether to stop
 CHUNK = 1 << 22  # numbers of X in one call of an epoch kernel, so that Ctrl-C is heard soon
 
 
-def compiled(cost, theta, optimizer, state, *, order, rates, batch_size, average):
+def compiled(
+    cost: Any,
+    theta: Array,
+    optimizer: Any,
+    state: State,
+    *,
+    order: Array,
+    rates: Array,
+    batch_size: int,
+    average: Array,
+) -> float:
     """The summed loss met on the way, by a kernel. Changes θ, state and average."""
     moments = np.array([state[name] for name in optimizer.moments]).reshape(-1, len(theta))
     constants = np.array(optimizer.constants(), dtype=np.float64)
@@ -25,7 +41,17 @@ def compiled(cost, theta, optimizer, state, *, order, rates, batch_size, average
     return total
 
 
-def rehearsed(cost, theta, optimizer, state, *, order, rates, batch_size, told):
+def rehearsed(
+    cost: Any,
+    theta: Array,
+    optimizer: Any,
+    state: State,
+    *,
+    order: Array,
+    rates: Array,
+    batch_size: int,
+    told: Told,
+) -> int:
     """How many of these steps there are to take: told(θ, loss, rows) hears of each and may stop.
 
     On copies, before the kernel takes them all at once: it puts off what sparse columns are due,
@@ -43,7 +69,18 @@ def rehearsed(cost, theta, optimizer, state, *, order, rates, batch_size, told):
     return len(rates)
 
 
-def interpreted(cost, theta, optimizer, state, *, order, rates, batch_size, average, told=None):
+def interpreted(
+    cost: Any,
+    theta: Array,
+    optimizer: Any,
+    state: State,
+    *,
+    order: Array,
+    rates: Array,
+    batch_size: int,
+    average: Array,
+    told: Told | None = None,
+) -> tuple[float, int, int]:
     """(the summed loss met on the way, rows, steps), by a loop over batches; `told` may stop it."""
     g, total, seen = np.empty_like(theta), 0.0, 0
     for t, rate in enumerate(rates.tolist()):

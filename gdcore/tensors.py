@@ -6,11 +6,14 @@ shape and place, then the numbers, little-endian (https://github.com/huggingface
 
 import json
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike, PathLike
 from gdcore.disk import damaged, replace
 from gdcore.errors import require
 
@@ -19,10 +22,13 @@ KINDS = {
     "I16": "<i2", "I8": "|i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
 }  # fmt: skip
 NAMES = {np.dtype(kind): name for name, kind in KINDS.items() if name != "BF16"}
+Span: TypeAlias = tuple[str, list[int], int, int]  # dtype, shape, begin and end
 LONGEST = 100_000_000  # bytes of a header, as the format's own library allows
 
 
-def write(path, arrays, metadata=None):
+def write(
+    path: PathLike, arrays: Mapping[str, ArrayLike], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write arrays {name: array} and metadata {name: text}, whole or not at all.
 
     Example
@@ -35,7 +41,8 @@ def write(path, arrays, metadata=None):
     >>> arrays["w"].tolist(), metadata
     ([[1.0, 0.0], [0.0, 1.0]], {'what': 'an example'})
     """
-    header, end, kept = {}, 0, {}
+    header: dict[str, Any] = {}
+    end, kept = 0, {}
     if metadata:
         header["__metadata__"] = metadata
     for name, array in arrays.items():
@@ -43,14 +50,17 @@ def write(path, arrays, metadata=None):
         require(free, "__metadata__ is no name of a tensor. Pass the array under another.")
         array = np.asarray(array)
         kind = NAMES.get(array.dtype.newbyteorder("<"))
-        require(kind, f"Tensor {name} has dtype {array.dtype}. Pass numbers or truth values.")
+        if kind is None:
+            raise ValueError(
+                f"Tensor {name} has dtype {array.dtype}. Pass numbers or truth values."
+            )
         kept[name] = np.ascontiguousarray(array, KINDS[kind]).reshape(array.shape)
         begin, end = end, end + array.nbytes
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # numbers begin where they can be mapped
 
-    def put(file):
+    def put(file: IO[bytes]) -> None:
         file.write(len(text).to_bytes(8, "little") + text)
         for array in kept.values():
             file.write(array.reshape(-1).view(np.uint8).data)
@@ -58,7 +68,7 @@ def write(path, arrays, metadata=None):
     replace(path, put)
 
 
-def read(path):
+def read(path: PathLike) -> tuple[dict[str, Array], dict[str, str]]:
     """(arrays {name: array}, metadata); the arrays are read-only views of the file's bytes.
 
     bfloat16 becomes float32, which holds it exactly.
@@ -80,7 +90,7 @@ def read(path):
         raise damaged(path, "safetensors file", error, "Save it or fetch it again.") from error
 
 
-def _read(path):
+def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     size = path.stat().st_size
     require(size >= 8, "it has no header")
     with open(path, "rb") as file:
@@ -99,7 +109,7 @@ def _read(path):
     return {name: _tensor(data, *span) for name, span in spans.items()}, metadata
 
 
-def _span(name, entry, room):
+def _span(name: str, entry: Any, room: int) -> Span:
     """(dtype, shape, begin, end) of one entry of the header, checked."""
     whole = isinstance(entry, dict) and {"dtype", "shape", "data_offsets"} <= entry.keys()
     require(whole, f"tensor {name} has no dtype, shape and place")
@@ -117,13 +127,13 @@ def _span(name, entry, room):
     return kind, shape, begin, end
 
 
-def _require_apart(spans):
+def _require_apart(spans: dict[str, Span]) -> None:
     ordered = sorted((begin, end, name) for name, (_, _, begin, end) in spans.items())
     for (_, end, name), (begin, _, other) in pairwise(ordered):
         require(begin >= end, f"tensors {name} and {other} overlap")
 
 
-def _tensor(data, kind, shape, begin, end):
+def _tensor(data: Array, kind: str, shape: list[int], begin: int, end: int) -> Array:
     array = np.ascontiguousarray(data[begin:end]).view(KINDS[kind]).reshape(shape)
     if kind == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)

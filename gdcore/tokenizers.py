@@ -3,17 +3,31 @@
 import numbers
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.errors import require, require_choice, require_number
 
 # What byte pairs never cross: words with the space before them, numbers, signs, white space.
 WORDS = re.compile(r" ?[^\W\d_]+| ?\d+| ?[^\s\w]+| ?_+|\s+(?!\S)|\s+")
 KINDS = ("bytes", "characters", "bpe")
 LEARNED = ("characters", "bpe")  # those that are made of a text
+Pair: TypeAlias = tuple[int, int]
 BPE_SIZE = 512  # tokens, where nobody says
+
+
+class Tokenizer(Protocol):
+    """What text is turned into numbers by: those here, tiktoken's, or an object of your own."""
+
+    def encode(self, text: str, /) -> ArrayLike:
+        """Numbers (n,) of a text."""
+
+    def decode(self, ids: Any, /) -> str:
+        """The text of numbers."""
 
 
 class Bytes:
@@ -29,15 +43,15 @@ class Bytes:
     size = 256
     joins = True  # the text of tokens is that of each, one after another
 
-    def encode(self, text):
+    def encode(self, text: str) -> Array:
         """Numbers (n,) of a text."""
         return np.frombuffer(_utf8(text), np.uint8).astype(np.int64)
 
-    def decode(self, ids):
+    def decode(self, ids: ArrayLike) -> str:
         """The text of numbers; half a character becomes �."""
         return bytes(_known(ids, self.size)).decode(errors="replace")
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What `restored` makes the same tokenizer of."""
         return {"kind": "bytes"}
 
@@ -60,7 +74,7 @@ class Characters:
 
     joins = True
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         _require_text(text)
         require(len(text) > 0, "Characters needs a text, got an empty one. Pass what to train on.")
         self.characters = "".join(sorted(set(text)))
@@ -70,7 +84,7 @@ class Characters:
         self._table = np.full(codes.max() + 2, -1, np.int64)
         self._table[codes] = np.arange(self.size)
 
-    def encode(self, text):
+    def encode(self, text: str) -> Array:
         """Numbers (n,) of a text."""
         _require_text(text)
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -83,11 +97,11 @@ class Characters:
             )
         return ids
 
-    def decode(self, ids):
+    def decode(self, ids: ArrayLike) -> str:
         """The text of numbers."""
         return "".join(self.characters[n] for n in _known(ids, self.size))
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What `restored` makes the same tokenizer of."""
         return {"kind": "characters", "characters": self.characters}
 
@@ -113,7 +127,7 @@ class BPE:
 
     joins = True
 
-    def __init__(self, merges):
+    def __init__(self, merges: Iterable[Pair]) -> None:
         self.merges = [tuple(pair) for pair in merges]
         self.size = 256 + len(self.merges)
         self._rank = {pair: rank for rank, pair in enumerate(self.merges)}
@@ -122,10 +136,10 @@ class BPE:
             known = 0 <= one < number and 0 <= two < number
             require(known, f"merges joins {(one, two)} before they are known. Pass them in order.")
             self._bytes.append(self._bytes[one] + self._bytes[two])
-        self._cache = {}
+        self._cache: dict[str, list[int]] = {}
 
     @classmethod
-    def train(cls, text, size=BPE_SIZE):
+    def train(cls, text: str, size: int = BPE_SIZE) -> Self:
         """Join the most frequent pair of tokens until there are `size` tokens.
 
         Of equally frequent pairs the one with the smaller numbers comes first. Stops early where
@@ -135,12 +149,13 @@ class BPE:
         require_number("size", size, low=256, whole=True)
         counts = Counter(WORDS.findall(text))
         words = [(list(_utf8(word)), count) for word, count in counts.items()]
-        total, where = Counter(), defaultdict(set)
+        total: Counter[Pair] = Counter()
+        where: dict[Pair, set[int]] = defaultdict(set)
         for number, (word, count) in enumerate(words):
             for pair in pairwise(word):
                 total[pair] += count
                 where[pair].add(number)
-        merges = []
+        merges: list[Pair] = []
         while len(merges) < size - 256 and total:
             pair = min(total, key=lambda each: (-total[each], each))
             if total[pair] < 2:
@@ -151,10 +166,10 @@ class BPE:
                 _join(words, number, pair, token, (total, where))
         return cls(merges)
 
-    def encode(self, text):
+    def encode(self, text: str) -> Array:
         """Numbers (n,) of a text."""
         _require_text(text)
-        ids = []
+        ids: list[int] = []
         for word in WORDS.findall(text):
             known = self._cache.get(word)
             if known is None:
@@ -162,7 +177,7 @@ class BPE:
             ids += known
         return np.array(ids, np.int64)
 
-    def _word(self, ids):
+    def _word(self, ids: list[int]) -> list[int]:
         """The tokens of one word: the earliest merge first, until none is left."""
         while len(ids) > 1:
             pairs = pairwise(ids)
@@ -172,22 +187,22 @@ class BPE:
             ids = joined(ids, pair, 256 + rank)
         return ids
 
-    def decode(self, ids):
+    def decode(self, ids: ArrayLike) -> str:
         """The text of numbers; half a character becomes �."""
         known = _known(ids, self.size)
         return b"".join(self._bytes[n] for n in known).decode(errors="replace")
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What `restored` makes the same tokenizer of."""
         return {"kind": "bpe", "merges": [list(pair) for pair in self.merges]}
 
 
-def _require_text(text):
+def _require_text(text: object) -> None:
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}. Pass a str; decode bytes.")
 
 
-def _utf8(text):
+def _utf8(text: str) -> bytes:
     """The bytes of a text, all of which must be characters."""
     _require_text(text)
     try:
@@ -199,22 +214,22 @@ def _utf8(text):
         ) from error
 
 
-def _known(ids, size):
+def _known(ids: ArrayLike, size: int) -> list[int]:
     """ids as a list, each of them a token."""
     ids = np.asarray(ids)
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
         raise TypeError(f"ids must be a list of whole numbers, got {ids.dtype}. Pass tokens.")
-    ids = ids.tolist()
-    wrong = next((n for n in ids if not 0 <= n < size), None)
+    known: list[int] = ids.tolist()
+    wrong = next((n for n in known if not 0 <= n < size), None)
     require(
         wrong is None,
         f"Token {wrong} is none of the tokenizer's {size}. Pass what it gave; the vocabulary of a "
         "model must not be larger.",
     )
-    return ids
+    return known
 
 
-def joined(ids, pair, token):
+def joined(ids: list[int], pair: Pair, token: int) -> list[int]:
     """ids with each pair, from the left, in one token."""
     out, i = [], 0
     while i < len(ids):
@@ -224,7 +239,13 @@ def joined(ids, pair, token):
     return out
 
 
-def _join(words, number, pair, token, index):
+def _join(
+    words: list[tuple[list[int], int]],
+    number: int,
+    pair: Pair,
+    token: int,
+    index: tuple[Counter[Pair], dict[Pair, set[int]]],
+) -> None:
     """Join a pair in one word, and keep the counts of pairs as they then are."""
     (word, count), (total, where) = words[number], index
     for each in pairwise(word):
@@ -239,7 +260,7 @@ def _join(words, number, pair, token, index):
         where[each].add(number)
 
 
-def tokenizer_for(given, text):
+def tokenizer_for(given: Any, text: str) -> Any:
     """The tokenizer behind an argument: by name, learned from the text, or as it was given."""
     if isinstance(given, str):
         require_choice("tokenizer", given, KINDS)
@@ -255,7 +276,7 @@ def tokenizer_for(given, text):
     return given
 
 
-def encoded(tokenizer, text):
+def encoded(tokenizer: Tokenizer, text: str) -> Array:
     """Tokens (n,) of a text, by a tokenizer that may be anybody's."""
     given = tokenizer.encode(text)
     ids = np.asarray(given)
@@ -267,7 +288,7 @@ def encoded(tokenizer, text):
     return ids.astype(np.int64)
 
 
-def size_of(tokenizer):
+def size_of(tokenizer: object) -> int:
     """How many tokens it has: `size`, as here, `n_vocab`, as tiktoken, or its length."""
     for name in ("size", "n_vocab"):
         size = getattr(tokenizer, name, None)
@@ -280,7 +301,7 @@ def size_of(tokenizer):
     )
 
 
-def restored(state):
+def restored(state: Any) -> Bytes | Characters | BPE:
     """The tokenizer that `state()` described."""
     kind = state.get("kind") if isinstance(state, dict) else None
     require(kind in KINDS, f"it describes no tokenizer: {kind!r}")
