@@ -102,14 +102,16 @@ class Course:
         """Whether the last tenth of the rows brought a share of the whole fall that counts."""
         last = self.cost[-max(2, len(self) // 10) :]
         whole = self.cost[0] - self.cost.min()
-        return whole > 0 and last[0] - last[-1] > STILL_FALLING * whole * len(last) / len(self)
+        return bool(
+            whole > 0 and last[0] - last[-1] > STILL_FALLING * whole * len(last) / len(self)
+        )
 
     def straight(self) -> bool:
         """Whether the last quarter of the rows fell nearly as steeply as the first."""
         n = max(2, len(self) // 4)
         first, last = self.cost[0] - self.cost[n - 1], self.cost[-n] - self.cost[-1]
         falls = np.diff(self.cost[len(self) // 2 :]) < 0
-        return first > 0 and last > STRAIGHT * first and falls.mean() > MOSTLY
+        return bool(first > 0 and last > STRAIGHT * first and falls.mean() > MOSTLY)
 
     def fell(self) -> float:
         """The share of the first cost that is gone."""

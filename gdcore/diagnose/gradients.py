@@ -246,7 +246,7 @@ class _Check:
     def _chosen(self, free: Array, most: int) -> list[int]:
         """The coordinates to look at one by one; where a slope is no number, first."""
         if len(free) <= most:
-            return free.tolist()
+            return list(free.tolist())
         broken = free[~self.finite[free]][:most]
         steep = free[np.argsort(-np.abs(self.g * self.size)[free])][: min(LARGEST, most // 2)]
         rest = self.rng.permutation(free)

@@ -62,7 +62,8 @@ def _relative(course: Course) -> Array | None:
     if layers is None or not len(layers):
         return None
     with np.errstate(all="ignore"):
-        return layers.gradient / np.where(layers.weight > 0, layers.weight, np.nan)
+        relative: Array = layers.gradient / np.where(layers.weight > 0, layers.weight, np.nan)
+    return relative
 
 
 def dead(course: Course) -> Finding | None:

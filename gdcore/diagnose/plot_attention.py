@@ -36,7 +36,8 @@ def attention_of(gpt: GPT, ids: ArrayLike, layer: int = 0) -> Array:
     with np.errstate(all="ignore"):
         run = Pass(net, gpt.model_.scope(gpt.theta_.vector), *ids.shape)
         run.forward(ids)
-        return run.attention(layer)[0]
+        weights: Array = run.attention(layer)[0]
+    return weights
 
 
 class AttentionDisplay:

@@ -260,7 +260,8 @@ def _paled(colour: str, by: float = PALE) -> tuple[float, ...]:
 def _blended(P: Array) -> Array:
     """(rows, columns, 3): the classes' colours, mixed by their probabilities."""
     colours = np.array([_paled(COLOURS[k % len(COLOURS)]) for k in range(P.shape[2])])
-    return np.clip(P @ colours, 0, 1)
+    mixed: Array = np.clip(P @ colours, 0, 1)
+    return mixed
 
 
 def _leads(P: Array) -> Iterator[Array]:

@@ -112,4 +112,5 @@ def _by_depth(count: int) -> Sequence[Any]:
         return COLOURS
     from matplotlib import colormaps
 
-    return colormaps[SURFACE](np.linspace(0, 0.85, count))
+    colours: Sequence[Any] = colormaps[SURFACE](np.linspace(0, 0.85, count))
+    return colours

@@ -62,7 +62,8 @@ class Plane:
 
     def lift(self, a: float, b: float) -> Array:
         """The point of the plane at a and b, (size,)."""
-        return self.origin + a * self.directions[0] + b * self.directions[1]
+        point: Array = self.origin + a * self.directions[0] + b * self.directions[1]
+        return point
 
     def labels(self) -> tuple[str, str]:
         """Of the axes."""
@@ -361,9 +362,9 @@ def _sound(label: str, points: Any) -> Array:
         f"The points of {label!r} must be (steps, numbers), two at least in each, got shape "
         f"{points.shape}. Pass such.",
     )
-    points = points[np.isfinite(points).all(axis=1)]
-    require(len(points), f"The path {label!r} has no finite point. Pass another.")
-    return points
+    sound: Array = points[np.isfinite(points).all(axis=1)]
+    require(len(sound), f"The path {label!r} has no finite point. Pass another.")
+    return sound
 
 
 def _window(points: Array) -> Limits:
@@ -391,7 +392,7 @@ def _valued(cost: Any, size: int, dtype: Any) -> Iterator[Callable[[Array], floa
     g = np.empty(size, dtype)
 
     def value(theta: Array) -> float:
-        return cost.value_and_gradient(theta.astype(dtype), g)
+        return float(cost.value_and_gradient(theta.astype(dtype), g))
 
     with cost:
         yield value

@@ -125,7 +125,8 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
         yield "chosen", result.choice
     if "batch_size" in result:
         yield "examples a step", f"{result.batch_size:,}"
-    yield "numbers in θ", f"{sum(np.size(leaf) for _, leaf in leaves(result.x)):,}"
+    sizes = [np.size(leaf) for _, leaf in leaves(result.x)]
+    yield "numbers in θ", f"{sum(sizes):,}"
 
 
 def _rows(trace: Trace) -> str:

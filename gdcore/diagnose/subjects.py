@@ -293,7 +293,8 @@ def run_of(
     try:
         type(estimator)(**(params | settings)).fit(X, y, weights)
     except _Seen as seen:
-        return seen.args[0]
+        run: Run = seen.args[0]
+        return run
     raise ValueError(
         f"optimizer={estimator.optimizer!r} of this {type(estimator).__name__} takes no steps. "
         "Pass another one, as 'sgd'."

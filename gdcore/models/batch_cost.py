@@ -184,7 +184,8 @@ class BatchCost(PlainCost):
     def _gradient_like(self, theta: Array) -> Array:
         if self._g is None or self._g.dtype != theta.dtype:
             self._g = np.empty_like(theta)
-        return self._g
+        g: Array = self._g
+        return g
 
     def _rows_at_once(self, theta: Array, rows: int) -> int:
         """Rows of a micro-batch: as many of these as an arena of MOST_BYTES holds."""
@@ -204,7 +205,7 @@ class BatchCost(PlainCost):
         kept = self._kept(theta)
         self._pass(theta, np.empty_like(theta), np.arange(n), n, (0, True))
         self._put_back(theta, kept)
-        size = max(1, self._arena.nbytes // n)
+        size: int = max(1, self._arena.nbytes // n)
         self._let_go()
         return size
 

@@ -79,9 +79,10 @@ class Classifier:
         if isinstance(self.class_weight, str):
             require_choice("class_weight", self.class_weight, ["balanced"])
             mass = np.bincount(codes, weights, minlength=len(classes))
-            return np.divide(
+            factors: Array = np.divide(
                 weights.sum(), len(classes) * mass, out=np.zeros_like(mass), where=mass > 0
             )
+            return factors
         unknown = [label for label in self.class_weight if label not in classes.tolist()]
         require(
             not unknown,
@@ -104,7 +105,8 @@ def probabilities(z: Array) -> Array:
 
 def most_probable(classes: Array, z: Array) -> Array:
     """The class of each row, by its margins (n,) or (n, k)."""
-    return classes[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+    found: Array = classes[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+    return found
 
 
 def same_classes(known: Array, given: Any) -> Array:

@@ -70,7 +70,7 @@ class Decoder:
         ids = np.array([self.windows[text]])
         with np.errstate(all="ignore"):
             run = Pass(self.net, self.scope, *ids.shape)
-            logits = run.forward(ids)[0, -1]
+            logits: Array = run.forward(ids)[0, -1]
             if self.cache:
                 for i in range(self.net.blocks):
                     for kept, values in zip(self.kept[i], run.keys_and_values(i), strict=True):

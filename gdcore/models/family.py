@@ -102,7 +102,7 @@ class LinearFamily:
         if not self._known:
             return self._add_own(theta, shard, g, margins)
         loss, sparse = self.loss, _sparse(shard.X)
-        kernel: Kernel = kernels.csr_gradient if sparse else kernels.linear_gradient
+        kernel: Callable[..., float] = kernels.csr_gradient if sparse else kernels.linear_gradient
         return kernel(
             loss.name, loss.shape, loss.smooth, *_stored(shard.X), shard.y, shard.weights,
             self.columns, theta, g, margins,
@@ -138,7 +138,7 @@ class LinearFamily:
         X = rows.X
         if _sparse(X) and self._visited_dense(X, rule, columns):
             X = self._dense(X)
-        if _sparse(X):
+        if isinstance(X, CSR):
             return csr_visits(
                 self.loss, rows, columns, theta, average, order=order, rates=rates,
                 batch_size=batch_size,
@@ -265,7 +265,9 @@ class LinearFamily:
 
     def add_moments(self, shard: Rows, bends: Array, H: Array) -> None:
         """Add Σ h·x̃x̃ᵀ, the intercept's 1 last, to H (p + 1, p + 1)."""
-        X = shard.X.dense() if _sparse(shard.X) else shard.X  # few columns: the shard is small
+        X = (
+            shard.X.dense() if isinstance(shard.X, CSR) else shard.X
+        )  # few columns: the shard is small
         kernels.linear_hessian(X, np.ascontiguousarray(bends), self.columns, H)
 
     def measure(self, rows: Rows, each: Each = map) -> tuple[float, float]:

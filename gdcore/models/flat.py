@@ -21,7 +21,7 @@ class Flat:
         self.layers: Any = layers
         self.shape = tuple(shape)
         self._parts = dict(named(self.layers, self.shape))
-        self.size = sum(math.prod(part.shape) for part in self._parts.values())
+        self.size: int = sum(math.prod(part.shape) for part in self._parts.values())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """{name: shape} of all parameters, in the order in which they lie."""

@@ -10,13 +10,14 @@ import numpy as np
 from gdcore._typing import Array
 from gdcore.errors import require, require_number
 from gdcore.models.decoder import Decoder
+from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters
 
 
 class Writer:
     """`generate` of a GPT."""
 
-    model_: Any
+    model_: LanguageModel
     theta_: Parameters
     tokenizer_: Any
 
@@ -107,7 +108,7 @@ class Writer:
 
     def _prompt(self, prompt: Any, stop: list[str]) -> list[int]:
         """Tokens of a prompt, as a list."""
-        ids = self._known_tokens(prompt, "prompt").tolist()
+        ids: list[int] = self._known_tokens(prompt, "prompt").tolist()
         require(ids, "prompt is empty. Pass at least one token to go on from.")
         told = isinstance(prompt, str) or not stop
         require(told, "stop takes texts, and the prompt holds tokens. Pass a text.")

@@ -378,7 +378,7 @@ class GPT(GPTFiles, Writer):
             "at least one.",
         )
         logits = self.model_.logits(self.theta_.vector, np.atleast_2d(ids))
-        return logits[0] if ids.ndim == 1 else logits
+        return logits.squeeze(0) if ids.ndim == 1 else logits
 
     def evaluate(self, data: Text) -> float:
         """Mean loss in nats a token over all windows of a text or of tokens."""

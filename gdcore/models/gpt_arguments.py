@@ -62,7 +62,7 @@ def rule_for(optimizer: str | Optimizer, rate: float) -> Optimizer:
     return rule
 
 
-def schedule_for(schedule: Any, max_steps: int) -> Schedule:
+def schedule_for(schedule: Schedule | str | None, max_steps: int) -> Schedule:
     """A callable step → factor."""
     if schedule is None:
         return Constant()

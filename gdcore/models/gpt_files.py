@@ -14,6 +14,7 @@ from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
 from gdcore.disk import damaged
 from gdcore.errors import require
+from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters, aligned
 from gdcore.snapshot import Snapshot
 from gdcore.tokenizers import LEARNED, restored, tokenizer_for
@@ -35,7 +36,7 @@ class GPTFiles:
     __dataclass_fields__: ClassVar[dict[str, Any]]
     theta_: Parameters
     tokenizer_: Any
-    model_: Any
+    model_: LanguageModel
 
     if TYPE_CHECKING:
         tokenizer: Any

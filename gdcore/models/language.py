@@ -41,7 +41,8 @@ class LanguageModel(Flat):
     def logits(self, theta: Array, ids: Array) -> Array:
         """Logits (n, t, vocabulary) for ids (n, t)."""
         with np.errstate(all="ignore"):
-            return self.layers(self.scope(theta), ids)[0]
+            logits: Array = self.layers(self.scope(theta), ids)[0]
+        return logits
 
 
 class LanguageCost(BatchCost):
@@ -102,7 +103,8 @@ class LanguageCost(BatchCost):
             rng = np.random.Generator(np.random.Philox(key=[self.seed, block]))
             self._starts = rng.integers(0, len(self), (DRAWN, self.batch_size))
             self._block = block
-        return self._starts[place]
+        starts: Array = self._starts[place]
+        return starts
 
     def step(
         self, theta: Array, optimizer: Optimizer, state: State, rows: Array, lr: float

@@ -163,7 +163,9 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         if codes.ndim == 2:
             return weights
         whole = codes.astype(int)
-        return weights * self._class_weights(classes, whole, weights)[whole]
+        factors = self._class_weights(classes, whole, weights)
+        weighed: Array = weights * factors[whole]
+        return weighed
 
     def _codes(self, y: ArrayLike, n: int, known: Array) -> Array:
         labels, codes = encode(as_targets(y, n))

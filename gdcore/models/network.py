@@ -119,7 +119,8 @@ class Network(Flat):
         scope = self.scope(theta)
         own = scope.gradient()
         scope.wants_dx = False
-        z, backward = self.layers(scope, self._inputs(shard.X, None, theta.dtype))
+        X: Any = shard.X
+        z, backward = self.layers(scope, self._inputs(X, None, theta.dtype))
         dz = np.empty_like(z)
         loss = self.head(z, targets(shard.y, self.loss), shard.weights, 1.0, dz)
         backward(dz, own)
@@ -149,7 +150,8 @@ def _head(loss: Any) -> Head:
     """The function (z, y, weights, scale, dz) → Σ weights·ℓ, with scale times its slope in dz."""
     name = HEADS.get(type(loss))
     if name is not None:
-        return getattr(kernels, name)
+        known: Head = getattr(kernels, name)
+        return known
     missing = [each for each in ("value", "slope") if not callable(getattr(loss, each, None))]
     require(
         not missing,

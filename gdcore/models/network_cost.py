@@ -68,8 +68,10 @@ class NetworkCost(BatchCost):
         super().__init__(network, alpha, n_threads, micro_batch, seed)
         self.rows, self.full = rows, full
         self.noisy = full and network.layers.random
-        self._flat = np.ascontiguousarray(rows.X.reshape(len(rows), -1))
-        self._integers = rows.X.dtype.kind in "iu"
+        X: Any = rows.X
+        self._X = X
+        self._flat = np.ascontiguousarray(X.reshape(len(rows), -1))
+        self._integers = self._X.dtype.kind in "iu"
         self._scaling = scaling
         self._scalings: dict[Any, tuple[Array, Array]] = {}
         self._y = targets(rows.y, network.loss)
@@ -134,8 +136,8 @@ class NetworkCost(BatchCost):
         """The shard's inputs, as the layers see them, its targets and weights."""
         scope, n = shard.scope, len(rows)
         if self._integers:
-            x = scope.buffer("x", (n, *self.rows.X.shape[1:]), self.rows.X.dtype)
-            np.take(self.rows.X, rows, axis=0, out=x, mode="clip")
+            x = scope.buffer("x", (n, *self._X.shape[1:]), self._X.dtype)
+            np.take(self._X, rows, axis=0, out=x, mode="clip")
         else:
             x = scope.buffer("x", (n, *self.model.shape))
             flat = x if x.ndim == 2 else x.reshape(n, -1)
@@ -166,7 +168,7 @@ class NetworkCost(BatchCost):
         """For each layer with weights: their norm, that of the latest gradient, dead units."""
         views = self.model.views(theta)
         slopes = None if self._latest is None else self.model.views(self._latest)
-        dead = self.model.dead(theta, self.rows.X[:LOOKED_AT], self._scaling)
+        dead = self.model.dead(theta, self._X[:LOOKED_AT], self._scaling)
         weight = [kernels.norm(views[name].reshape(-1)) for name in self.layers]
         gradient = [np.nan] * len(weight)
         if slopes is not None:  # the loss's: the penalty would hide one that vanishes

@@ -166,7 +166,7 @@ class NeuralEstimator(Trained, Estimator):
         batch = self._batch(n, self._optimizer())
         return np.float64 if batch is None or batch >= n else np.float32
 
-    def _build(self, X: Array, weights: Array, outputs: int, loss: Any) -> tuple[Network, Scaling]:
+    def _build(self, X: Any, weights: Array, outputs: int, loss: Any) -> tuple[Network, Scaling]:
         """Network and scaling for these rows."""
         network = Network(self._layers(outputs), X.shape[1:], loss)
         _require_outputs(network, outputs)

@@ -72,11 +72,12 @@ class Online(Base):
             raise ValueError("x contains NaN or infinity. Fill it first, or leave the example out.")
         p = getattr(self, "n_features_in_", len(x))
         require(len(x) == p, f"x has {len(x)} features in place of {p}. Pass the fitted columns.")
-        return x[None]
+        row: Array = x[None]
+        return row
 
     def _open(self, p: int, loss: str, many: str | None = None, knob: float = 0.0) -> Stream:
         """The stream, begun anew or from what was fitted, with today's parameters."""
-        stream = self._stream
+        stream: Stream = self._stream
         if stream is None:
             k = len(np.atleast_2d(self.coef_)) if hasattr(self, "coef_") else 1
             stream = Stream(loss, p, k, many)
@@ -129,7 +130,8 @@ class Online(Base):
     def _margins(self, X: Matrix) -> Array:
         """z of rows (n, k); penalties are caught up with where sparse ones ask for it alone."""
         if isinstance(X, CSR) and self._stream is not None and self._stream.lags:
-            return self._stream.margins(X)
+            z: Array = self._stream.margins(X)
+            return z
         return margins(X, np.atleast_2d(self.coef_), self.intercept_)
 
     def _fitted_anew(self, weights: Array | None = None) -> None:
@@ -213,7 +215,7 @@ class OnlineRegressor(Online):
         """ŷ of one example x (p,), a float."""
         try:
             if type(x) is ndarray and x.ndim == 1:
-                z = (self.coef_.dot(x) + self.intercept_).item()
+                z: float = (self.coef_.dot(x) + self.intercept_).item()
                 if math.isfinite(z) and self.loss == "squared":  # finite: so is x
                     return z
         except (AttributeError, TypeError, ValueError):
@@ -333,12 +335,13 @@ class OnlineClassifier(Online):
         """The k margins of one example, a list."""
         try:
             if type(x) is ndarray and x.ndim == 1:
-                z = (self.coef_.dot(x) + self.intercept_).tolist()
+                z: list[float] = (self.coef_.dot(x) + self.intercept_).tolist()
                 if math.isfinite(sum(z)):  # not so where x holds NaN or infinity
                     return z
         except (AttributeError, TypeError, ValueError):
             pass  # say why, or convert
-        return self._margins(self._features(self._one(x)))[0].tolist()
+        rows = self._margins(self._features(self._one(x)))
+        return list(rows[0].tolist())
 
     def _admit(self, labels: Array) -> None:
         """Classes that may be new."""
@@ -388,5 +391,7 @@ class OnlineClassifier(Online):
     def _weights_of(self, codes: Array, weights: Array) -> Array:
         stream = self._stream
         if stream.mass is not None:
-            return weights * stream.balance(codes, weights)
-        return weights if stream.factors is None else weights * stream.factors[codes]
+            weights = weights * stream.balance(codes, weights)
+        elif stream.factors is not None:
+            weights = weights * stream.factors[codes]
+        return weights

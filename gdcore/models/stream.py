@@ -219,7 +219,7 @@ def stretches(y: Array, known: Container[Any]) -> list[slice]:
 
 def known_loss(given: Any, known: Mapping[str, type[Loss]]) -> Loss:
     """The loss behind a name or an object, which a stream must know."""
-    loss = as_loss(given, known)
+    loss: Loss = as_loss(given, known)
     require(
         isinstance(loss, Loss),
         "A stream takes the losses of gd.losses alone, not one of your own. Use fit, or one of "
