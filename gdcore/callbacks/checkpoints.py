@@ -120,7 +120,7 @@ class Checkpoint(Watcher):
         elif value < self._lowest and self._write(moment.theta, moment):
             self._lowest = value
 
-    def on_end(self, result: Result) -> None:
+    def on_end(self, result: Result[Any]) -> None:
         """The θ that is returned, unless the best of all is kept."""
         if not self.best and self._last is not None:
             self._write(result.x, self._last, step=result.nit, cost=result.fun)

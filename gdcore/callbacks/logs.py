@@ -89,7 +89,7 @@ class CSVLogger(Watcher):
         self._file.write(line)
         self._file.flush()  # in one write: lines are shorter than any buffer
 
-    def on_end(self, result: Result | None = None) -> None:
+    def on_end(self, result: Result[Any] | None = None) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()

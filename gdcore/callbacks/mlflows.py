@@ -82,7 +82,7 @@ class MLflow(Watcher):
             known = {name: value for name, value in values.items() if math.isfinite(value)}
             self._client.log_metrics(known, step=int(moment.step))
 
-    def on_end(self, result: Result) -> None:
+    def on_end(self, result: Result[Any]) -> None:
         """Log how it ended, and end a run of its own."""
         status = result.status
         self._client.set_tags({"gdcore.status": status.name, "gdcore.message": result.message})

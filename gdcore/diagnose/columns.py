@@ -19,7 +19,7 @@ SAMPLE = 20_000  # rows
 NAMED = 5  # columns in a sentence
 
 
-def badly_scaled(estimator: Any, X: Matrix, result: Result) -> Finding | None:
+def badly_scaled(estimator: Any, X: Matrix, result: Result[Any]) -> Finding | None:
     """Columns in units so different that one rate cannot suit all."""
     if estimator.standardize or X.shape[1] < 2 or _rescales(estimator, result):
         return None
@@ -42,7 +42,7 @@ def badly_scaled(estimator: Any, X: Matrix, result: Result) -> Finding | None:
     )
 
 
-def _rescales(estimator: Any, result: Result) -> bool:
+def _rescales(estimator: Any, result: Result[Any]) -> bool:
     """Whether the descent sees scaled columns anyway, or does not care."""
     name = type(result.optimizer).__name__
     return name in ("Newton", "InteriorPoint", "str") or (
@@ -50,7 +50,7 @@ def _rescales(estimator: Any, result: Result) -> bool:
     )
 
 
-def collinear(estimator: Any, X: Matrix, result: Result) -> Finding | None:
+def collinear(estimator: Any, X: Matrix, result: Result[Any]) -> Finding | None:
     """Columns that others make up for: the coefficients are not determined."""
     n, p = X.shape
     if not hasattr(estimator, "coef_") or p < 2 or p > MOST or n < 2:
@@ -82,7 +82,7 @@ def collinear(estimator: Any, X: Matrix, result: Result) -> Finding | None:
     )
 
 
-def separable(estimator: Any, result: Result) -> Finding | None:
+def separable(estimator: Any, result: Result[Any]) -> Finding | None:
     """Classes that a plane separates, without a penalty."""
     if not result.get("separable") or not estimator.alpha == 0:
         return None

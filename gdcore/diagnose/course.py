@@ -44,7 +44,7 @@ class Course:
     cosine: Array
     curvature: Array
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Result[Any]) -> None:
         self.result, self.trace = result, result.trace
         for name in (
             "step", "epoch", "cost", "gradient_norm", "learning_rate", "validation", "promised",

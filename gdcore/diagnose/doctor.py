@@ -92,7 +92,7 @@ def doctor(result_or_estimator: Any, X: Features | None = None) -> Findings:
     return Findings([f for f in found if f.illness not in explained], unseen)
 
 
-def _opened(given: Any) -> tuple[Any, Result]:
+def _opened(given: Any) -> tuple[Any, Result[Any]]:
     """(estimator or None, result)."""
     if isinstance(given, Result):
         if "trace" not in given:

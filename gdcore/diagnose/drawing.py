@@ -150,7 +150,7 @@ def plain(texts: Iterable[object]) -> list[str]:
     return [str(text).replace("$", r"\$") for text in texts]
 
 
-def result_of(given: Any) -> Result:
+def result_of(given: Any) -> Result[Any]:
     """The result of a fitted estimator, or itself."""
     result = given if isinstance(given, Result) else getattr(given, "result_", None)
     if result is None and hasattr(given, "fit"):
@@ -165,7 +165,7 @@ def result_of(given: Any) -> Result:
     return result
 
 
-def told(result: Result) -> str:
+def told(result: Result[Any]) -> str:
     """How a descent is called in a title: its rule, and how it ended."""
     rule = result.optimizer
     name = rule if isinstance(rule, str) else type(rule).__name__

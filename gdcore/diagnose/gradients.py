@@ -43,8 +43,8 @@ class GradientCheck:
     ok: bool
     error: Any  # relative, in the structure of x; NaN where a coordinate was not looked at
     numeric: Any  # the slopes by differences, likewise
-    worst: tuple[Coordinate, ...]  # of `Coordinate`, the largest error first
-    kinks: tuple[Coordinate, ...]  # of `Coordinate`, where the slopes to the two sides differ
+    worst: tuple[Coordinate, ...]  # the largest error first
+    kinks: tuple[Coordinate, ...]  # where the slopes to the two sides differ
     order: float  # of the remainder: 2 is right, 1 is wrong, infinite is nothing but rounding
     message: str
 

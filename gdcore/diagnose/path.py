@@ -83,7 +83,7 @@ class Path:
             self._rows[0] = (*self._rows[0][:2], moment.previous_cost)
         self._add(step, moment.theta, moment.cost)
 
-    def on_end(self, result: Result) -> None:
+    def on_end(self, result: Result[Any]) -> None:
         """Keep what is returned."""
         self.solution = np.array(result.x)
 

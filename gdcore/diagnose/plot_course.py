@@ -81,7 +81,7 @@ class TraceDisplay:
     @classmethod
     def from_result(
         cls,
-        result: Result,
+        result: Result[Any],
         *,
         x: str = "step",
         excess: bool | float = False,

@@ -62,7 +62,7 @@ class LayersDisplay:
         self.title = title
 
     @classmethod
-    def from_result(cls, result: Result, *, ax: Any = None, **kwargs: Any) -> Self:
+    def from_result(cls, result: Result[Any], *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the layers in the trace of a `Result`; other arguments are of each Line2D."""
         need_matplotlib()
         return cls(result_of(result).trace.layers).plot(ax, **kwargs)

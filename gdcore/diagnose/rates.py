@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from gdcore.diagnose.walks import Walk, as_rule, of_function
 from gdcore.errors import require, require_number
 from gdcore.models.estimator import Seed
 from gdcore.optim.base import Optimizer
+
+if TYPE_CHECKING:
+    from gdcore.diagnose.plot_course import LearningRateDisplay
 
 DECADES, SWEEP = 8, 120  # rates of a range test, and its steps over so many decades
 MOST = 20  # decades, after which it has no end
@@ -36,14 +39,12 @@ class LearningRateSearch:
     edge: float  # the smallest rate found at which the cost rises; infinite where none does
     rates: Array  # of the range test
     costs: Array  # met at them; where there is noise, smoothed
-    trials: dict[
-        float, float
-    ]  # {rate: the cost at the end of a run at it alone, infinite where that rose}
+    trials: dict[float, float]  # rate: cost at the end of a run at it alone, ∞ where that rose
     noise: float  # the deviation of the cost of one batch, at the start
     optimizer: Optimizer
     message: str
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None) -> "LearningRateDisplay":
         """Cost over rate, with the edge and the suggestion; needs matplotlib."""
         from gdcore.diagnose.plots import LearningRateDisplay
 

@@ -28,7 +28,7 @@ SHOWN = (
 MISSING = "Pictures need matplotlib. Install it: pip install gdcore[plot]"
 
 
-def write(results: dict[str, Result], path: PathLike, title: str | None = None) -> None:
+def write(results: dict[str, Result[Any]], path: PathLike, title: str | None = None) -> None:
     """Write one page about results {heading: Result} to `path`, whole or not at all; over another
     page of ours, and over nothing else."""
     require_own(path)
@@ -51,7 +51,7 @@ def require_own(path: PathLike) -> None:
         require(ours, f"{path} exists and is no report. Pass another path, or move it away.")
 
 
-def section(result: Result, heading: str | None = None) -> str:
+def section(result: Result[Any], heading: str | None = None) -> str:
     """The HTML of one result: what the page holds of it."""
     found = doctor(result)
     kind = " ill" if found or result.status.name == "DIVERGED" else ""
@@ -70,7 +70,7 @@ def section(result: Result, heading: str | None = None) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def pictures(result: Result) -> Iterator[str]:
+def pictures(result: Result[Any]) -> Iterator[str]:
     """SVG figures of the course, and of the layers of a network; a note without matplotlib."""
     if len(result.trace) < 2:  # no course
         return
@@ -94,7 +94,7 @@ def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _numbers(result: Result) -> Iterator[tuple[str, str]]:
+def _numbers(result: Result[Any]) -> Iterator[tuple[str, str]]:
     """(name, text) of what came out."""
     trace = result.trace
     yield "cost", f"{trace.cost[0]:.6g} → {result.fun:.6g}" if len(trace) else f"{result.fun:.6g}"
@@ -116,7 +116,7 @@ def _numbers(result: Result) -> Iterator[tuple[str, str]]:
             yield "best held-out score", f"{np.nanmax(trace.score):.4g}"
 
 
-def _settings(result: Result) -> Iterator[tuple[str, str]]:
+def _settings(result: Result[Any]) -> Iterator[tuple[str, str]]:
     """(name, text) of what was asked for."""
     yield from result.get("settings", {}).items()
     yield "optimizer used", repr(result.optimizer)
