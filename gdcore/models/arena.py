@@ -20,6 +20,7 @@ from gdcore.threads import Threads
 TILE_WIDTH = 384  # and so do fewer columns
 Task: TypeAlias = tuple[Array, Array, Array]  # a, b, out
 Pair: TypeAlias = tuple[Array, Array]  # x, dz
+Note: TypeAlias = tuple[str, Array, Array]  # full name, and two arrays that wait
 MOST_PACKED = 1 << 21  # parameters that are packed for all shards, which takes their memory twice
 
 
@@ -55,15 +56,10 @@ class Shard(Context):
         super().__init__(dtype, training=True, first=a)
         self.packed = packed
         self.arena, self.a, self.b = arena, a, b
-        self.threads: Threads | None = (
-            None  # who helps with large products, where no other shard keeps them busy
-        )
-        self.deferred: list[tuple[str, Array, Array]] | None = (
-            None  # or a list of (full name, x, dz)
-        )
-        self.scattered: list[
-            tuple[str, Array, Array]
-        ] = []  # with such a list, (full name, rows, values) to be added after it
+        # Who helps with large products, where no other shard keeps them busy.
+        self.threads: Threads | None = None
+        self.deferred: list[Note] | None = None  # of x and dz, or none wait
+        self.scattered: list[Note] = []  # of rows and values, to be added after those
 
     def memory(self, scope: Scope, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """The same array each time; where shape counts the rows, a part of the whole batch's."""
@@ -143,9 +139,8 @@ class Packed:
         return multiply
 
 
-_as_tiled: dict[
-    Any, bool
-] = {}  # kind of product: whether this BLAS gives the whole the bits of its tiles
+# Kind of product: whether this BLAS gives the whole the bits of its tiles.
+_as_tiled: dict[Any, bool] = {}
 
 
 def multiply(tasks: list[Task], a: Array, b: Array, out: Array) -> None:

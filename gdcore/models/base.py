@@ -49,10 +49,11 @@ from gdcore.reduced import REDUCED
 from gdcore.result import Result
 from gdcore.sparse import CSR
 
+# Rules that ask for the rows.
 VISITING: dict[str, Callable[[], Optimizer]] = {
     **REDUCED,
     "normalized-adaptive": NormalizedAdaptive,
-}  # rules that ask for the rows
+}
 
 # Parameters that may change where a fit goes on from the last one.
 BUDGET = ("max_epochs", "max_time", "tol", "callbacks", "progress", "verbose", "n_threads")

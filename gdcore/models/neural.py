@@ -55,7 +55,7 @@ class Trained:
 class NeuralEstimator(Trained, Estimator):
     """Parameters and fitting that the network estimators share; see either of them."""
 
-    hidden_layer_sizes: int | Sequence[int] = (100,)
+    hidden_layer_sizes: int | Sequence[int] | Array = (100,)
     activation: str = "relu"
     layers: Sequential | Sequence[Any] | None = None
     dropout: float = 0.0
