@@ -213,7 +213,7 @@ def as_targets(y: ArrayLike | None, n: int, name: str = "y") -> Array:
     return array
 
 
-def as_real_targets(y: ArrayLike, n: int) -> Array:
+def as_real_targets(y: ArrayLike | None, n: int) -> Array:
     """y as finite float64 (n,), for regression."""
     array = np.ascontiguousarray(as_numbers(as_targets(y, n), "y"), dtype=np.float64)
     require_finite(array, "y")

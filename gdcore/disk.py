@@ -19,7 +19,7 @@ def require_bounded(path: PathLike) -> None:
             require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
 
 
-def damaged(path: PathLike, kind: str, error: BaseException, cure: str) -> ValueError:
+def damaged(path: PathLike, kind: str, error: object, cure: str) -> ValueError:
     """The error to raise for a file that cannot be read whole."""
     what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
     return ValueError(f"{path} is not a whole {kind}: {what}. {cure}")

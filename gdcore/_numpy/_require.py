@@ -1,14 +1,18 @@
 """Checks that the NumPy kernels share; the compiled ones get theirs from the buffer protocol."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from gdcore._typing import Array
 
-def require_one_length(*arrays):
+
+def require_one_length(*arrays: Array) -> None:
     if any(len(array) != len(arrays[0]) for array in arrays):
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
 
 
-def require_arrays(*arrays, ndim=1):
+def require_arrays(*arrays: Array, ndim: int | None = 1) -> None:
     """Refuse what the compiled twins refuse: not an array, another dtype, gaps between elements."""
     for array in arrays:
         if not isinstance(array, np.ndarray):
@@ -21,7 +25,7 @@ def require_arrays(*arrays, ndim=1):
             raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
 
 
-def require_like(other, *arrays, ndim=1):
+def require_like(other: Array, *arrays: Array, ndim: int = 1) -> None:
     """Arrays of another array's precision."""
     for array in arrays:
         require_arrays(array, ndim=ndim)
@@ -29,7 +33,7 @@ def require_like(other, *arrays, ndim=1):
             raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
 
 
-def require_whole(**arrays):
+def require_whole(**arrays: Array) -> None:
     """Vectors of numbers of rows, of layers and the like, by name."""
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
@@ -39,13 +43,13 @@ def require_whole(**arrays):
             raise ValueError(f"{name} must be contiguous int64. Pass numpy.ascontiguousarray(…).")
 
 
-def require_writeable(*arrays):
+def require_writeable(*arrays: Array) -> None:
     for array in arrays:
         if not array.flags.writeable:
             raise ValueError("buffer source array is read-only")
 
 
-def require_parts(w, g):
+def require_parts(w: Sequence[Array], g: Sequence[Array]) -> None:
     """Arrays of any shape to be moved, and a gradient of the same shape for each."""
     if len(w) != len(g):
         raise ValueError("w and g must hold equally many arrays. Pass one gradient for each.")
@@ -55,7 +59,7 @@ def require_parts(w, g):
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
 
 
-def require_vectors(state, w):
+def require_vectors(state: Sequence[Array], w: Sequence[Array]) -> None:
     """Vectors over all arrays of w in a row."""
     require_arrays(*w[:1], *state, ndim=None)
     require_writeable(*state)
@@ -64,7 +68,7 @@ def require_vectors(state, w):
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
 
 
-def require_doubles(*arrays, ndim=1):
+def require_doubles(*arrays: Array, ndim: int = 1) -> None:
     for array in arrays:
         require_arrays(array, ndim=ndim)
         if array.dtype != np.float64:
@@ -73,7 +77,7 @@ def require_doubles(*arrays, ndim=1):
             )
 
 
-def numbers(*values):
+def numbers(*values: float) -> tuple[float, ...]:
     """The values as Python floats, before anything is changed; TypeError for what is no number."""
     for value in values:
         if isinstance(value, (str, bytes)):

@@ -9,7 +9,7 @@ import math
 STEEPEST = 30.0  # the exponent of a slope at most: one wild example must not end all learning
 
 
-def value(loss, z, y, knob):
+def value(loss: str, z: float, y: float, knob: float) -> float:
     """ℓ(z, y); for the classes of "logistic" and the hinges y is 0 or 1."""
     side, r = (1.0 if y > 0.5 else -1.0), y - z
     if loss == "squared":
@@ -28,7 +28,7 @@ def value(loss, z, y, knob):
     return r if loss == "hinge" else 0.5 * r * r
 
 
-def slope(loss, z, y, knob):
+def slope(loss: str, z: float, y: float, knob: float) -> float:
     """dℓ/dz."""
     side, r = (1.0 if y > 0.5 else -1.0), z - y
     if loss == "squared":
@@ -48,7 +48,7 @@ def slope(loss, z, y, knob):
     return -side * (float(r > 0) if loss == "hinge" else r)
 
 
-def moved(loss, z, y, push, knob):
+def moved(loss: str, z: float, y: float, push: float, knob: float) -> float:
     """How far z goes in the time `push`."""
     side, r = (1.0 if y > 0.5 else -1.0), y - z
     if loss == "squared":
@@ -69,7 +69,7 @@ def moved(loss, z, y, push, knob):
     return side * (min(push, r) if loss == "hinge" else -r * math.expm1(-push))
 
 
-def logistic_gain(m, push):
+def logistic_gain(m: float, push: float) -> float:
     """d ≥ 0 with d + eᵐ(eᵈ − 1) = push, by Newton's steps from above on a convex function."""
     flat, steep = math.exp(-max(m, 0.0)), math.exp(min(m, 0.0))
     if m > -350:
@@ -86,7 +86,7 @@ def logistic_gain(m, push):
     return d
 
 
-def huber_moved(r, push, knob):
+def huber_moved(r: float, push: float, knob: float) -> float:
     """At a constant speed while |r| > knob, as a square from there on."""
     far, way = abs(r) - knob, 0.0
     if far > 0:
@@ -96,25 +96,25 @@ def huber_moved(r, push, knob):
     return math.copysign(way - (abs(r) - way) * math.expm1(-push), r)
 
 
-def poisson_moved(z, y, push):
+def poisson_moved(z: float, y: float, push: float) -> float:
     """−log(e^(−y·push) + eᶻ·s) with s = (1 − e^(−y·push))/y."""
     s = -math.expm1(-y * push) / y if y * push > 1e-300 else push
     a = s * (exp(z) - y)
     return -math.log1p(a) if abs(a) < 0.5 else -log_sum(-y * push, z + math.log(s))
 
 
-def gamma_moved(z, y, push):
+def gamma_moved(z: float, y: float, push: float) -> float:
     """log(e^(−push) + s·y·e^(−z)) with s = 1 − e^(−push)."""
     s = -math.expm1(-push)
     a = s * (y * exp(-z) - 1)
     return math.log1p(a) if abs(a) < 0.5 else log_sum(-push, math.log(s * y) - z)
 
 
-def log_sum(a, b):
+def log_sum(a: float, b: float) -> float:
     """log(eᵃ + eᵇ)."""
     return max(a, b) + math.log1p(exp(-abs(a - b)))
 
 
-def exp(x):
+def exp(x: float) -> float:
     """eˣ, infinity where that is beyond a double."""
     return math.exp(x) if x < 709.78 else math.inf

@@ -3,14 +3,20 @@
 Twins agree within 1e-6 (float32) and 1e-14 (float64) of the largest number of an array.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
 
 from gdcore._numpy._require import require_arrays, require_like, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["activate", "activate_backward"]
 
 ROOT_HALF, ROOT_2_PI = 0.7071067811865476, 0.3989422804014327
 ROOT_8_PI, CUBIC = 1.5957691216057308, 0.044715
+Found: TypeAlias = tuple[Array, Array | None]  # values, and slopes where these do not tell them
+Kind: TypeAlias = tuple[Callable[[Array], Found], Callable[[Array], Any] | None]
 # erfc(a)·e^(a²)·(1 + 2a) as a polynomial in (a − 3.75)/(a + 3.75), the highest power first.
 TAIL = (
     1.7312209083118933e-08, 8.5125594517613314e-09, -2.1321360409864602e-07,
@@ -23,32 +29,33 @@ TAIL = (
 )  # fmt: skip
 
 
-def _logistic(z):
+def _logistic(z: Array) -> Array:
     e = np.exp(-np.abs(z))
-    return np.where(z >= 0, z.dtype.type(1), e) / (1 + e)
+    p: Array = np.where(z >= 0, z.dtype.type(1), e) / (1 + e)
+    return p
 
 
-def _linear(z):
+def _linear(z: Array) -> Found:
     return z, None
 
 
-def _relu(z):
+def _relu(z: Array) -> Found:
     return np.maximum(z, 0), None
 
 
-def _leaky_relu(z):
+def _leaky_relu(z: Array) -> Found:
     return np.where(z < 0, z.dtype.type(0.01) * z, z), None
 
 
-def _tanh(z):
+def _tanh(z: Array) -> Found:
     return np.tanh(z), None
 
 
-def _sigmoid(z):
+def _sigmoid(z: Array) -> Found:
     return _logistic(z), None
 
 
-def _gelu(z):
+def _gelu(z: Array) -> Found:
     a = np.abs(z) * ROOT_HALF
     bell = np.exp(-(a * a))
     t = (a - 3.75) / (a + 3.75)
@@ -60,25 +67,25 @@ def _gelu(z):
     return z * p, p + z * (ROOT_2_PI * bell)
 
 
-def _gelu_tanh(z):
+def _gelu_tanh(z: Array) -> Found:
     u = z * z
     p = _logistic(ROOT_8_PI * z * (1 + CUBIC * u))
     y = z * p
     return y, p + y * (1 - p) * ROOT_8_PI * (1 + 3 * CUBIC * u)
 
 
-def _silu(z):
+def _silu(z: Array) -> Found:
     p = _logistic(z)
     y = z * p
     return y, p + y * (1 - p)
 
 
-def _softplus(z):
+def _softplus(z: Array) -> Found:
     return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))), _logistic(z)
 
 
 # name: (value and slope of z, the slope from the value)
-KINDS = {
+KINDS: dict[str, Kind] = {
     "linear": (_linear, lambda y: 1),
     "relu": (_relu, lambda y: y > 0),
     "leaky_relu": (_leaky_relu, lambda y: np.where(y > 0, y.dtype.type(1), y.dtype.type(0.01))),
@@ -92,7 +99,7 @@ KINDS = {
 
 
 @np.errstate(all="ignore")
-def activate(name, Z, bias, slope):
+def activate(name: str, Z: Array, bias: Array, slope: Array) -> None:
     """Z = act(Z + bias), row by row; slope = act′ where it cannot be told from the value. bias may be empty. Changes Z and slope."""
     require_arrays(Z, slope, ndim=2)
     require_like(Z, bias)
@@ -105,7 +112,7 @@ def activate(name, Z, bias, slope):
 
 
 @np.errstate(all="ignore")
-def activate_backward(name, Y, slope, dY, db):
+def activate_backward(name: str, Y: Array, slope: Array, dY: Array, db: Array) -> None:
     """dY, the gradient of act's values Y, becomes that of its arguments; its column sums are added to db, which may be empty. Changes dY and db."""
     require_arrays(Y, slope, dY, ndim=2)
     require_like(Y, db)
@@ -119,13 +126,13 @@ def activate_backward(name, Y, slope, dY, db):
         db += dY.sum(axis=0)
 
 
-def _kind(name):
+def _kind(name: str) -> Kind:
     if not isinstance(name, str) or name not in KINDS:
         raise ValueError(f"name must be one of {', '.join(KINDS)}, got {name!r}. Pass one of them.")
     return KINDS[name]
 
 
-def _require_shapes(kept, Z, bias, slope):
+def _require_shapes(kept: bool, Z: Array, bias: Array, slope: Array) -> None:
     if len(bias) not in (0, Z.shape[1]):
         raise ValueError("The bias must have one number a column, or none. Pass such.")
     if slope.shape != Z.shape if kept else slope.size:

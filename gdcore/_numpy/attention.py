@@ -11,11 +11,22 @@ import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_like, require_writeable
 from gdcore._numpy.sampling import unsigned, words
+from gdcore._typing import Array
 
 __all__ = ["causal_attention", "causal_attention_backward"]
 
 
-def causal_attention(qkv, bias, turns, heads, rate, key, first, out, lse):
+def causal_attention(
+    qkv: Array,
+    bias: Array,
+    turns: Array,
+    heads: int,
+    rate: float,
+    key: int,
+    first: int,
+    out: Array,
+    lse: Array,
+) -> None:
     """out = softmax(QKᵀ/√d, over no later place)·V for each head, where Q, K and V are the thirds of qkv + bias (n, t, 3·heads·d), Q and K rotated by turns (t, d) of cosines and sines; lse = log Σ e^score. bias and turns may be empty. Weights are dropped with probability rate: sequence i has the words of first + i. Changes out and lse."""
     heads, rate, first, key = _checked(qkv, bias, turns, heads, rate, key, first, out, lse)
     require_writeable(out, lse)
@@ -32,8 +43,19 @@ def causal_attention(qkv, bias, turns, heads, rate, key, first, out, lse):
 
 
 def causal_attention_backward(
-    qkv, bias, turns, heads, rate, key, first, out, lse, dout, dqkv, dbias
-):
+    qkv: Array,
+    bias: Array,
+    turns: Array,
+    heads: int,
+    rate: float,
+    key: int,
+    first: int,
+    out: Array,
+    lse: Array,
+    dout: Array,
+    dqkv: Array,
+    dbias: Array,
+) -> None:
     """dqkv from dout, the gradient of what `causal_attention` gave in out and lse; its sums over sequences and places are added to dbias, which may be empty. dqkv may be qkv. Changes dqkv and dbias."""
     heads, rate, first, key = _checked(qkv, bias, turns, heads, rate, key, first, out, lse)
     require_arrays(qkv, dqkv, ndim=3)
@@ -64,7 +86,7 @@ def causal_attention_backward(
                 dbias[columns] += slope.sum(axis=0)
 
 
-def attention_weights(qkv, bias, turns, heads):
+def attention_weights(qkv: Array, bias: Array, turns: Array, heads: int) -> Array:
     """softmax(QKᵀ/√d, over no later place) of each head, (n, heads, t, t): what `causal_attention` multiplies V by, and keeps nowhere."""
     n, t, _ = qkv.shape
     P = np.empty((n, heads, t, t), qkv.dtype)
@@ -72,10 +94,13 @@ def attention_weights(qkv, bias, turns, heads):
         q, k, _, _ = _head(qkv[i], bias, turns, heads, h)
         _, S = _scores(q, k)
         P[i, h] = np.exp(S - S.max(axis=1, keepdims=True))
-    return P / P.sum(axis=3, keepdims=True)
+    P /= P.sum(axis=3, keepdims=True)
+    return P
 
 
-def _head(qkv, bias, turns, heads, h):
+def _head(
+    qkv: Array, bias: Array, turns: Array, heads: int, h: int
+) -> tuple[Array, Array, Array, slice]:
     """Q/√d, K and V of a head, and its columns within a third."""
     width = qkv.shape[1] // 3
     mine = slice(h * width // heads, (h + 1) * width // heads)
@@ -88,14 +113,14 @@ def _head(qkv, bias, turns, heads, h):
     return q * qkv.dtype.type(1 / math.sqrt(q.shape[1])), k, v.astype(qkv.dtype), mine
 
 
-def _scores(q, k):
+def _scores(q: Array, k: Array) -> tuple[Array, Array]:
     """QKᵀ, and the same with −∞ for later places."""
     S = q @ k.T
     later = np.triu(np.ones(S.shape, bool), 1)
     return S, np.where(later, -np.inf, S)
 
 
-def turned(x, turns, sign=1):
+def turned(x: Array, turns: Array, sign: int = 1) -> Array:
     """Pairs (x_j, x_{j + d/2}) of the last axis turned by the angle whose cosine and sine `turns` holds."""
     if not turns.size:
         return x
@@ -105,16 +130,27 @@ def turned(x, turns, sign=1):
     return np.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
 
 
-def _dropped(P, rate, key, number):
+def _dropped(P: Array, rate: float, key: int, number: int) -> Array:
     """Each weight over 1 − rate or zero: element (i, j) of a head by word (number·t + i)·t + j."""
     if rate == 0:
         return P
     mine = words(number * P.size, P.size, key).reshape(P.shape)
     kept = mine >= np.uint64(int(rate * 2**32))
-    return np.where(kept, P * P.dtype.type(1 / (1 - rate)), P.dtype.type(0))
+    left: Array = np.where(kept, P * P.dtype.type(1 / (1 - rate)), P.dtype.type(0))
+    return left
 
 
-def _checked(qkv, bias, turns, heads, rate, key, first, out, lse):
+def _checked(
+    qkv: Array,
+    bias: Array,
+    turns: Array,
+    heads: int,
+    rate: float,
+    key: int,
+    first: int,
+    out: Array,
+    lse: Array,
+) -> tuple[int, float, int, int]:
     require_arrays(qkv, out, lse, ndim=3)
     require_like(qkv, bias)
     require_like(qkv, turns, ndim=2)

@@ -6,11 +6,12 @@ Twins agree to the bit.
 import numpy as np
 
 from gdcore._numpy._require import require_arrays, require_like, require_whole, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["take_rows"]
 
 
-def take_rows(X, rows, shift, inverse, out):
+def take_rows(X: Array, rows: Array, shift: Array, inverse: Array, out: Array) -> None:
     """out = (X[rows] − shift)·inverse; where shift and inverse are empty, X[rows] itself. Changes out."""
     _require(X, rows, shift, inverse, out)
     if len(rows) == 0 or X.shape[1] == 0:
@@ -25,7 +26,7 @@ def take_rows(X, rows, shift, inverse, out):
             out[:] = taken
 
 
-def _require(X, rows, shift, inverse, out):
+def _require(X: Array, rows: Array, shift: Array, inverse: Array, out: Array) -> None:
     require_arrays(X, ndim=2)
     require_whole(rows=rows)
     require_like(X, shift)

@@ -5,6 +5,7 @@ Twins agree within 1e-5 (float32) and 1e-13 (float64) of the largest number of a
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from gdcore._numpy._require import (
     require_writeable,
 )
 from gdcore._numpy.activations import KINDS, activate, activate_backward
+from gdcore._typing import Array
 
 __all__ = ["chain_gradient"]
 
@@ -27,7 +29,20 @@ MOST_LAYERS = 32
 BLOCK = 64  # rows at a time in the compiled twin, which sums over such blocks in their order
 
 
-def chain_gradient(X, rows, shift, inverse, Y, weights, widths, kinds, theta, head, scale, g):
+def chain_gradient(
+    X: Array,
+    rows: Array,
+    shift: Array,
+    inverse: Array,
+    Y: Array,
+    weights: Array,
+    widths: Array,
+    kinds: Array,
+    theta: Array,
+    head: str,
+    scale: float,
+    g: Array,
+) -> float:
     """Weighted sum of the losses of a chain of dense layers over the rows (X[rows] − shift)·inverse; g = scale times its gradient in theta, which holds W and b of each layer. Changes g."""
     _require_types(X, rows, shift, inverse, Y, weights, widths, kinds, theta, g)
     (scale,) = numbers(scale)
@@ -55,7 +70,7 @@ def chain_gradient(X, rows, shift, inverse, Y, weights, widths, kinds, theta, he
     d = np.empty_like(x)
     y = np.ascontiguousarray(Y[rows])
     y = y[:, 0].copy() if head == HEADS[0] else y
-    loss = getattr(heads, head)(x, y, weights[rows], scale, d)
+    loss: float = getattr(heads, head)(x, y, weights[rows], scale, d)
     for (dW, db), (name, W, x, z, slope) in zip(
         reversed(list(_parts(g, widths))), reversed(kept), strict=True
     ):
@@ -67,7 +82,7 @@ def chain_gradient(X, rows, shift, inverse, Y, weights, widths, kinds, theta, he
     return loss
 
 
-def _parts(vector, widths):
+def _parts(vector: Array, widths: Array) -> Iterator[tuple[Array, Array]]:
     """(W, b) of each layer, views of a vector."""
     start = 0
     for p, k in zip(widths[:-1].tolist(), widths[1:].tolist(), strict=True):
@@ -75,7 +90,18 @@ def _parts(vector, widths):
         start += (p + 1) * k
 
 
-def _require_types(X, rows, shift, inverse, Y, weights, widths, kinds, theta, g):
+def _require_types(
+    X: Array,
+    rows: Array,
+    shift: Array,
+    inverse: Array,
+    Y: Array,
+    weights: Array,
+    widths: Array,
+    kinds: Array,
+    theta: Array,
+    g: Array,
+) -> None:
     require_arrays(X, ndim=2)
     require_arrays(theta, g)
     require_doubles(Y, ndim=2)
@@ -86,7 +112,17 @@ def _require_types(X, rows, shift, inverse, Y, weights, widths, kinds, theta, g)
     require_writeable(g)
 
 
-def _require_chain(X, shift, inverse, Y, widths, kinds, theta, head, g):
+def _require_chain(
+    X: Array,
+    shift: Array,
+    inverse: Array,
+    Y: Array,
+    widths: Array,
+    kinds: Array,
+    theta: Array,
+    head: str,
+    g: Array,
+) -> None:
     layers, p = len(kinds), X.shape[1]
     if not 0 < layers <= MOST_LAYERS or len(widths) != layers + 1:
         raise ValueError(
@@ -107,7 +143,7 @@ def _require_chain(X, shift, inverse, Y, widths, kinds, theta, head, g):
         raise ValueError("shift and inverse must have one number a column, or none. Pass such.")
 
 
-def _require_rows(X, rows, Y, weights, k, head):
+def _require_rows(X: Array, rows: Array, Y: Array, weights: Array, k: int, head: str) -> None:
     if not len(X) == len(Y) == len(weights):
         raise ValueError(
             "X, Y and weights must have one number of rows. Pass one target and weight a row."

@@ -10,11 +10,22 @@ import numpy as np
 
 from gdcore._numpy._require import require_arrays, require_like, require_whole, require_writeable
 from gdcore._numpy.attention import turned
+from gdcore._typing import Array
 
 __all__ = ["cached_attention"]
 
 
-def cached_attention(qkv, bias, turns, heads, texts, places, keys, values, out):
+def cached_attention(
+    qkv: Array,
+    bias: Array,
+    turns: Array,
+    heads: int,
+    texts: Array,
+    places: Array,
+    keys: Array,
+    values: Array,
+    out: Array,
+) -> None:
     """Row i of qkv + bias (r, 3·heads·d) holds query, key and value of place places[i] of text texts[i]: its key, turned by that row of turns (t, d), and its value are put into keys and values (texts, t, heads·d), then out[i] = softmax(qKᵀ/√d)·V over all places up to it, for each head. bias and turns may be empty. Changes keys, values and out."""
     require_arrays(qkv, out, ndim=2)
     require_like(qkv, bias)
@@ -40,7 +51,17 @@ def cached_attention(qkv, bias, turns, heads, texts, places, keys, values, out):
             out[i] = np.einsum("hj,jhd->hd", p, V).reshape(-1)
 
 
-def _require_shapes(qkv, bias, turns, heads, texts, places, keys, values, out):
+def _require_shapes(
+    qkv: Array,
+    bias: Array,
+    turns: Array,
+    heads: int,
+    texts: Array,
+    places: Array,
+    keys: Array,
+    values: Array,
+    out: Array,
+) -> None:
     n, width = qkv.shape
     if heads < 1 or width == 0 or width % (3 * heads):
         raise ValueError("qkv must be 3·heads·d wide. Pass heads that divide its thirds.")

@@ -6,6 +6,8 @@ carries it along.
 
 import math
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from gdcore._numpy._losses import loss_named
 from gdcore._numpy._require import numbers, require_doubles, require_whole, require_writeable
 from gdcore._numpy.gradients import add_gradient, require_rows
 from gdcore._numpy.updates import update
+from gdcore._typing import Array
 
 __all__ = ["linear_epoch"]
 
@@ -21,9 +24,10 @@ RULES = {"sgd": (0, 0), "momentum": (1, 1), "nesterov": (1, 1), "adagrad": (1, 1
 
 
 def linear_epoch(
-    loss, shape, smooth, X, y, weights, order, columns, theta, state, average, rule, constants,
-    rates, first_step, batch_size,
-):  # fmt: skip
+    loss: str, shape: float, smooth: float, X: Array, y: Array, weights: Array, order: Array,
+    columns: Array, theta: Array, state: Array, average: Array, rule: str, constants: Array,
+    rates: Array, first_step: int, batch_size: int,
+) -> float:  # fmt: skip
     """One pass of steps on the loss over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
     knobs, function = numbers(shape, smooth), loss_named(loss)
     require_rows(loss, X, y, weights, columns, theta, 4)
@@ -64,7 +68,7 @@ def linear_epoch(
     return total
 
 
-def _numbers(rule, lr, constants, t):
+def _numbers(rule: str, lr: float, constants: Sequence[float], t: int) -> tuple[float, ...]:
     """What the rule's update takes at step t, from the optimizer's constants."""
     if rule == "sgd":
         return (lr,)
@@ -81,7 +85,7 @@ def _numbers(rule, lr, constants, t):
     return (rate, beta1, 1 - beta1, beta2, 1 - beta2, 0.0, eps * root_c2, 1 - lr * decay)
 
 
-def _reach(rule, moments, lr, constants, t):
+def _reach(rule: str, moments: Array, lr: float, constants: Array, t: int) -> Any:
     """How far one unit of gradient moves each coordinate: the step length of its proximal step."""
     if rule in ("momentum", "nesterov"):
         return lr / (1 - constants[0])
@@ -95,7 +99,17 @@ def _reach(rule, moments, lr, constants, t):
     return lr
 
 
-def _require_steps(rule, order, n, width, state, average, constants, rates, batch_size):
+def _require_steps(
+    rule: str,
+    order: Array,
+    n: int,
+    width: int,
+    state: Array,
+    average: Array,
+    constants: Array,
+    rates: Array,
+    batch_size: int,
+) -> None:
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}. Pass one of them.")
     moments, needed = RULES[rule]

@@ -9,17 +9,32 @@ read from memory once here too. Twins agree within 1e-12 (float64) and 1e-4 (flo
 the gradient's norm: long sums run in another order; 1e-11 where a mean is thousands of deviations.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from gdcore._numpy._losses import loss_named
+from gdcore._numpy._losses import Loss, loss_named
 from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["linear_combine", "linear_gradient", "linear_losses", "linear_margins"]
 
 BLOCK_BYTES = 1 << 18
+NONE = np.empty((0, 0))  # margins that nobody wants
 
 
-def linear_gradient(loss, shape, smooth, X, y, weights, columns, theta, g, margins):
+def linear_gradient(
+    loss: str,
+    shape: float,
+    smooth: float,
+    X: Array,
+    y: Array,
+    weights: Array,
+    columns: Array,
+    theta: Array,
+    g: Array,
+    margins: Array,
+) -> float:
     """Weighted sum of the loss over the rows of X; adds its gradient in theta to g, and writes the margins, where those have rows. Changes g and margins."""
     knobs = numbers(shape, smooth)
     function = loss_named(loss)
@@ -35,7 +50,7 @@ def linear_gradient(loss, shape, smooth, X, y, weights, columns, theta, g, margi
     return add_gradient(function, knobs, (X, y, weights), columns, theta, g, margins)
 
 
-def linear_margins(X, columns, theta, margins):
+def linear_margins(X: Array, columns: Array, theta: Array, margins: Array) -> None:
     """Write the margins of the rows of X under theta. Changes margins."""
     require_arrays(X, ndim=2)
     require_doubles(columns, margins, ndim=2)
@@ -46,11 +61,11 @@ def linear_margins(X, columns, theta, margins):
         raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
     W, b = _coefficients(X, columns, theta)
     with np.errstate(all="ignore"):
-        for rows in row_blocks(*X.shape, X.itemsize):
+        for rows in row_blocks(X):
             margins[rows] = (seen(X, columns, rows) @ W).astype(np.float64) + b
 
 
-def linear_combine(X, slopes, columns, g):
+def linear_combine(X: Array, slopes: Array, columns: Array, g: Array) -> None:
     """Add the sum of the rows of X, as the descent sees them, times their slopes (n, k) to g. Changes g."""
     require_arrays(X, ndim=2)
     require_doubles(slopes, columns, ndim=2)
@@ -60,11 +75,13 @@ def linear_combine(X, slopes, columns, g):
     if slopes.shape != (len(X), k):
         raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
     with np.errstate(all="ignore"):
-        for rows in row_blocks(*X.shape, X.itemsize):
+        for rows in row_blocks(X):
             _combine(seen(X, columns, rows), slopes[rows], columns, g)
 
 
-def linear_losses(loss, shape, smooth, z, y, lost, r):
+def linear_losses(
+    loss: str, shape: float, smooth: float, z: Array, y: Array, lost: Array, r: Array
+) -> None:
     """Write the loss of each row of margins z (n, k), and its slopes in them. Changes lost and r."""
     knobs = numbers(shape, smooth)
     function = loss_named(loss)
@@ -83,16 +100,16 @@ def linear_losses(loss, shape, smooth, z, y, lost, r):
         lost[:], r[:] = function(z, y, *knobs)
 
 
-def seen(X, columns, rows):
+def seen(X: Array, columns: Array, rows: slice) -> Array:
     """Rows as the descent sees them."""
     p = X.shape[1]
     shift, inverse = (row[:p].astype(X.dtype) for row in columns[:2])
-    x = X[rows] - shift
+    x: Array = X[rows] - shift
     x *= inverse
     return x
 
 
-def _coefficients(X, columns, theta):
+def _coefficients(X: Array, columns: Array, theta: Array) -> tuple[Array, Array]:
     """(W (p, k) in X's precision, b (k,))."""
     p = X.shape[1]
     k = len(theta) // (p + 1)
@@ -100,18 +117,26 @@ def _coefficients(X, columns, theta):
     return W, theta[k * p :] * columns[1, p]
 
 
-def _combine(x, r, columns, g):
+def _combine(x: Array, r: Array, columns: Array, g: Array) -> None:
     k, p = r.shape[1], x.shape[1]
     g[: k * p] += (r.astype(x.dtype).T @ x).ravel()
     g[k * p :] += columns[1, p] * r.sum(axis=0)
 
 
 @np.errstate(all="ignore")
-def add_gradient(loss, knobs, data, columns, theta, g, margins=()):
+def add_gradient(
+    loss: Loss,
+    knobs: tuple[float, ...],
+    data: tuple[Array, Array, Array],
+    columns: Array,
+    theta: Array,
+    g: Array,
+    margins: Array = NONE,
+) -> float:
     X, y, weights = data
     W, b = _coefficients(X, columns, theta)
     total = 0.0
-    for rows in row_blocks(*X.shape, X.itemsize):
+    for rows in row_blocks(X):
         x = seen(X, columns, rows)
         z = (x @ W).astype(np.float64)
         z += b
@@ -124,7 +149,7 @@ def add_gradient(loss, knobs, data, columns, theta, g, margins=()):
     return total
 
 
-def outputs_of(columns, p, width):
+def outputs_of(columns: Array, p: int, width: int) -> int:
     if len(columns) < 2 or p < 0 or columns.shape[1] != p + 1:
         raise ValueError(
             "columns must describe each column of X and the intercept. Pass p + 1 columns."
@@ -136,12 +161,15 @@ def outputs_of(columns, p, width):
     return width // (p + 1)
 
 
-def row_blocks(n, p, itemsize):
-    rows = max(8, BLOCK_BYTES // (itemsize * (p + 1)))
+def row_blocks(X: Array) -> Iterator[slice]:
+    n, p = X.shape
+    rows = max(8, BLOCK_BYTES // (X.itemsize * (p + 1)))
     return (slice(start, start + rows) for start in range(0, n, rows))
 
 
-def require_rows(loss, X, y, weights, columns, theta, settings):
+def require_rows(
+    loss: str, X: Array, y: Array, weights: Array, columns: Array, theta: Array, settings: int
+) -> None:
     require_arrays(X, ndim=2)
     require_doubles(y, weights, theta)
     require_doubles(columns, ndim=2)
@@ -162,7 +190,7 @@ def require_rows(loss, X, y, weights, columns, theta, settings):
     require_targets(loss, y, k)
 
 
-def require_targets(loss, y, k):
+def require_targets(loss: str, y: Array, k: int) -> None:
     if loss == "softmax" and not ((y >= 0) & (y < k) & (y == np.floor(y))).all():
         raise ValueError("y must hold class numbers from 0 to k − 1. Encode the classes first.")
     if (loss == "poisson" and not (y >= 0).all()) or (loss == "gamma" and not (y > 0).all()):

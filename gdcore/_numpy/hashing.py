@@ -5,24 +5,36 @@ Twins agree to the bit.
 
 import math
 import operator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from gdcore._numpy._require import require_arrays, require_whole, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["hash_rows", "murmur3"]
 
 WORD = 0xFFFFFFFF
 
 
-def murmur3(data, seed):
+def murmur3(data: bytes, seed: int) -> int:
     """MurmurHash3 of bytes: x86, 32 bits, as a whole number without a sign."""
     if not isinstance(data, bytes):
         raise TypeError(f"data must be bytes, got {type(data).__name__}. Encode it.")
     return _murmur(data, _unsigned(seed))
 
 
-def hash_rows(rows, first, columns, seed, sign, data, indices, indptr):
+def hash_rows(
+    rows: list[Any],
+    first: int,
+    columns: int,
+    seed: int,
+    sign: int,
+    data: Array,
+    indices: Array,
+    indptr: Array,
+) -> int:
     """Hash the names in a list of rows, each a dict, or a list of strings or pairs, to columns; the entries written, zeros left out. `first` is the first row's number in errors. Changes data, indices and indptr."""
     require_arrays(data)
     require_whole(indptr=indptr)
@@ -60,7 +72,7 @@ def hash_rows(rows, first, columns, seed, sign, data, indices, indptr):
     return at
 
 
-def _entries(row, number):
+def _entries(row: Any, number: int) -> Iterator[tuple[Any, Any, bool]]:
     """(name, value, is it a word?) of what a row holds."""
     if isinstance(row, dict):
         for name, value in row.items():
@@ -81,7 +93,7 @@ def _entries(row, number):
         )
 
 
-def _entry(name, value, word, number, seed):
+def _entry(name: Any, value: Any, word: bool, number: int, seed: int) -> tuple[float, int] | None:
     """(amount, hash); None for zero."""
     amount = 1.0
     if value is None and not word:
@@ -98,7 +110,7 @@ def _entry(name, value, word, number, seed):
     return amount, _murmur(text, seed)
 
 
-def _number(name, value, row):
+def _number(name: Any, value: Any, row: int) -> float:
     try:
         number = math.ldexp(value, 0)
     except Exception as error:
@@ -112,7 +124,7 @@ def _number(name, value, row):
     return number
 
 
-def _murmur(data, seed):
+def _murmur(data: bytes, seed: int) -> int:
     h, whole = seed, len(data) - len(data) % 4
     for i in range(0, whole, 4):
         h ^= _stir(int.from_bytes(data[i : i + 4], "little"))
@@ -125,22 +137,22 @@ def _murmur(data, seed):
     return h ^ (h >> 16)
 
 
-def _stir(k):
+def _stir(k: int) -> int:
     return (_turn((k * 0xCC9E2D51) & WORD, 15) * 0x1B873593) & WORD
 
 
-def _turn(x, by):
+def _turn(x: int, by: int) -> int:
     return ((x << by) | (x >> (32 - by))) & WORD
 
 
-def _unsigned(value):
+def _unsigned(value: int) -> int:
     number = operator.index(value)
     if not 0 <= number <= WORD:
         raise OverflowError("value too large to convert to uint32_t")
     return number
 
 
-def _require_short(indices):
+def _require_short(indices: Array) -> None:
     if not isinstance(indices, np.ndarray):
         raise TypeError(f"A kernel takes NumPy arrays, got {type(indices).__name__}. Convert it.")
     plain = indices.dtype == np.int32 and indices.dtype.isnative and indices.ndim == 1

@@ -7,11 +7,12 @@ import numpy as np
 
 from gdcore._numpy import _losses
 from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["logistic_cross_entropy", "softmax_cross_entropy", "squared_error"]
 
 
-def softmax_cross_entropy(Z, y, weights, scale, dZ):
+def softmax_cross_entropy(Z: Array, y: Array, weights: Array, scale: float, dZ: Array) -> float:
     """Weighted sum of log Σ e^z − z_y over the rows of Z, y a class number; dZ = scale times its gradient. Changes dZ."""
     require_doubles(y, weights)
     (scale,) = _require(Z, y, weights, scale, dZ)
@@ -20,24 +21,26 @@ def softmax_cross_entropy(Z, y, weights, scale, dZ):
     return _fused(_losses.softmax, Z, y, weights, scale, dZ)
 
 
-def logistic_cross_entropy(Z, Y, weights, scale, dZ):
+def logistic_cross_entropy(Z: Array, Y: Array, weights: Array, scale: float, dZ: Array) -> float:
     """Weighted sum of log(1 + e^z) − Y·z over the elements of Z, Y in [0, 1]; dZ = scale times its gradient. Changes dZ."""
     return _elementwise(_losses.logistic, Z, Y, weights, scale, dZ)
 
 
-def squared_error(Z, Y, weights, scale, dZ):
+def squared_error(Z: Array, Y: Array, weights: Array, scale: float, dZ: Array) -> float:
     """Weighted sum of ½(Z − Y)² over the elements of Z; dZ = scale times its gradient. Changes dZ."""
     return _elementwise(_losses.squared, Z, Y, weights, scale, dZ)
 
 
-def _elementwise(loss, Z, Y, weights, scale, dZ):
+def _elementwise(
+    loss: _losses.Loss, Z: Array, Y: Array, weights: Array, scale: float, dZ: Array
+) -> float:
     require_doubles(Y, ndim=2)
     require_doubles(weights)
     (scale,) = _require(Z, Y, weights, scale, dZ)
     if Y.shape != Z.shape:
         raise ValueError("Z and Y must have one shape. Pass one target an output.")
 
-    def by_row(z, y):
+    def by_row(z: Array, y: Array) -> tuple[Array, Array]:
         value, slope = loss(z.reshape(-1, 1), y.ravel())
         return value.reshape(z.shape).sum(axis=1), slope.reshape(z.shape)
 
@@ -45,13 +48,15 @@ def _elementwise(loss, Z, Y, weights, scale, dZ):
 
 
 @np.errstate(all="ignore")
-def _fused(loss, Z, y, weights, scale, dZ):
+def _fused(
+    loss: _losses.Loss, Z: Array, y: Array, weights: Array, scale: float, dZ: Array
+) -> float:
     value, slope = loss(Z.astype(np.float64), y)
     dZ[:] = scale * weights[:, None] * slope
     return float(weights @ value)
 
 
-def _require(Z, y, weights, scale, dZ):
+def _require(Z: Array, y: Array, weights: Array, scale: float, dZ: Array) -> tuple[float, ...]:
     require_arrays(Z, dZ, ndim=2)
     require_writeable(dZ)
     if not len(Z) == len(y) == len(weights):

@@ -9,11 +9,14 @@ import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
 from gdcore._numpy.gradients import row_blocks, seen
+from gdcore._typing import Array
 
 __all__ = ["lasso_step", "linear_hessian"]
 
 
-def lasso_step(H, g, theta, lasso, step, sweeps, tolerance):
+def lasso_step(
+    H: Array, g: Array, theta: Array, lasso: Array, step: Array, sweeps: int, tolerance: float
+) -> int:
     """Write the d into step that minimises g·d + ½d·H·d + lasso·|theta + d|, by coordinate descent until no coordinate moves H by more than the tolerance; returns the sweeps that took. Changes step."""
     sweeps, (tolerance,) = operator.index(sweeps), numbers(tolerance)
     require_doubles(H, ndim=2)
@@ -42,7 +45,7 @@ def lasso_step(H, g, theta, lasso, step, sweeps, tolerance):
     return used
 
 
-def linear_hessian(X, bends, columns, H):
+def linear_hessian(X: Array, bends: Array, columns: Array, H: Array) -> None:
     """Add the sum of h·x̃x̃ᵀ over the rows of X as the descent sees them, its 1 for the intercept last, to H (p + 1, p + 1). Changes H."""
     require_arrays(X, ndim=2)
     require_doubles(bends)
@@ -58,7 +61,7 @@ def linear_hessian(X, bends, columns, H):
     if H.shape != (width, width):
         raise ValueError("H must be (p + 1, p + 1). Pass numpy.zeros((p + 1, p + 1)).")
     with np.errstate(all="ignore"):
-        for rows in row_blocks(*X.shape, X.itemsize):
+        for rows in row_blocks(X):
             x = seen(X, columns, rows)
             x = np.column_stack([x, np.full(len(x), columns[1, -1], x.dtype)])
             H += (x * bends[rows, None].astype(x.dtype)).T @ x

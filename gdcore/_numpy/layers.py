@@ -6,11 +6,12 @@ Twins agree within 4 ulp in sigmoid and logsumexp, within 8 + √k ulp in softma
 import numpy as np
 
 from gdcore._numpy._require import require_arrays, require_like, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["logsumexp", "sigmoid", "softmax"]
 
 
-def sigmoid(z, out):
+def sigmoid(z: Array, out: Array) -> None:
     """Logistic function out = 1/(1 + e⁻ᶻ), without overflow; out may be z. Changes out."""
     require_arrays(z, out)
     require_writeable(out)
@@ -21,7 +22,7 @@ def sigmoid(z, out):
     np.divide(np.where(z >= 0, z.dtype.type(1), e), 1 + e, out=out)
 
 
-def softmax(Z, out):
+def softmax(Z: Array, out: Array) -> None:
     """Rows of out become e^Z / Σ e^Z, without overflow; out may be Z. Changes out."""
     require_arrays(Z, out, ndim=2)
     require_writeable(out)
@@ -34,7 +35,7 @@ def softmax(Z, out):
             out /= out.sum(axis=1, keepdims=True, dtype=np.float64)
 
 
-def logsumexp(Z, out):
+def logsumexp(Z: Array, out: Array) -> None:
     """out = log Σ e^Z of each row, without overflow. Changes out."""
     require_arrays(Z, ndim=2)
     require_like(Z, out)

@@ -8,12 +8,15 @@ import numpy as np
 
 from gdcore._numpy._require import require_arrays, require_doubles, require_writeable
 from gdcore._numpy.gradients import row_blocks, seen
+from gdcore._typing import Array
 
 __all__ = ["column_moments", "row_lengths"]
 
 
 @np.errstate(all="ignore")
-def column_moments(X, weights, mean, square, low, high):
+def column_moments(
+    X: Array, weights: Array, mean: Array, square: Array, low: Array, high: Array
+) -> float:
     """Write the weighted mean of each column of X, the weighted sum of squares around it, the least and the largest number; returns the sum of the weights. Changes mean, square, low and high."""
     require_arrays(X, ndim=2)
     require_doubles(weights, mean, square, low, high)
@@ -28,7 +31,7 @@ def column_moments(X, weights, mean, square, low, high):
         return 0.0
     base = X[0].astype(np.float64)
     low[:], high[:], square[:], mean[:] = base, base, 0, 0
-    counted = [rows for rows in row_blocks(n, p, X.itemsize) if weights[rows].any()]
+    counted = [rows for rows in row_blocks(X) if weights[rows].any()]
     for rows in counted:
         mean += np.einsum("i,ij->j", weights[rows], X[rows] - base)
     mean /= total or 1.0
@@ -41,7 +44,7 @@ def column_moments(X, weights, mean, square, low, high):
     return total
 
 
-def row_lengths(X, columns, lengths):
+def row_lengths(X: Array, columns: Array, lengths: Array) -> None:
     """Write the squared length of each row of X as the descent sees it, without the intercept's 1. Changes lengths."""
     require_arrays(X, ndim=2)
     require_doubles(columns, ndim=2)
@@ -54,6 +57,6 @@ def row_lengths(X, columns, lengths):
     if len(lengths) != len(X):
         raise ValueError("lengths must have one number a row. Pass numpy.empty(len(X)).")
     with np.errstate(all="ignore"):
-        for rows in row_blocks(*X.shape, X.itemsize):
+        for rows in row_blocks(X):
             x = seen(X, columns, rows)
             lengths[rows] = np.einsum("ij,ij->i", x, x)

@@ -6,11 +6,12 @@ Twins agree within 1e-5 (float32) and 1e-13 (float64) of the largest number of a
 import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_like, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["layer_norm", "layer_norm_backward", "residual_norm", "residual_norm_backward"]
 
 
-def layer_norm(X, gain, bias, eps, Y, statistics):
+def layer_norm(X: Array, gain: Array, bias: Array, eps: float, Y: Array, statistics: Array) -> None:
     """Y = (X − mean)/√(variance + eps)·gain + bias, row by row; statistics = mean and inverse root of each. Changes Y and statistics."""
     _require((X, Y), (gain, bias), statistics)
     require_writeable(Y, statistics)
@@ -23,7 +24,9 @@ def layer_norm(X, gain, bias, eps, Y, statistics):
         Y[:] = away * scale * gain + bias
 
 
-def layer_norm_backward(X, gain, statistics, dY, dX, dgain, dbias):
+def layer_norm_backward(
+    X: Array, gain: Array, statistics: Array, dY: Array, dX: Array, dgain: Array, dbias: Array
+) -> None:
     """dX from dY, the gradient of what `layer_norm` gave; adds that of gain and bias to dgain and dbias. dX may be dY. Changes dX, dgain and dbias."""
     _require((X, dY, dX), (gain, dgain, dbias), statistics)
     require_writeable(dX, dgain, dbias)
@@ -38,7 +41,16 @@ def layer_norm_backward(X, gain, statistics, dY, dX, dgain, dbias):
         dX[:] = scale * (d - one - hat * two)
 
 
-def residual_norm(D, X, bias, gain, shift, eps, Y, statistics):
+def residual_norm(
+    D: Array,
+    X: Array,
+    bias: Array,
+    gain: Array,
+    shift: Array,
+    eps: float,
+    Y: Array,
+    statistics: Array,
+) -> None:
     """D += X + bias; Y and statistics = `layer_norm` of that. bias may be empty. Changes D, Y and statistics."""
     _require((D, X, Y), (gain, shift), statistics)
     require_writeable(D, Y, statistics)
@@ -49,7 +61,17 @@ def residual_norm(D, X, bias, gain, shift, eps, Y, statistics):
     layer_norm(D, gain, shift, eps, Y, statistics)
 
 
-def residual_norm_backward(D, gain, statistics, dY, R, dD, dgain, dshift, dbias):
+def residual_norm_backward(
+    D: Array,
+    gain: Array,
+    statistics: Array,
+    dY: Array,
+    R: Array,
+    dD: Array,
+    dgain: Array,
+    dshift: Array,
+    dbias: Array,
+) -> None:
     """dD = R plus what `layer_norm_backward` makes of dY; its column sums are added to dbias. R and dbias may be empty; dD may be D, dY or R. Changes dD, dgain, dshift and dbias."""
     _require((D, dY, dD), (gain, dgain, dshift), statistics)
     require_writeable(dD, dgain, dshift, dbias)
@@ -66,13 +88,13 @@ def residual_norm_backward(D, gain, statistics, dY, R, dD, dgain, dshift, dbias)
             dbias += dD.sum(axis=0)
 
 
-def _require_sums(table, vector):
+def _require_sums(table: Array, vector: Array) -> None:
     require_like(table, vector)
     if len(vector) not in (0, table.shape[1]):
         raise ValueError("The bias must have one number a column, or none. Pass such.")
 
 
-def _require(tables, vectors, statistics):
+def _require(tables: tuple[Array, ...], vectors: tuple[Array, ...], statistics: Array) -> None:
     require_arrays(*tables, statistics, ndim=2)
     require_like(tables[0], *vectors)
     n, p = tables[0].shape

@@ -18,6 +18,7 @@ import numpy as np
 from gdcore._numpy._require import numbers as as_floats
 from gdcore._numpy._require import require_writeable
 from gdcore._numpy._scalars import moved, slope, value
+from gdcore._typing import Array
 
 __all__ = ["online_pass"]
 
@@ -29,7 +30,15 @@ MOST = 1e150  # so that squares are numbers
 MOST_PARTS = 64  # of a softmax step
 
 
-def online_pass(loss, X, y, weights, state, clock, numbers):
+def online_pass(
+    loss: str,
+    X: Array,
+    y: Array,
+    weights: Array,
+    state: Array,
+    clock: Array,
+    numbers: tuple[float, ...],
+) -> float:
     """Learn from the rows of X (n, p), or from one row (p,), one after the other, by normalised adaptive steps; returns the summed loss of each before it was learnt. numbers: rate, knob (where Huber's loss turns linear, or a quantile), l1, l2, 1 for penalties on scaled columns, 1 for an intercept. State of k outputs: softmax, or one class each against the rest. Changes state and clock."""
     require_loss(loss)
     numbers = six(numbers)
@@ -54,18 +63,21 @@ def online_pass(loss, X, y, weights, state, clock, numbers):
 class Job:
     """The loss, its numbers and the clock, and views of the columns that are learnt."""
 
-    def __init__(self, loss, clock, numbers):
+    centred: bool  # whether columns are seen from their mean
+    push: float  # of the last example
+
+    def __init__(self, loss: str, clock: Array, numbers: tuple[float, ...]) -> None:
         self.loss, self.clock = loss, clock
         self.rate, self.knob, self.l1, self.l2, self.scaled, self.constant = numbers
 
-    def hold(self, state, k):
+    def hold(self, state: Array, k: int) -> None:
         """The columns of a state: k rows of w and of G, a scale, a mean, and units if it has them."""
         self.w, self.G = state[:k], state[k : 2 * k]
         self.scale, self.mean = state[2 * k : 2 * k + 2]
         self.units = self.scale if self.scaled else np.ones(len(self.scale))
         self.units = state[-1] if len(state) % 2 else self.units
 
-    def after(self, time):
+    def after(self, time: Array | float) -> Array:
         """The weights, the intercept's too, after so much of the penalty's own descent."""
         seen, d = self.scale > 0, rates(self.G)
         scale = np.where(seen, self.scale, 1.0)
@@ -78,12 +90,12 @@ class Job:
         return np.where(seen, left, self.w)
 
 
-def rates(G):
+def rates(G: Array) -> Array:
     """1/√G, zero where nothing is known."""
     return np.divide(1.0, np.sqrt(G), out=np.zeros_like(G), where=G > 0)
 
 
-def learn(job, x, y, h):
+def learn(job: Job, x: Array, y: float, h: float) -> float:
     """One example of weight h > 0, with the constant at its end; returns its loss. Notes its push."""
     z = np.clip(np.nan_to_num((job.w * x).sum(axis=1), nan=0.0), -MOST, MOST)
     soft, own = job.loss == "softmax", int(y) if job.loss == "softmax" else 0
@@ -91,8 +103,8 @@ def learn(job, x, y, h):
     if soft:
         lost = math.log(np.exp(z - z.max()).sum()) + float(z.max() - z[own])
     else:
-        pairs = zip(z.tolist(), one, strict=True)
-        lost = sum(value(job.loss, m, t, job.knob) for m, t in pairs)
+        known = zip(z.tolist(), one, strict=True)
+        lost = sum(value(job.loss, m, t, job.knob) for m, t in known)
     u, unit = _measure(job, x, z, y, h)
     pairs = list(zip(z.tolist(), one, strict=True))
     r = _softmax_slopes(z, own) if soft else [slope(job.loss, m, t, job.knob) for m, t in pairs]
@@ -124,7 +136,7 @@ def learn(job, x, y, h):
     return h * lost
 
 
-def _measure(job, x, z, y, h):
+def _measure(job: Job, x: Array, z: Array, y: float, h: float) -> tuple[Array, float]:
     """The clock goes on by one example; returns the row in scales and the unit of margins."""
     clock, r, square, unit = job.clock, y - float(z[0]), 1.0, 1.0
     before, shift = float(clock[4]), 0.0
@@ -148,7 +160,7 @@ def _measure(job, x, z, y, h):
     return u, unit
 
 
-def _widen(job, x, z, square, shift):
+def _widen(job: Job, x: Array, z: Array, square: float, shift: float) -> None:
     """Columns that go beyond their scale: what is measured in it follows, and a weight that few
     examples stand behind is cut down, around the mean of the rows that it was learnt from."""
     size = np.abs(x)
@@ -166,14 +178,14 @@ def _widen(job, x, z, square, shift):
     job.G[:, wider] = np.maximum(G * (f * f), job.clock[3])
 
 
-def _softmax_slopes(z, own):
+def _softmax_slopes(z: Array, own: int) -> Array:
     e = np.exp(z - z.max())
-    r = e / e.sum()
+    r: Array = e / e.sum()
     r[own] -= 1
     return r
 
 
-def _softmax_ways(z, r, S, own, push):
+def _softmax_ways(z: Array, r: Array, S: Array, own: int, push: float) -> Array:
     """Plain gradient steps on the margins alone, more of them where they are long."""
     parts = 1 + int(min(4 * push * S.max(), MOST_PARTS - 1))
     way = np.zeros_like(z)
@@ -186,7 +198,7 @@ def _softmax_ways(z, r, S, own, push):
     return way
 
 
-def _require_array(array, kinds):
+def _require_array(array: Array, kinds: str) -> None:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
     if array.dtype.char not in kinds or not array.dtype.isnative:
@@ -195,7 +207,9 @@ def _require_array(array, kinds):
         raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
 
 
-def _require_shapes(loss, X, y, weights, state, clock):
+def _require_shapes(
+    loss: str, X: Array, y: Array, weights: Array, state: Array, clock: Array
+) -> int:
     if X.ndim not in (1, 2):
         raise ValueError("X must be rows (n, p), or one row (p,). Reshape it.")
     n, p = X.shape if X.ndim == 2 else (1, len(X))
@@ -206,20 +220,20 @@ def _require_shapes(loss, X, y, weights, state, clock):
     return require_state(loss, state, clock, p)
 
 
-def require_loss(loss):
+def require_loss(loss: str) -> None:
     if not isinstance(loss, str) or loss not in LOSSES:
         raise ValueError(
             f"loss must be one of {', '.join(LOSSES)}, got {loss!r}. Pass one of them."
         )
 
 
-def six(numbers):
+def six(numbers: tuple[float, ...]) -> tuple[float, ...]:
     if not isinstance(numbers, tuple) or len(numbers) != 6:
         raise ValueError("numbers must be a tuple of six. Pass what the signature names.")
     return as_floats(*numbers)
 
 
-def require_state(loss, state, clock, p):
+def require_state(loss: str, state: Array, clock: Array, p: int) -> int:
     """The number of outputs."""
     rows = len(state) if state.ndim == 2 and state.shape[1] == p + 1 else 0
     if rows < 4 or p < 0:
@@ -234,14 +248,16 @@ def require_state(loss, state, clock, p):
     return rows // 2 - 1
 
 
-def require_sizes(numbers):
+def require_sizes(numbers: tuple[float, ...]) -> None:
     if not all(0 <= each <= MOST for each in numbers):
         raise ValueError(
             "numbers must be finite, and none negative. Pass what the signature names."
         )
 
 
-def require_numbers(loss, X, y, weights, k, numbers):
+def require_numbers(
+    loss: str, X: Array, y: Array, weights: Array, k: int, numbers: tuple[float, ...]
+) -> None:
     require_sizes(numbers)
     if loss == "quantile" and numbers[1] >= 1:
         raise ValueError(
@@ -252,12 +268,12 @@ def require_numbers(loss, X, y, weights, k, numbers):
         raise ValueError("X holds NaN, infinity or a number beyond 1e150. Remove such rows.")
     if not ((np.abs(y) <= MOST) & (weights >= 0) & (weights <= MOST)).all():
         raise ValueError("y and weights must be finite, and no weight negative. Remove other rows.")
-    known = True
+    known = np.array(True)
     if loss in SIDES and k == 1:
-        known = ((y == 0) | (y == 1)).all()
+        known = (y == 0) | (y == 1)
     elif loss == "softmax" or k > 1:
-        known = ((y >= 0) & (y < k) & (y == np.floor(y))).all()
+        known = (y >= 0) & (y < k) & (y == np.floor(y))
     elif loss in ("poisson", "gamma"):
-        known = (y >= 0).all() if loss == "poisson" else (y > 0).all()
-    if not known:
+        known = y >= 0 if loss == "poisson" else y > 0
+    if not known.all():
         raise ValueError("y holds what is no target of this loss. Encode classes as 0, 1, …")

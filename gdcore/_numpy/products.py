@@ -8,13 +8,14 @@ import operator
 import numpy as np
 
 from gdcore._numpy._require import require_like, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["matrix_product", "pack_panels", "panel_product"]
 
 PANEL, DEEP = 128, 384  # bytes of a row of a panel, and its rows
 
 
-def matrix_product(A, B, add, C):
+def matrix_product(A: Array, B: Array, add: int, C: Array) -> None:
     """C = A·B, or C += A·B where add is true. Rows of C must lie without gaps, and share no memory with A or B. Changes C."""
     _require_matrices(A, B, C)
     require_writeable(C)
@@ -25,7 +26,7 @@ def matrix_product(A, B, add, C):
     _multiply(A, B, also, C)
 
 
-def pack_panels(B, panels):
+def pack_panels(B: Array, panels: Array) -> None:
     """panels = the columns of B (m, k), 32 at a time (16 in float64), row by row, zeros beyond the last, of 384 rows after the other: what `panel_product` reads. Changes panels."""
     _require_matrices(B)
     require_like(B, panels)
@@ -42,7 +43,7 @@ def pack_panels(B, panels):
         )
 
 
-def panel_product(A, panels, add, C):
+def panel_product(A: Array, panels: Array, add: int, C: Array) -> None:
     """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit where rows of A lie without gaps. Changes C."""
     _require_matrices(A, C)
     require_like(A, panels)
@@ -60,17 +61,17 @@ def panel_product(A, panels, add, C):
     _multiply(A, np.ascontiguousarray(B[:, :k]), also, C)
 
 
-def padded(k, itemsize):
+def padded(k: int, itemsize: int) -> int:
     """Columns of whole panels."""
     return -(-k * itemsize // PANEL) * (PANEL // itemsize)
 
 
-def _blocks(m, width, itemsize):
+def _blocks(m: int, width: int, itemsize: int) -> list[tuple[int, int, int]]:
     """(first row, rows, columns of a panel) of each block of rows."""
     return [(q, min(DEEP, m - q), PANEL // itemsize) for q in range(0, m if width else 0, DEEP)]
 
 
-def _multiply(A, B, also, C):
+def _multiply(A: Array, B: Array, also: int, C: Array) -> None:
     with np.errstate(all="ignore"):
         if also:
             C += A @ B
@@ -78,12 +79,12 @@ def _multiply(A, B, also, C):
             np.matmul(A, B, out=C)
 
 
-def _require_rows(C):
+def _require_rows(C: Array) -> None:
     if len(C) and C.shape[1] > 1 and C.strides[1] != C.itemsize:
         raise ValueError("The rows of C must lie without gaps. Pass such an array.")
 
 
-def _require_matrices(*arrays):
+def _require_matrices(*arrays: Array) -> None:
     """What the compiled twin takes: any strides, one dtype."""
     for array in arrays:
         if not isinstance(array, np.ndarray):

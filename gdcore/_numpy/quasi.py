@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from gdcore._numpy._require import (
     require_writeable,
 )
 from gdcore._numpy.vectors import dot, norm
+from gdcore._typing import Array
 
 __all__ = ["curvature_pair", "ray", "two_loop", "wolfe_step"]
 
@@ -21,7 +23,17 @@ GROW = (2.0, 10.0)  # how much further the next trial may be, without an upper e
 ROUNDING = 1e-15  # relative: J differs by this much between points that are equally low
 
 
-def curvature_pair(x, before, g, was, S, Y, rho, row, caution):
+def curvature_pair(
+    x: Array,
+    before: Array,
+    g: Array,
+    was: Array,
+    S: Array,
+    Y: Array,
+    rho: Array,
+    row: int,
+    caution: float,
+) -> float:
     """Write the pair s = x − before, y = g − was into a row of S and Y, and 1/sᵀy into rho, where sᵀy > caution·‖s‖‖y‖, else zero. Returns ‖s‖. Changes S, Y and rho."""
     row = operator.index(row)
     (caution,) = numbers(caution)
@@ -39,7 +51,7 @@ def curvature_pair(x, before, g, was, S, Y, rho, row, caution):
     return far
 
 
-def ray(x, d, t, out):
+def ray(x: Array, d: Array, t: float, out: Array) -> None:
     """Write the point x + t·d into out. Changes out."""
     require_doubles(x, d, out)
     require_one_length(x, d, out)
@@ -50,7 +62,7 @@ def ray(x, d, t, out):
         out += x
 
 
-def two_loop(g, S, Y, rho, newest, count, d):
+def two_loop(g: Array, S: Array, Y: Array, rho: Array, newest: int, count: int, d: Array) -> float:
     """Write −H·g into d, H the inverse Hessian of `count` pairs of steps S and gradient changes Y whose last is row `newest` (Nocedal, 1980); rho is 1/sᵀy. Returns ⟨g, d⟩. Changes d."""
     newest, count = operator.index(newest), operator.index(count)
     require_doubles(g, d)
@@ -74,7 +86,19 @@ def two_loop(g, S, Y, rho, newest, count, d):
     return dot(g, d)
 
 
-def wolfe_step(evaluate, x, g, value, S, Y, rho, pairs, caution, x_new, g_new):
+def wolfe_step(
+    evaluate: Callable[[Array, Array], float],
+    x: Array,
+    g: Array,
+    value: float,
+    S: Array,
+    Y: Array,
+    rho: Array,
+    pairs: int,
+    caution: float,
+    x_new: Array,
+    g_new: Array,
+) -> tuple[float, float, int, int]:
     """One step of L-BFGS from x to a point that fulfils the strong Wolfe conditions, or where f changes by rounding only those of Hager & Zhang (2005); bracketed and found by cubics (Nocedal & Wright, 2006, §3.5). evaluate(x_new, g_new) gives f and writes its gradient; the pair goes into the row after the newest. Returns f (NaN where no trial was lower), ‖x_new − x‖, the number of pairs, and that of trials. Changes S, Y, rho, x_new and g_new."""
     if not callable(evaluate):
         raise TypeError("evaluate must be callable. Pass a function of x and g.")
@@ -112,32 +136,39 @@ class Point:
 
     __slots__ = ("f", "g", "slope", "t")
 
-    def __init__(self, t, f, slope, g=None):
+    def __init__(self, t: float, f: float, slope: float, g: Array | None = None) -> None:
         self.t, self.f, self.slope, self.g = t, f, slope, g
 
 
 class Line:
     """f along x + t·d, written into x_new and g_new."""
 
-    def __init__(self, evaluate, x, d, x_new, g_new):
+    def __init__(
+        self,
+        evaluate: Callable[[Array, Array], float],
+        x: Array,
+        d: Array,
+        x_new: Array,
+        g_new: Array,
+    ) -> None:
         self.evaluate, self.x, self.d = evaluate, x, d
         self.x_new, self.g_new, self.trials = x_new, g_new, 0
 
-    def at(self, t):
+    def at(self, t: float) -> Point:
         """The point at t."""
         self.trials += 1
         ray(self.x, self.d, t, self.x_new)
         f = float(self.evaluate(self.x_new, self.g_new))
         return Point(t, f, dot(self.d, self.g_new), self.g_new.copy())
 
-    def back(self, point):
+    def back(self, point: Point) -> float:
         """Go to a point that was left."""
         ray(self.x, self.d, point.t, self.x_new)
         self.g_new[:] = point.g
         return point.f
 
 
-def strong_wolfe(line, start, t):
+def strong_wolfe(line: Line, start: Point, t: float) -> float:
     """f at the point found, NaN where no trial was below the start."""
     noise = ROUNDING * abs(start.f)
     low, high = start, None
@@ -162,7 +193,7 @@ def strong_wolfe(line, start, t):
     return line.back(low) if low.f < start.f else math.nan
 
 
-def _between(low, high):
+def _between(low: Point, high: Point) -> float:
     """The cubic's minimum, kept off the ends by a tenth of the bracket."""
     width = high.t - low.t
     t = _cubic(low, high) if math.isfinite(high.f) and math.isfinite(high.slope) else math.nan
@@ -172,13 +203,13 @@ def _between(low, high):
     return t
 
 
-def _beyond(start, low):
+def _beyond(start: Point, low: Point) -> float:
     """Where a cubic through the last points says that f turns, within limits."""
     t = _cubic(start, low)
     return min(max(t, GROW[0] * low.t), GROW[1] * low.t) if t > low.t else GROW[1] / 2 * low.t
 
 
-def _cubic(a, b):
+def _cubic(a: Point, b: Point) -> float:
     """The minimum of the cubic with the values and slopes of two points; NaN where it has none."""
     d1 = a.slope + b.slope - 3 * (b.f - a.f) / (b.t - a.t)
     inner = d1 * d1 - a.slope * b.slope
@@ -189,7 +220,7 @@ def _cubic(a, b):
     return b.t - (b.t - a.t) * (b.slope + d2 - d1) / below if below else math.nan
 
 
-def _require_pairs(g, S, Y, rho, newest, count):
+def _require_pairs(g: Array, S: Array, Y: Array, rho: Array, newest: int, count: int) -> None:
     require_doubles(rho)
     require_doubles(S, Y, ndim=2)
     if S.shape != Y.shape or S.shape != (len(rho), len(g)):

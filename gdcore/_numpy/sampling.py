@@ -5,6 +5,7 @@ twins: src/sampling.pyx. Twins agree to the bit.
 import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_whole, require_writeable
+from gdcore._typing import Array
 
 __all__ = ["add_rows", "dropout"]
 
@@ -13,7 +14,7 @@ HALF = np.uint64(32)
 LAST = np.uint64((1 << 62) - 1)  # block of four words
 
 
-def dropout(x, rate, key, first, out):
+def dropout(x: Array, rate: float, key: int, first: int, out: Array) -> None:
     """out = x/(1 − rate), or zero with probability rate: element i by word first + i of the Philox stream of a key. out may be x. Changes out."""
     require_arrays(x, out)
     require_writeable(out)
@@ -28,14 +29,14 @@ def dropout(x, rate, key, first, out):
         out[:] = np.where(kept, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
 
 
-def words(first, n, key):
+def words(first: int, n: int, key: int) -> Array:
     """n words of a key's stream from number first on; it begins again after 2⁶⁴."""
     first %= 1 << 64
     blocks = np.arange(first // 4, (first + n + 3) // 4, dtype=np.uint64) & LAST
     return _philox(blocks, key)[first % 4 :][:n]
 
 
-def _philox(blocks, key):
+def _philox(blocks: Array, key: int) -> Array:
     """Four words for each block (Philox4x32-10: Salmon et al., 2011)."""
     a, b = blocks & LOW, blocks >> HALF
     c, d = np.zeros_like(a), np.zeros_like(a)
@@ -48,7 +49,7 @@ def _philox(blocks, key):
     return np.stack([a, b, c, d], axis=1).ravel()
 
 
-def add_rows(table, rows, values):
+def add_rows(table: Array, rows: Array, values: Array) -> None:
     """table[rows[i]] += values[i], one after another. Changes table."""
     require_arrays(table, values, ndim=2)
     require_writeable(table)
@@ -63,7 +64,7 @@ def add_rows(table, rows, values):
         np.add.at(table, rows, values)
 
 
-def unsigned(value):
+def unsigned(value: int) -> int:
     """A whole number of 64 bits without a sign, as the compiled twin takes it."""
     if isinstance(value, (float, str, bytes)) or value is None:
         raise TypeError(f"A kernel takes whole numbers here, got {value!r}. Convert it.")

@@ -10,11 +10,12 @@ from gdcore._numpy._require import (
     require_whole,
     require_writeable,
 )
+from gdcore._typing import Array
 
 __all__ = ["check_csr", "merge_csr", "take_csr_rows"]
 
 
-def check_csr(indices, indptr, columns):
+def check_csr(indices: Array, indptr: Array, columns: int) -> tuple[int, int]:
     """(fault, place) of rows in CSR form: 0 none; 1 indptr does not begin at 0, 2 falls at a row, 3 does not end at the number of entries; 4 an entry's column is outside; 5 a row names a column twice."""
     _require_columns(indices)
     require_whole(indptr=indptr)
@@ -40,7 +41,15 @@ def check_csr(indices, indptr, columns):
     return (5, int(rows[twice[0]])) if len(twice) else (0, 0)
 
 
-def take_csr_rows(data, indices, indptr, rows, new_data, new_indices, new_indptr):
+def take_csr_rows(
+    data: Array,
+    indices: Array,
+    indptr: Array,
+    rows: Array,
+    new_data: Array,
+    new_indices: Array,
+    new_indptr: Array,
+) -> None:
     """These rows, one after another. Changes new_data, new_indices and new_indptr."""
     require_arrays(data, new_data)
     _require_columns(indices, new_indices)
@@ -69,7 +78,7 @@ def take_csr_rows(data, indices, indptr, rows, new_data, new_indices, new_indptr
     new_data[:], new_indices[:] = data[places], indices[places]
 
 
-def merge_csr(data, indices, indptr):
+def merge_csr(data: Array, indices: Array, indptr: Array) -> int:
     """Sort each row by column and add up what one column holds, in its order; the entries that are left, at the front, and zeros behind them. Changes data, indices and indptr."""
     require_csr(data, indices, indptr)
     require_writeable(data, indices, indptr)
@@ -90,7 +99,7 @@ def merge_csr(data, indices, indptr):
     return left
 
 
-def require_csr(data, indices, indptr):
+def require_csr(data: Array, indices: Array, indptr: Array) -> None:
     require_arrays(data)
     _require_columns(indices)
     require_whole(indptr=indptr)
@@ -104,7 +113,7 @@ def require_csr(data, indices, indptr):
         )
 
 
-def _require_columns(*arrays):
+def _require_columns(*arrays: Array) -> None:
     """Vectors of column numbers, int32 or int64, all of one kind."""
     for array in arrays:
         if not isinstance(array, np.ndarray):
@@ -114,18 +123,18 @@ def _require_columns(*arrays):
             raise ValueError("indices must be contiguous int32 or int64. Pass such.")
 
 
-def _rows_hold(indptr, entries):
+def _rows_hold(indptr: Array, entries: int) -> bool:
     if len(indptr) == 0 or indptr[0] != 0 or indptr[-1] != entries:
         return False
     return bool((indptr[1:] >= indptr[:-1]).all())
 
 
-def row_of_each(indptr):
+def row_of_each(indptr: Array) -> Array:
     """The row of each entry."""
     return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
 
 
-def _whole(value):
+def _whole(value: int) -> int:
     if isinstance(value, (str, bytes)) or value is None:
         raise TypeError(f"A kernel takes numbers, got {value!r}. Convert it.")
     return int(value)

@@ -6,6 +6,7 @@ as sums in another order do, an epoch long.
 """
 
 import operator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from gdcore._numpy._losses import loss_named
 from gdcore._numpy._require import numbers, require_doubles, require_whole, require_writeable
 from gdcore._numpy.gradients import require_targets
 from gdcore._numpy.sparse import require_csr
+from gdcore._typing import Array
 
 __all__ = ["csr_epoch"]
 
@@ -21,9 +23,10 @@ NEAR = 1e-14  # relative: ridge weights that differ by less are one, but for rou
 
 @np.errstate(all="ignore")
 def csr_epoch(
-    loss, shape, smooth, data, indices, indptr, y, weights, order, columns, theta, average, rates,
-    batch_size,
-):  # fmt: skip
+    loss: str, shape: float, smooth: float, data: Array, indices: Array, indptr: Array, y: Array,
+    weights: Array, order: Array, columns: Array, theta: Array, average: Array, rates: Array,
+    batch_size: int,
+) -> float:  # fmt: skip
     """One pass of plain steps on the loss over the rows in `order`, batch by batch, at the cost of their entries; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta and average."""
     knobs, function = numbers(shape, smooth), loss_named(loss)
     k = require_sparse_work(loss, (data, indices, indptr), y, weights, order, columns, theta)
@@ -62,26 +65,37 @@ def csr_epoch(
     return total
 
 
-def _outer(around, k):
+def _outer(around: Array, k: int) -> Callable[[Array], Array]:
     """From one number an output to the coefficients' part of g."""
     return lambda total: np.r_[np.outer(total, around).ravel(), np.zeros(k)]
 
 
-def row_entries(data, indices, indptr, columns, i):
+def row_entries(
+    data: Array, indices: Array, indptr: Array, columns: Array, i: int
+) -> tuple[Array, Array]:
     """(scaled numbers, columns) of a row."""
     held = slice(indptr[i], indptr[i + 1])
     return data[held] * columns[1, indices[held]], indices[held]
 
 
-def row_margins(x, at, columns, theta):
+def row_margins(x: Array, at: Array, columns: Array, theta: Array) -> Array:
     """The margins of a row, one an output."""
     p = columns.shape[1] - 1
     k = len(theta) // (p + 1)
     w = theta[: k * p].reshape(k, p)
-    return w[:, at] @ x - w @ (columns[0, :p] * columns[1, :p]) + theta[k * p :] * columns[1, p]
+    z: Array = w[:, at] @ x - w @ (columns[0, :p] * columns[1, :p]) + theta[k * p :] * columns[1, p]
+    return z
 
 
-def require_sparse_work(loss, stored, y, weights, order, columns, theta):
+def require_sparse_work(
+    loss: str,
+    stored: tuple[Array, Array, Array],
+    y: Array,
+    weights: Array,
+    order: Array,
+    columns: Array,
+    theta: Array,
+) -> int:
     """Check what an epoch over rows in CSR form needs; return the number of outputs."""
     data, indices, indptr = stored
     require_csr(data, indices, indptr)
@@ -97,7 +111,7 @@ def require_sparse_work(loss, stored, y, weights, order, columns, theta):
         raise ValueError(
             "columns must describe each column of X and the intercept. Pass p + 1 columns."
         )
-    k = len(theta) // (p + 1)
+    k: int = len(theta) // (p + 1)
     if k < 1 or k * (p + 1) != len(theta) or (k > 1 and loss != "softmax"):
         raise ValueError(
             "theta must hold the coefficients, then the intercepts. Pass k·(p + 1) numbers."
@@ -110,7 +124,7 @@ def require_sparse_work(loss, stored, y, weights, order, columns, theta):
     return k
 
 
-def _require_lazy(columns, rates):
+def _require_lazy(columns: Array, rates: Array) -> None:
     """What nothing but a step over all columns could do is refused."""
     live = columns[1, :-1] != 0
     ridge = columns[2, :-1][live]

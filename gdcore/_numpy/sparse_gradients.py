@@ -11,14 +11,26 @@ from gdcore._numpy._losses import loss_named
 from gdcore._numpy._require import numbers, require_doubles, require_writeable
 from gdcore._numpy.gradients import outputs_of, require_targets
 from gdcore._numpy.sparse import require_csr, row_of_each
+from gdcore._typing import Array
 
 __all__ = ["csr_combine", "csr_gradient", "csr_lengths", "csr_margins"]
 
 
 @np.errstate(all="ignore")
 def csr_gradient(
-    loss, shape, smooth, data, indices, indptr, y, weights, columns, theta, g, margins
-):
+    loss: str,
+    shape: float,
+    smooth: float,
+    data: Array,
+    indices: Array,
+    indptr: Array,
+    y: Array,
+    weights: Array,
+    columns: Array,
+    theta: Array,
+    g: Array,
+    margins: Array,
+) -> float:
     """Weighted sum of the loss over rows in CSR form; adds its gradient in theta to g, and writes the margins, where those have rows. Changes g and margins."""
     knobs, function = numbers(shape, smooth), loss_named(loss)
     n = _require(data, indices, indptr, columns)
@@ -51,7 +63,9 @@ def csr_gradient(
 
 
 @np.errstate(all="ignore")
-def csr_margins(data, indices, indptr, columns, theta, margins):
+def csr_margins(
+    data: Array, indices: Array, indptr: Array, columns: Array, theta: Array, margins: Array
+) -> None:
     """Write the margins of rows in CSR form under theta. Changes margins."""
     n = _require(data, indices, indptr, columns)
     require_doubles(theta)
@@ -64,7 +78,9 @@ def csr_margins(data, indices, indptr, columns, theta, margins):
 
 
 @np.errstate(all="ignore")
-def csr_combine(data, indices, indptr, slopes, columns, g):
+def csr_combine(
+    data: Array, indices: Array, indptr: Array, slopes: Array, columns: Array, g: Array
+) -> None:
     """Add the sum of rows in CSR form, as the descent sees them, times their slopes (n, k) to g. Changes g."""
     n = _require(data, indices, indptr, columns)
     require_doubles(slopes, ndim=2)
@@ -76,7 +92,7 @@ def csr_combine(data, indices, indptr, slopes, columns, g):
     _combine(data, indices, indptr, slopes, columns, g)
 
 
-def csr_lengths(data, indices, indptr, columns, lengths):
+def csr_lengths(data: Array, indices: Array, indptr: Array, columns: Array, lengths: Array) -> None:
     """Write the squared length of each row in CSR form as the descent sees it, without the intercept's 1. Changes lengths."""
     n = _require(data, indices, indptr, columns)
     require_doubles(lengths)
@@ -94,19 +110,19 @@ def csr_lengths(data, indices, indptr, columns, lengths):
     lengths[:] = np.maximum(float(middle @ middle) + change, 0)
 
 
-def _require(data, indices, indptr, columns):
+def _require(data: Array, indices: Array, indptr: Array, columns: Array) -> int:
     """The number of rows."""
     require_csr(data, indices, indptr)
     require_doubles(columns, ndim=2)
     return len(indptr) - 1
 
 
-def _require_inside(indices, p):
+def _require_inside(indices: Array, p: int) -> None:
     if not ((indices >= 0) & (indices < p)).all():
         raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
 
 
-def _margins(data, indices, indptr, columns, theta):
+def _margins(data: Array, indices: Array, indptr: Array, columns: Array, theta: Array) -> Array:
     p, n = columns.shape[1] - 1, len(indptr) - 1
     k, rows = len(theta) // (p + 1), row_of_each(indptr)
     z = np.empty((n, k))
@@ -117,7 +133,9 @@ def _margins(data, indices, indptr, columns, theta):
     return z
 
 
-def _combine(data, indices, indptr, r, columns, g):
+def _combine(
+    data: Array, indices: Array, indptr: Array, r: Array, columns: Array, g: Array
+) -> None:
     p, k = columns.shape[1] - 1, r.shape[1]
     rows = row_of_each(indptr)
     for c in range(k):

@@ -9,6 +9,7 @@ import numpy as np
 
 from gdcore._numpy._require import require_doubles, require_writeable
 from gdcore._numpy.sparse import require_csr, row_of_each
+from gdcore._typing import Array
 
 __all__ = ["csr_moments"]
 
@@ -16,7 +17,9 @@ LARGE, SMALL = 1e140, 1e-140  # whose squares, summed, are safe
 CLEAR = 0.05  # of Σ w·x²/Σ w: a variance that is less is not left as a difference
 
 
-def csr_moments(data, indices, indptr, weights, mean, deviation):
+def csr_moments(
+    data: Array, indices: Array, indptr: Array, weights: Array, mean: Array, deviation: Array
+) -> None:
     """Weighted mean and standard deviation of each column, zeros that are not stored included; no row may name a column twice. Changes mean and deviation."""
     _require_moments(data, indices, indptr, weights, mean, deviation)
     if len(weights) == 0 or len(mean) == 0:
@@ -29,7 +32,9 @@ def csr_moments(data, indices, indptr, weights, mean, deviation):
             mean[others], deviation[others] = careful[:, others]
 
 
-def _by_sums(data, indices, indptr, weights, mean, deviation):
+def _by_sums(
+    data: Array, indices: Array, indptr: Array, weights: Array, mean: Array, deviation: Array
+) -> Array:
     """Write what Σ w·x and Σ w·x² tell; True for columns of which they do not tell enough."""
     x, w = data.astype(np.float64), weights[row_of_each(indptr)]
     size, total = np.abs(x), float(np.add.accumulate(weights)[-1])
@@ -41,12 +46,14 @@ def _by_sums(data, indices, indptr, weights, mean, deviation):
     return np.full(len(mean), True) if strange else ~(around >= CLEAR * square)
 
 
-def _moments(data, indices, indptr, weights, mean, deviation):
+def _moments(
+    data: Array, indices: Array, indptr: Array, weights: Array, mean: Array, deviation: Array
+) -> None:
     n, p = len(weights), len(mean)
     rows, tiny = row_of_each(indptr), np.finfo(data.dtype).eps
     columns, x, w = indices, data.astype(np.float64), weights[rows]
 
-    def sums(values):
+    def sums(values: Array) -> Array:
         return np.bincount(columns, values, minlength=p)
 
     count, total = np.bincount(columns, minlength=p), float(np.add.accumulate(weights)[-1])
@@ -71,7 +78,9 @@ def _moments(data, indices, indptr, weights, mean, deviation):
     deviation[most <= 8 * tiny * np.abs(mean)] = 0
 
 
-def _require_moments(data, indices, indptr, weights, mean, deviation):
+def _require_moments(
+    data: Array, indices: Array, indptr: Array, weights: Array, mean: Array, deviation: Array
+) -> None:
     require_csr(data, indices, indptr)
     require_doubles(weights, mean, deviation)
     require_writeable(mean, deviation)

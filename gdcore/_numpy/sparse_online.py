@@ -19,11 +19,22 @@ from gdcore._numpy.online import (
     six,
 )
 from gdcore._numpy.sparse import require_csr
+from gdcore._typing import Array
 
 __all__ = ["csr_online_pass", "csr_online_settle"]
 
 
-def csr_online_pass(loss, data, indices, indptr, y, weights, state, clock, numbers):
+def csr_online_pass(
+    loss: str,
+    data: Array,
+    indices: Array,
+    indptr: Array,
+    y: Array,
+    weights: Array,
+    state: Array,
+    clock: Array,
+    numbers: tuple[float, ...],
+) -> float:
     """Learn from rows in CSR form, none of which may name a column twice, as online_pass does but without centring the columns; returns the summed loss of each before it was learnt. The fourth part of state is no mean, but the time at which penalties stand, which wait for a column's turn. Changes state and clock."""
     require_loss(loss)
     numbers = six(numbers)
@@ -51,19 +62,20 @@ def csr_online_pass(loss, data, indices, indptr, y, weights, state, clock, numbe
     return lost
 
 
-def csr_online_settle(state, numbers):
+def csr_online_settle(state: Array, numbers: tuple[float, ...]) -> None:
     """Bring the penalties of all columns to today. Changes state."""
     numbers = six(numbers)
     require_doubles(state, ndim=2)
     require_writeable(state)
-    k = require_state("softmax", state, np.zeros(5), state.shape[1] - 1)
+    clock = np.zeros(5)
+    k = require_state("softmax", state, clock, state.shape[1] - 1)
     require_sizes(numbers)
-    job = Job("softmax", None, numbers)
+    job = Job("softmax", clock, numbers)
     with np.errstate(all="ignore"):
         _catch_up(job, state, k)
 
 
-def _learn(job, state, at, x, known):
+def _learn(job: Job, state: Array, at: Array, x: Array, known: tuple[float, float]) -> float:
     """One example, whose columns `at` catch up, learn, and go back to the state."""
     k, part = len(state) // 2 - 1, state[:, at]
     _catch_up(job, part, k)
@@ -75,7 +87,7 @@ def _learn(job, state, at, x, known):
     return lost
 
 
-def _catch_up(job, state, k):
+def _catch_up(job: Job, state: Array, k: int) -> None:
     job.hold(state, k)
     time = np.maximum(state[2 * k + 1, -1] - state[2 * k + 1], 0.0)
     if job.l1 > 0 or job.l2 > 0:

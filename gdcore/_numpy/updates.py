@@ -8,23 +8,32 @@ Letters: w parameters, g gradient, m its running mean, v its running mean square
 of steps; `inside` and `outside` say where ε stands: √(v + inside) + outside.
 """
 
+from collections.abc import Callable, Iterable, Sequence
+
 import numpy as np
 
 from gdcore._numpy._require import numbers as as_numbers
 from gdcore._numpy._require import require_parts, require_vectors
+from gdcore._typing import Array
 
 __all__ = ["update"]
 
 BLOCK = 16384
 
 
-def update(rule, w, g, state, numbers):
+def update(
+    rule: str,
+    w: Array | Sequence[Array],
+    g: Array | Sequence[Array],
+    state: Iterable[Array],
+    numbers: Iterable[float],
+) -> None:
     """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. Changes w and state."""
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}. Pass one of them.")
     apply, moments, needed = RULES[rule]
-    c = as_numbers(*numbers)
-    if len(c) != needed:
+    own = as_numbers(*numbers)
+    if len(own) != needed:
         raise ValueError("numbers must hold the rule's own. Pass what the optimizer gives.")
     w, g = (x if isinstance(x, (list, tuple)) else (x,) for x in (w, g))
     state = tuple(state)
@@ -35,7 +44,7 @@ def update(rule, w, g, state, numbers):
     if not w:
         return
     with np.errstate(all="ignore"):
-        c = np.array(c).astype(w[0].dtype)
+        c = np.array(own).astype(w[0].dtype)
         scratch = np.empty((2, BLOCK), w[0].dtype)
         at = 0
         for one, slope in zip(w, g, strict=True):
@@ -47,14 +56,14 @@ def update(rule, w, g, state, numbers):
             at += size
 
 
-def _sgd(c, w, g, step, _):
+def _sgd(c: Array, w: Array, g: Array, step: Array, _: Array) -> None:
     """w ← w − rate·g."""
     (rate,) = c
     np.multiply(g, rate, out=step)
     w -= step
 
 
-def _momentum(c, w, g, b, step, _):
+def _momentum(c: Array, w: Array, g: Array, b: Array, step: Array, _: Array) -> None:
     """b ← keep·b + gain·g, w ← w − rate·b."""
     rate, keep, gain = c
     b *= keep
@@ -64,7 +73,7 @@ def _momentum(c, w, g, b, step, _):
     w -= step
 
 
-def _nesterov(c, w, g, b, step, slope):
+def _nesterov(c: Array, w: Array, g: Array, b: Array, step: Array, slope: Array) -> None:
     """b ← keep·b + gain·g, w ← w − rate·(gain·g + keep·b)."""
     rate, keep, gain = c
     np.multiply(g, gain, out=slope)
@@ -76,7 +85,7 @@ def _nesterov(c, w, g, b, step, slope):
     w -= step
 
 
-def _adagrad(c, w, g, v, step, root):
+def _adagrad(c: Array, w: Array, g: Array, v: Array, step: Array, root: Array) -> None:
     """v ← v + g², w ← w − rate·g / (√(v + inside) + outside)."""
     rate, inside, outside = c
     np.multiply(g, g, out=step)
@@ -86,7 +95,7 @@ def _adagrad(c, w, g, v, step, root):
     w -= step
 
 
-def _adadelta(c, w, g, v, d, step, root):
+def _adadelta(c: Array, w: Array, g: Array, v: Array, d: Array, step: Array, root: Array) -> None:
     """v ← keep·v + gain·g², s = √(d + eps) / √(v + eps) · g, d ← keep·d + gain·s², w ← w − rate·s."""
     rate, keep, gain, eps = c
     _square(v, g, keep, gain, step)
@@ -101,7 +110,7 @@ def _adadelta(c, w, g, v, d, step, root):
     w -= step
 
 
-def _rmsprop(c, w, g, v, step, root):
+def _rmsprop(c: Array, w: Array, g: Array, v: Array, step: Array, root: Array) -> None:
     """v ← keep·v + gain·g², w ← w − rate·g / (√(v + inside) + outside)."""
     rate, keep, gain, inside, outside = c
     _square(v, g, keep, gain, step)
@@ -110,7 +119,9 @@ def _rmsprop(c, w, g, v, step, root):
     w -= step
 
 
-def _rmsprop_centered(c, w, g, v, m, step, root):
+def _rmsprop_centered(
+    c: Array, w: Array, g: Array, v: Array, m: Array, step: Array, root: Array
+) -> None:
     """The same with √(v − m² + inside), m ← keep·m + gain·g, where v − m² is not below 0."""
     rate, keep, gain, inside, outside = c
     _spread(g, v, m, (keep, gain, inside, outside), step, root)
@@ -119,7 +130,9 @@ def _rmsprop_centered(c, w, g, v, m, step, root):
     w -= step
 
 
-def _rmsprop_momentum(c, w, g, v, b, step, root):
+def _rmsprop_momentum(
+    c: Array, w: Array, g: Array, v: Array, b: Array, step: Array, root: Array
+) -> None:
     """v ← keep·v + gain·g², b ← momentum·b + push·g / (√(v + inside) + outside), w ← w − rate·b."""
     rate, keep, gain, inside, outside, momentum, push = c
     _square(v, g, keep, gain, step)
@@ -127,14 +140,16 @@ def _rmsprop_momentum(c, w, g, v, b, step, root):
     _heavy(w, g, b, (rate, momentum, push), step, root)
 
 
-def _rmsprop_centered_momentum(c, w, g, v, m, b, step, root):
+def _rmsprop_centered_momentum(
+    c: Array, w: Array, g: Array, v: Array, m: Array, b: Array, step: Array, root: Array
+) -> None:
     """Both."""
     rate, keep, gain, inside, outside, momentum, push = c
     _spread(g, v, m, (keep, gain, inside, outside), step, root)
     _heavy(w, g, b, (rate, momentum, push), step, root)
 
 
-def _adam(c, w, g, m, v, step, root):
+def _adam(c: Array, w: Array, g: Array, m: Array, v: Array, step: Array, root: Array) -> None:
     """m ← keep1·m + gain1·g, v ← keep2·v + gain2·g², w ← kept·w − rate·m / (√(v + inside) + outside)."""
     rate, keep1, gain1, keep2, gain2, inside, outside, kept = c
     _mean(m, g, keep1, gain1, step)
@@ -145,7 +160,9 @@ def _adam(c, w, g, m, v, step, root):
     w -= step
 
 
-def _amsgrad(c, w, g, m, v, x, step, root):
+def _amsgrad(
+    c: Array, w: Array, g: Array, m: Array, v: Array, x: Array, step: Array, root: Array
+) -> None:
     """As Adam, over the largest v so far: x ← max(x, fix·v), w ← w − rate·m / (√(x + inside) + outside)."""
     rate, keep1, gain1, keep2, gain2, inside, outside, fix = c
     _mean(m, g, keep1, gain1, step)
@@ -157,7 +174,7 @@ def _amsgrad(c, w, g, m, v, x, step, root):
     w -= step
 
 
-def _nadam(c, w, g, m, v, step, root):
+def _nadam(c: Array, w: Array, g: Array, m: Array, v: Array, step: Array, root: Array) -> None:
     """As Adam, w ← w − (rate·m + now·g) / (√(v + inside) + outside)."""
     rate, now, keep1, gain1, keep2, gain2, inside, outside = c
     _mean(m, g, keep1, gain1, step)
@@ -169,7 +186,7 @@ def _nadam(c, w, g, m, v, step, root):
     w -= step
 
 
-def _moments(c, w, g, m, v, step, _):
+def _moments(c: Array, w: Array, g: Array, m: Array, v: Array, step: Array, _: Array) -> None:
     """Both moments as Adam's, w ← w − rate·m: RAdam's first steps."""
     rate, keep1, gain1, keep2, gain2 = c
     _mean(m, g, keep1, gain1, step)
@@ -178,7 +195,7 @@ def _moments(c, w, g, m, v, step, _):
     w -= step
 
 
-def _adamax(c, w, g, m, u, step, size):
+def _adamax(c: Array, w: Array, g: Array, m: Array, u: Array, step: Array, size: Array) -> None:
     """m ← keep1·m + gain1·g, u ← max(keep2·u, |g| + inside), w ← w − rate·m / (u + outside)."""
     rate, keep1, gain1, keep2, inside, outside = c
     _mean(m, g, keep1, gain1, step)
@@ -192,7 +209,7 @@ def _adamax(c, w, g, m, u, step, size):
     w -= step
 
 
-def _lion(c, w, g, m, step, slope):
+def _lion(c: Array, w: Array, g: Array, m: Array, step: Array, slope: Array) -> None:
     """w ← kept·w − rate·sign(keep1·m + gain1·g), m ← keep2·m + gain2·g."""
     rate, keep1, gain1, keep2, gain2, kept = c
     np.multiply(m, keep1, out=step)
@@ -205,7 +222,7 @@ def _lion(c, w, g, m, step, slope):
     w -= step
 
 
-def _schedule_free_sgd(c, w, g, z, step, move):
+def _schedule_free_sgd(c: Array, w: Array, g: Array, z: Array, step: Array, move: Array) -> None:
     """s = g + decay·w, w ← w + pull·(z − w) + blend·s, z ← z − rate·s."""
     rate, pull, blend, decay = c
     np.multiply(w, decay, out=step)
@@ -213,7 +230,9 @@ def _schedule_free_sgd(c, w, g, z, step, move):
     _interpolate(w, z, step, (rate, pull, blend), move)
 
 
-def _schedule_free_adamw(c, w, g, z, v, step, move):
+def _schedule_free_adamw(
+    c: Array, w: Array, g: Array, z: Array, v: Array, step: Array, move: Array
+) -> None:
     """v ← keep·v + gain·g², s = lift·g / (√v + eps) + decay·w; then as Schedule-Free SGD."""
     rate, pull, blend, decay, keep, gain, lift, eps = c
     _square(v, g, keep, gain, step)
@@ -224,27 +243,27 @@ def _schedule_free_adamw(c, w, g, z, v, step, move):
     _interpolate(w, z, step, (rate, pull, blend), move)
 
 
-def _mean(m, g, keep, gain, scratch):
+def _mean(m: Array, g: Array, keep: float, gain: float, scratch: Array) -> None:
     m *= keep
     np.multiply(g, gain, out=scratch)
     m += scratch
 
 
-def _square(v, g, keep, gain, scratch):
+def _square(v: Array, g: Array, keep: float, gain: float, scratch: Array) -> None:
     v *= keep
     np.multiply(g, gain, out=scratch)
     scratch *= g
     v += scratch
 
 
-def _root(v, inside, outside, out):
+def _root(v: Array, inside: float, outside: float, out: Array) -> Array:
     np.add(v, inside, out=out)
     np.sqrt(out, out=out)
     out += outside
     return out
 
 
-def _spread(g, v, m, c, scratch, out):
+def _spread(g: Array, v: Array, m: Array, c: tuple[float, ...], scratch: Array, out: Array) -> None:
     """out = √(v − m² + inside) + outside, after both moments took g in."""
     keep, gain, inside, outside = c
     _square(v, g, keep, gain, scratch)
@@ -255,7 +274,7 @@ def _spread(g, v, m, c, scratch, out):
     _root(scratch, inside, outside, out)
 
 
-def _heavy(w, g, b, c, step, root):
+def _heavy(w: Array, g: Array, b: Array, c: tuple[float, ...], step: Array, root: Array) -> None:
     rate, momentum, push = c
     np.multiply(g, push, out=step)
     step /= root
@@ -265,7 +284,7 @@ def _heavy(w, g, b, c, step, root):
     w -= step
 
 
-def _interpolate(w, z, s, c, scratch):
+def _interpolate(w: Array, z: Array, s: Array, c: tuple[float, ...], scratch: Array) -> None:
     rate, pull, blend = c
     np.subtract(z, w, out=scratch)
     scratch *= pull
@@ -276,7 +295,9 @@ def _interpolate(w, z, s, c, scratch):
     z -= s
 
 
-RULES = {  # name: (loop, vectors of state, numbers)
+RULES: dict[
+    str, tuple[Callable[..., None], int, int]
+] = {  # name: (loop, vectors of state, numbers)
     "sgd": (_sgd, 0, 1),
     "momentum": (_momentum, 1, 3),
     "nesterov": (_nesterov, 1, 3),

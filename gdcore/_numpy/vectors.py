@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from gdcore._numpy._require import numbers, require_arrays, require_one_length, require_writeable
+from gdcore._typing import Array
 
 __all__ = [
     "add_scaled",
@@ -21,7 +22,7 @@ __all__ = [
 BLOCK = 16384
 
 
-def norm(a):
+def norm(a: Array) -> float:
     """Euclidean norm ‖a‖₂, summed in double; never under- or overflows where the result is a number."""
     require_arrays(a)
     square = _dot(a, a)
@@ -35,7 +36,7 @@ def norm(a):
     return math.sqrt(_dot(scaled, scaled)) * unit
 
 
-def add_scaled(a, b, factor):
+def add_scaled(a: Array, b: Array, factor: float) -> None:
     """a + factor·b into a. Changes a."""
     require_arrays(a, b)
     require_writeable(a)
@@ -45,20 +46,20 @@ def add_scaled(a, b, factor):
         a += a.dtype.type(factor) * b
 
 
-def dot(a, b):
+def dot(a: Array, b: Array) -> float:
     """Inner product ⟨a, b⟩, summed in double."""
     require_arrays(a, b)
     require_one_length(a, b)
     return _dot(a, b)
 
 
-def largest(a):
+def largest(a: Array) -> float:
     """Largest absolute element ‖a‖∞; 0 for none, NaN where one is."""
     require_arrays(a)
     return float(np.abs(a).max(initial=0))
 
 
-def clip_norm(a, limit):
+def clip_norm(a: Array, limit: float) -> float:
     """Scale a down to norm limit where it is longer; return the norm it had. Changes a."""
     require_arrays(a)
     require_writeable(a)
@@ -69,7 +70,7 @@ def clip_norm(a, limit):
     return size
 
 
-def clip_value(a, limit):
+def clip_value(a: Array, limit: float) -> None:
     """Move every element of a into [−limit, limit]; NaN stays. Changes a."""
     require_arrays(a)
     require_writeable(a)
@@ -79,7 +80,7 @@ def clip_value(a, limit):
     np.clip(a, -high, high, out=a)
 
 
-def all_finite(a):
+def all_finite(a: Array) -> bool:
     """True where no element of a is NaN or infinite."""
     require_arrays(a)
     return all(
@@ -87,7 +88,9 @@ def all_finite(a):
     )
 
 
-def secant(x, before, g, was):
+def secant(
+    x: Array, before: Array, g: Array, was: Array
+) -> tuple[float, float, float, float, float]:
     """(‖Δx‖², ⟨g, was⟩, ‖Δg‖², ½⟨g + was, Δx⟩, ‖g‖²) between a point and gradient before and those now, which then take their place. Changes before and was."""
     require_arrays(x, before, g, was)
     require_one_length(x, before, g, was)
@@ -95,18 +98,18 @@ def secant(x, before, g, was):
     with np.errstate(all="ignore"):
         dx, now, then = np.subtract(x, before, dtype=np.float64), g.astype(float), was.astype(float)
         dg = now - then
-        found = _dot(dx, dx), _dot(now, then), _dot(dg, dg), 0.5 * _dot(now + then, dx)
-        found = *found, _dot(now, now)
+        found = (_dot(dx, dx), _dot(now, then), _dot(dg, dg), 0.5 * _dot(now + then, dx))
+        size = _dot(now, now)
     before[:], was[:] = x, g
-    return found
+    return *found, size
 
 
-def simd_level():
+def simd_level() -> str:
     """Name of the instruction set that the compiled kernels run on; "numpy" where NumPy answers."""
     return "numpy"
 
 
-def _dot(a, b):
+def _dot(a: Array, b: Array) -> float:
     total = 0.0
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for start in range(0, len(a), BLOCK):

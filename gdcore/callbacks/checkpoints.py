@@ -5,13 +5,24 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gdcore.callbacks.places import NUMBERS, WHOLE, require_flag, require_folder, require_path
+from gdcore._typing import Array, PathLike
+from gdcore.callbacks.places import (
+    NOTHING,
+    NUMBERS,
+    WHOLE,
+    require_flag,
+    require_folder,
+    require_path,
+)
+from gdcore.convergence import Moment
 from gdcore.disk import damaged, replace, require_bounded
 from gdcore.errors import require, require_number
-from gdcore.hooks import Watcher
+from gdcore.hooks import Plan, Watcher
+from gdcore.result import Result
 
 
 @dataclass(eq=False)
@@ -68,18 +79,18 @@ class Checkpoint(Watcher):
     True
     """
 
-    path: object
+    path: PathLike
     every: int = 1
     best: bool = False
 
-    _lowest, _last = math.inf, None
+    _lowest, _last = math.inf, NOTHING
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_path(self.path)
         require_number("every", self.every, low=1, whole=True)
         require_flag("best", self.best)
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: Plan) -> None:
         """Forget the fit before, and look at the path."""
         require_folder(self.path)
         self._require_own()
@@ -87,7 +98,7 @@ class Checkpoint(Watcher):
         if plan.run == 0:
             self._lowest = math.inf
 
-    def _require_own(self):
+    def _require_own(self) -> None:
         """Refuse to write over a file that is something else."""
         if not os.path.exists(self.path):
             return
@@ -98,7 +109,7 @@ class Checkpoint(Watcher):
                 f"{self.path} exists and is no checkpoint. Pass another path, or move it away."
             ) from error
 
-    def on_epoch(self, moment):
+    def on_epoch(self, moment: Moment) -> None:
         """Write where it is due."""
         self._last = moment
         if moment.epoch % self.every:
@@ -109,27 +120,29 @@ class Checkpoint(Watcher):
         elif value < self._lowest and self._write(moment.theta, moment):
             self._lowest = value
 
-    def on_end(self, result):
+    def on_end(self, result: Result[Any]) -> None:
         """The θ that is returned, unless the best of all is kept."""
         if not self.best and self._last is not None:
             self._write(result.x, self._last, step=result.nit, cost=result.fun)
         self._last = None
 
-    def on_error(self, error):
+    def on_error(self, error: BaseException) -> None:
         """What was written stays."""
         self._last = None
 
-    def _write(self, theta, moment, **others):
+    def _write(self, theta: Array, moment: Moment, **others: Any) -> bool:
         """Whether it was worth being written."""
         if not np.isfinite(theta).all():
             return False
         known = {name: getattr(moment, name) for name in NUMBERS} | others
-        arrays = {name: np.asarray(known[name], "i8" if name in WHOLE else "f8") for name in known}
+        arrays: dict[str, Any] = {
+            name: np.asarray(known[name], "i8" if name in WHOLE else "f8") for name in known
+        }
         replace(self.path, lambda file: np.savez(file, theta=theta, **arrays))
         return True
 
 
-def load_checkpoint(path):
+def load_checkpoint(path: PathLike) -> dict[str, Any]:
     """What `Checkpoint` wrote: {"theta": array, "step": int, "epoch": int, "cost": float, …}.
 
     Besides these gradient_norm, learning_rate, seconds, examples, validation and score; NaN for

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gdcore.callbacks.places import NUMBERS, require_flag, require_folder, require_path
+from gdcore._typing import PathLike
+from gdcore.callbacks.places import NOTHING, NUMBERS, require_flag, require_folder, require_path
+from gdcore.convergence import Moment
 from gdcore.errors import require
-from gdcore.hooks import Watcher
+from gdcore.hooks import Plan, Watcher
+from gdcore.result import Result
 
 
 @dataclass(eq=False)
@@ -38,13 +42,13 @@ class CSVLogger(Watcher):
     ('run,step,epoch,cost', True)
     """
 
-    path: object
+    path: PathLike
     append: bool = False
     overwrite: bool = False
 
-    _file = None
+    _file = NOTHING
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_path(self.path)
         for name in ("append", "overwrite"):
             require_flag(name, getattr(self, name))
@@ -53,7 +57,7 @@ class CSVLogger(Watcher):
             "append keeps what a file holds, and overwrite does not. Pass one of them.",
         )
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: Plan) -> None:
         """Open the file, and write its head."""
         self.on_end()
         path, head, self._run = Path(self.path), ",".join(("run", *NUMBERS)) + "\n", plan.run
@@ -74,28 +78,28 @@ class CSVLogger(Watcher):
         if not going:
             self._put(head)
 
-    def __call__(self, moment):
+    def __call__(self, moment: Moment) -> None:
         """One row."""
         if self._file is not None:
             values = [getattr(moment, name) for name in NUMBERS]
             texts = ["" if value != value else repr(_plain(value)) for value in values]
             self._put(",".join([str(self._run), *texts]) + "\n")
 
-    def _put(self, line):
+    def _put(self, line: str) -> None:
         self._file.write(line)
         self._file.flush()  # in one write: lines are shorter than any buffer
 
-    def on_end(self, result=None):
+    def on_end(self, result: Result[Any] | None = None) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def on_error(self, error):
+    def on_error(self, error: BaseException) -> None:
         """Close the file."""
         self.on_end()
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A number of Python's own, whose repr is its digits alone."""
     return value.item() if isinstance(value, np.generic) else value

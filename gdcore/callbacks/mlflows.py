@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
-from gdcore.convergence import Status
+from gdcore.callbacks.places import NOTHING
+from gdcore.convergence import Moment, Status
 from gdcore.errors import require, require_number
-from gdcore.hooks import Watcher
+from gdcore.hooks import Plan, Watcher
+from gdcore.result import Result
 
 
 @dataclass(eq=False)
@@ -38,14 +41,14 @@ class MLflow(Watcher):
     MLflow(experiment='lines', run_name=None, tags=None, every=10)
     """
 
-    experiment: object = None
-    run_name: object = None
-    tags: object = None
+    experiment: str | None = None
+    run_name: str | None = None
+    tags: dict[str, Any] | None = None
     every: int = 1
 
-    _client, _own = None, False
+    _client, _own = NOTHING, False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("experiment", "run_name"):
             value = getattr(self, name)
             require(
@@ -58,7 +61,7 @@ class MLflow(Watcher):
         )
         require_number("every", self.every, low=1, whole=True)
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: Plan) -> None:
         """Begin a run, if there is none, and log the parameters."""
         self._client = mlflow = _mlflow()
         active = mlflow.active_run() is not None
@@ -71,7 +74,7 @@ class MLflow(Watcher):
             mlflow.set_tags(self.tags)
         mlflow.log_params(_parameters(plan))
 
-    def on_epoch(self, moment):
+    def on_epoch(self, moment: Moment) -> None:
         """Log the metrics where they are due."""
         if moment.epoch % self.every == 0:
             names = ("cost", "gradient_norm", "learning_rate", "validation", "score")
@@ -79,7 +82,7 @@ class MLflow(Watcher):
             known = {name: value for name, value in values.items() if math.isfinite(value)}
             self._client.log_metrics(known, step=int(moment.step))
 
-    def on_end(self, result):
+    def on_end(self, result: Result[Any]) -> None:
         """Log how it ended, and end a run of its own."""
         status = result.status
         self._client.set_tags({"gdcore.status": status.name, "gdcore.message": result.message})
@@ -88,17 +91,17 @@ class MLflow(Watcher):
         known = {Status.INTERRUPTED: "KILLED", Status.DIVERGED: "FAILED"}
         self._finish(known.get(status, "FINISHED"))
 
-    def on_error(self, error):
+    def on_error(self, error: BaseException) -> None:
         """End a run of its own as failed."""
         self._finish("FAILED")
 
-    def _finish(self, status):
+    def _finish(self, status: str) -> None:
         client, own, self._client, self._own = self._client, self._own, None, False
         if own:
             client.end_run(status)
 
 
-def _mlflow():
+def _mlflow() -> Any:
     try:
         import mlflow
     except ImportError as error:
@@ -108,9 +111,9 @@ def _mlflow():
     return mlflow
 
 
-def _parameters(plan):
+def _parameters(plan: Plan) -> dict[str, Any]:
     """What MLflow is to know of a plan: numbers and words."""
-    rule = plan.optimizer
+    rule: Any = plan.optimizer
     known = {"optimizer": "closed-form" if rule is None else type(rule).__name__}
     for field in fields(rule) if rule is not None and hasattr(rule, "__dataclass_fields__") else ():
         known[f"optimizer.{field.name}"] = getattr(rule, field.name)

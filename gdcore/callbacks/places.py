@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+from gdcore._typing import PathLike
 from gdcore.errors import require
 
 NUMBERS = (
@@ -10,16 +12,17 @@ NUMBERS = (
     "score",
 )  # fmt: skip
 WHOLE = ("step", "epoch", "examples")
+NOTHING: Any = None  # what a run has not brought yet; of its type dataclasses make no field
 
 
-def require_path(path):
+def require_path(path: PathLike) -> None:
     require(
         isinstance(path, (str, os.PathLike)) and str(path) != "",
         f"path must be the path of a file, got {path!r}. Pass a text or a Path.",
     )
 
 
-def require_folder(path):
+def require_folder(path: PathLike) -> None:
     """Before any work: there is a place to write to."""
     path = Path(os.path.realpath(path))
     require(path.parent.is_dir(), f"{path.parent} is no folder. Make it first, or pass another.")
@@ -28,7 +31,7 @@ def require_folder(path):
     )
 
 
-def require_flag(name, value):
+def require_flag(name: str, value: object) -> None:
     require(
         isinstance(value, bool),
         f"{name} must be True or False, got {value!r}. Pass one of them.",

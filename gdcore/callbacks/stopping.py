@@ -2,10 +2,13 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from gdcore.convergence import Moment
 from gdcore.errors import require, require_choice, require_number
-from gdcore.hooks import Watcher
+from gdcore.hooks import Plan, Watcher
 
 
 @dataclass(eq=False)
@@ -40,18 +43,18 @@ class EarlyStopping(Watcher):
     'CALLBACK'
     """
 
-    monitor: str = "validation"
+    monitor: Literal["validation", "cost", "score"] = "validation"
     patience: int = 5
     min_delta: float = 0.0
 
     _best, _waited = math.inf, 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_choice("monitor", self.monitor, ["validation", "cost", "score"])
         require_number("patience", self.patience, low=1, whole=True)
         require_number("min_delta", self.min_delta, low=0)
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: Plan) -> None:
         """Forget the fit before."""
         self._best, self._waited = math.inf, 0
         require(
@@ -60,7 +63,7 @@ class EarlyStopping(Watcher):
             "early_stopping=True (validate= to descend), or monitor='cost'.",
         )
 
-    def on_epoch(self, moment):
+    def on_epoch(self, moment: Moment) -> bool:
         """True after `patience` epochs without an improvement."""
         value = getattr(moment, self.monitor)
         require(
@@ -99,24 +102,24 @@ class TimeLimit(Watcher):
     """
 
     seconds: float
-    every: str = "epoch"
+    every: Literal["epoch", "step"] = "epoch"
 
     _end = math.inf
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("seconds", self.seconds, low=0, above=True)
         require_choice("every", self.every, ["epoch", "step"])
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: Plan) -> None:
         """The clock runs from the first descent of a fit."""
         if plan.run == 0:
             self._end = time.perf_counter() + self.seconds
 
-    def __call__(self, moment):
+    def __call__(self, moment: Moment) -> bool:
         """True when the time is over."""
         return time.perf_counter() >= self._end
 
     @property
-    def on_step(self):
+    def on_step(self) -> Callable[[Moment], bool] | None:  # type: ignore[override]
         """The same, where it is asked for."""
         return self.__call__ if self.every == "step" else None

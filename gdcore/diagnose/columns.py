@@ -1,9 +1,14 @@
 """What the columns of X say: scales that differ, columns that repeat others, separable classes."""
 
+from typing import Any
+
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.data import column_moments
 from gdcore.diagnose.findings import Finding
+from gdcore.models.family import Matrix
+from gdcore.result import Result
 from gdcore.sparse import CSR
 
 APART = 1e3  # times between the deviations of two columns
@@ -14,7 +19,7 @@ SAMPLE = 20_000  # rows
 NAMED = 5  # columns in a sentence
 
 
-def badly_scaled(estimator, X, result):
+def badly_scaled(estimator: Any, X: Matrix, result: Result[Any]) -> Finding | None:
     """Columns in units so different that one rate cannot suit all."""
     if estimator.standardize or X.shape[1] < 2 or _rescales(estimator, result):
         return None
@@ -37,7 +42,7 @@ def badly_scaled(estimator, X, result):
     )
 
 
-def _rescales(estimator, result):
+def _rescales(estimator: Any, result: Result[Any]) -> bool:
     """Whether the descent sees scaled columns anyway, or does not care."""
     name = type(result.optimizer).__name__
     return name in ("Newton", "InteriorPoint", "str") or (
@@ -45,7 +50,7 @@ def _rescales(estimator, result):
     )
 
 
-def collinear(estimator, X, result):
+def collinear(estimator: Any, X: Matrix, result: Result[Any]) -> Finding | None:
     """Columns that others make up for: the coefficients are not determined."""
     n, p = X.shape
     if not hasattr(estimator, "coef_") or p < 2 or p > MOST or n < 2:
@@ -77,7 +82,7 @@ def collinear(estimator, X, result):
     )
 
 
-def separable(estimator, result):
+def separable(estimator: Any, result: Result[Any]) -> Finding | None:
     """Classes that a plane separates, without a penalty."""
     if not result.get("separable") or not estimator.alpha == 0:
         return None
@@ -91,7 +96,7 @@ def separable(estimator, result):
     )
 
 
-def _names(estimator, columns):
+def _names(estimator: Any, columns: Array) -> str:
     known = getattr(estimator, "feature_names_in_", None)
     words = [str(known[c]) if known is not None else str(int(c)) for c in columns[:NAMED]]
     more = f" and {len(columns) - NAMED} more" if len(columns) > NAMED else ""

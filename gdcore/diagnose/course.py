@@ -1,11 +1,14 @@
 """What the course of a descent says: rates, plateaus, noise, and whether J follows its gradient."""
 
 import math
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.convergence import Status
 from gdcore.diagnose.findings import Finding
+from gdcore.result import Result
 
 SPENT = (Status.EPOCHS, Status.STEPS, Status.TIME, Status.ITERATIONS)
 LEAST = 10  # rows from which a course can be judged
@@ -23,7 +26,7 @@ TIMID = 0.05  # of the rate times the curvature
 STILL_FALLING = 0.02  # of the whole fall: what the last tenth of the rows still brought
 
 
-def known(values):
+def known(values: Array) -> Array:
     """Those that are numbers."""
     return values[np.isfinite(values)]
 
@@ -31,41 +34,51 @@ def known(values):
 class Course:
     """A trace as arrays, with what several diagnoses ask of it."""
 
-    def __init__(self, result):
+    step: Array
+    epoch: Array
+    cost: Array
+    gradient_norm: Array
+    learning_rate: Array
+    validation: Array
+    promised: Array
+    cosine: Array
+    curvature: Array
+
+    def __init__(self, result: Result[Any]) -> None:
         self.result, self.trace = result, result.trace
         for name in (
             "step", "epoch", "cost", "gradient_norm", "learning_rate", "validation", "promised",
             "cosine", "curvature",
         ):  # fmt: skip
             setattr(self, name, getattr(result.trace, name))
-        self.optimizer = result.optimizer
+        self.optimizer: Any = result.optimizer
         self.rate = float(self.learning_rate[-1]) if len(self) else math.nan
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.cost)
 
     @property
-    def full(self):
+    def full(self) -> bool:
         """Whether each row is one step on all examples further."""
         return bool(len(self)) and self.step[-1] == self.epoch[-1]
 
     @property
-    def searches(self):
+    def searches(self) -> bool:
         """Whether a line search, or a closed form, sees to it that J falls."""
         return bool(getattr(self.optimizer, "searches", True))
 
     @property
-    def by_gradient(self):
+    def by_gradient(self) -> bool:
         """Whether a step is the rate times the gradient, or a mean of such."""
         return not self.searches and self.optimizer.scale == "gradient"
 
     @property
-    def bend(self):
+    def bend(self) -> float:
         """The largest curvature met, 0 for none."""
         return float(known(self.curvature).max(initial=0.0))
 
     @property
-    def limit(self):
+    def limit(self) -> float:
         """The largest stable rate, 2/L, where J has not grown yet; with momentum β the heavy ball's
         2(1 + β)/L; infinite where nothing is bent."""
         lowest = int(np.argmin(np.nan_to_num(self.cost, nan=np.inf)))
@@ -77,7 +90,7 @@ class Course:
             return 4 / (3 * met)
         return 2 * (1 + beta) / met
 
-    def advise(self, rate):
+    def advise(self, rate: float) -> str:
         """To set that rate, in words for estimators and functions alike."""
         name, settings = type(self.optimizer).__name__.lower(), self.result.get("settings", {})
         named = settings.get("optimizer", "'").startswith("'") and "learning_rate" not in settings
@@ -85,25 +98,27 @@ class Course:
             return f"Set learning_rate={rate:.2g}, or raise the budget."
         return f"Set the rate to {rate:.2g}, or name the rule, {name!r}, without one: one is found."
 
-    def still_falls(self):
+    def still_falls(self) -> bool:
         """Whether the last tenth of the rows brought a share of the whole fall that counts."""
         last = self.cost[-max(2, len(self) // 10) :]
         whole = self.cost[0] - self.cost.min()
-        return whole > 0 and last[0] - last[-1] > STILL_FALLING * whole * len(last) / len(self)
+        return bool(
+            whole > 0 and last[0] - last[-1] > STILL_FALLING * whole * len(last) / len(self)
+        )
 
-    def straight(self):
+    def straight(self) -> bool:
         """Whether the last quarter of the rows fell nearly as steeply as the first."""
         n = max(2, len(self) // 4)
         first, last = self.cost[0] - self.cost[n - 1], self.cost[-n] - self.cost[-1]
         falls = np.diff(self.cost[len(self) // 2 :]) < 0
-        return first > 0 and last > STRAIGHT * first and falls.mean() > MOSTLY
+        return bool(first > 0 and last > STRAIGHT * first and falls.mean() > MOSTLY)
 
-    def fell(self):
+    def fell(self) -> float:
         """The share of the first cost that is gone."""
         return (self.cost[0] - self.cost[-1]) / abs(self.cost[0]) if self.cost[0] else 0.0
 
 
-def diverging(course):
+def diverging(course: Course) -> Finding | None:
     """The cost grew beyond all bounds, or ended above its beginning."""
     result, first = course.result, course.cost[0]
     if result.status is not Status.DIVERGED:
@@ -136,7 +151,7 @@ def diverging(course):
     return Finding("diverging", f"{seen}.", course.rate / (safe or course.rate), cure)
 
 
-def unbounded(course):
+def unbounded(course: Course) -> Finding | None:
     """The function falls for ever."""
     first, last = float(course.cost[0]), float(course.cost[-1])
     if course.result.success or not last < first - DEEP * max(1.0, abs(first)):
@@ -150,7 +165,7 @@ def unbounded(course):
     )
 
 
-def oscillating(course):
+def oscillating(course: Course) -> Finding | None:
     """Steps jump from one wall of the valley to the other."""
     if course.result.status is Status.DIVERGED or not (course.by_gradient and course.full):
         return None
@@ -175,7 +190,7 @@ def oscillating(course):
     )
 
 
-def timid(course):
+def timid(course: Course) -> Finding | None:
     """The rate is so small that the budget ended on the way."""
     if course.result.status not in SPENT or len(course) < LEAST or course.searches:
         return None
@@ -199,7 +214,7 @@ def timid(course):
     return Finding("too timid", f"{seen}.", over, course.advise(better))
 
 
-def _timid_by_batches(course):
+def _timid_by_batches(course: Course) -> Finding | None:
     if not course.straight():
         return None
     return Finding(
@@ -211,7 +226,7 @@ def _timid_by_batches(course):
     )
 
 
-def ill_conditioned(course):
+def ill_conditioned(course: Course) -> Finding | None:
     """A long valley: the rate that its walls allow is too small for its floor."""
     if course.result.status not in SPENT or not (course.by_gradient and course.full):
         return None

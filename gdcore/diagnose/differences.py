@@ -1,15 +1,20 @@
 """Slopes along lines by differences, each with a bound of its own error."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+
+from gdcore._typing import Array
 
 EPS = float(np.finfo(float).eps)
 # ε^⅓ is best for central differences (Press et al., 2007, §5.7), ε^⅕ for extrapolated ones. In
 # between: longer steps meet more kinks.
 ROOT = 1 / 4
 STEP = EPS**ROOT
+Direction: TypeAlias = Array | int  # a vector, or the number of a coordinate
 LONGEST = 0.05  # of the coordinate's size: the step where f is noisy
 SHORTER, LONGER = tuple(range(-1, -14, -1)), (1, 2)  # powers of 8 times the first step
 REACHES = (2.0**-33, 2.0**-23, 2.0**-13)  # between points whose differences tell the noise
@@ -33,7 +38,7 @@ class Slope:
     blur: float  # of the error of right − left
 
     @property
-    def jump(self):
+    def jump(self) -> float:
         """How far the slopes to the two sides differ, 0 where rounding could be it."""
         apart = abs(self.right - self.left)
         return apart if apart > 3 * self.blur else 0.0
@@ -53,11 +58,11 @@ class Verdict:
 class Lines:
     """f along lines through x, of which the noise is known."""
 
-    def __init__(self, value, x, here):
+    def __init__(self, value: Callable[[Array], float], x: Array, here: float) -> None:
         self.value, self.x, self.here, self.noise = value, x, here, EPS * abs(here)
         self.calls = 0
 
-    def along(self, v, t):
+    def along(self, v: Direction, t: float) -> float:
         """f(x + t·v); v a vector, or the number of a coordinate."""
         self.calls += 1
         if isinstance(v, np.ndarray):
@@ -68,7 +73,7 @@ class Lines:
         with np.errstate(all="ignore"):
             return self.value(point)
 
-    def listen(self, v):
+    def listen(self, v: Direction) -> None:
         """Measure the noise of f, by differences of high order (Moré & Wild, 2011)."""
         for reach in REACHES:
             values = np.array([self.along(v, k * reach) for k in range(9)])
@@ -83,7 +88,7 @@ class Lines:
             found.append(math.sqrt(gain * float(np.square(values_k).mean())))
         self.noise = max(self.noise, min(found))
 
-    def slope(self, v, h):
+    def slope(self, v: Direction, h: float) -> Slope:
         """Central differences of steps h and h/2, extrapolated (Richardson, 1911); one-sided ones
         where f is finite on one side alone."""
         here, far, near = self.here, h, h / 2
@@ -100,9 +105,12 @@ class Lines:
             rounding *= 4
         return Slope(value, abs(value - narrow) + rounding, h, right, left, 10 * noise / h)
 
-    def judge(self, v, analytic, first, floor, tol):
+    def judge(
+        self, v: Direction, analytic: float, first: float, floor: float, tol: float
+    ) -> Verdict:
         """A `Verdict` on df/dt along v: the first step at which all agrees, else all of them."""
-        tried, powers = [], [0]
+        tried: list[Slope] = []
+        powers = [0]
         for power in powers:
             found = self.slope(v, _binary(first * 8.0**power))
             size = max(abs(analytic), abs(found.value), floor)
@@ -132,7 +140,7 @@ class Lines:
         kind = "wrong" if error > tol else "unclear" if hidden else "right"
         return Verdict(analytic, best.value, error, kind, best.step)
 
-    def order(self, v, analytic, first):
+    def order(self, v: Direction, analytic: float, first: float) -> float:
         """p of |f(x + t·v) − f(x) − t·df/dt| ~ tᵖ as t falls: 2 for the right slope, 1 for a wrong
         one; infinite where nothing but rounding remains."""
         steps = first * 2.0 ** -np.arange(HALVINGS)
@@ -146,7 +154,7 @@ class Lines:
         return float(np.polyfit(np.log2(steps), np.log2(left), 1)[0])
 
 
-def corner(tried, first):
+def corner(tried: list[Slope], first: float) -> Slope | None:
     """The slope of the shortest step that tells the two sides apart, where they stay apart however
     short the step; None where f is smooth."""
     short = sorted((slope for slope in tried if slope.step <= first), key=lambda slope: slope.step)
@@ -160,7 +168,7 @@ def corner(tried, first):
     return shortest if lasting and shortest.jump > JUMP * size else None
 
 
-def _at_kink(analytic, kink, floor, tol):
+def _at_kink(analytic: float, kink: Slope, floor: float, tol: float) -> Verdict:
     """Any slope between those to the two sides is right."""
     low, high = sorted((kink.left, kink.right))
     outside = max(low - analytic, analytic - high, 0.0)
@@ -169,6 +177,6 @@ def _at_kink(analytic, kink, floor, tol):
     return Verdict(analytic, kink.value, outside / size, kind, kink.step)
 
 
-def _binary(h):
+def _binary(h: float) -> float:
     """The power of two next to h, so that x + h − x is h."""
     return 2.0 ** round(math.log2(h))

@@ -1,9 +1,13 @@
 """`gd.doctor`: what went wrong in a descent, by which number, and what would help."""
 
+from typing import Any
+
 from gdcore.data import as_rows
 from gdcore.diagnose import columns, course, endings, layers
 from gdcore.diagnose.findings import Findings
 from gdcore.errors import NotFittedError
+from gdcore.models.estimator import Features
+from gdcore.models.family import Matrix
 from gdcore.result import Result
 
 # Worst first; what an earlier one explains is not said again.
@@ -40,7 +44,7 @@ EXPLAINED = {  # an illness: those that follow from it
 }
 
 
-def doctor(result_or_estimator, X=None):
+def doctor(result_or_estimator: Any, X: Features | None = None) -> Findings:
     """Read the trace of a descent, and the columns it saw, for what went wrong.
 
     Each finding names an illness, the symptom with its number, and the cure: a rate above 2/L that
@@ -88,7 +92,7 @@ def doctor(result_or_estimator, X=None):
     return Findings([f for f in found if f.illness not in explained], unseen)
 
 
-def _opened(given):
+def _opened(given: Any) -> tuple[Any, Result[Any]]:
     """(estimator or None, result)."""
     if isinstance(given, Result):
         if "trace" not in given:
@@ -110,7 +114,7 @@ def _opened(given):
     )
 
 
-def _rows(estimator, X):
+def _rows(estimator: Any, X: Features | None) -> Matrix | None:
     if X is not None:
         rows = as_rows(X)
         if rows.shape[1] != estimator.n_features_in_:

@@ -3,10 +3,13 @@
 matplotlib is imported where something is drawn, and pyplot only where no axes are given.
 """
 
+from collections.abc import Iterable, Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import ArrayLike
 from gdcore.errors import not_fitted, require
 from gdcore.result import Result
 
@@ -23,7 +26,7 @@ ROW = 84  # characters of labels side by side in a legend
 UNITS = {"step": "steps", "epoch": "epochs", "seconds": "seconds", "examples": "examples seen"}
 
 
-def need_matplotlib():
+def need_matplotlib() -> None:
     """Say what is missing before anything is computed."""
     try:
         import matplotlib  # noqa: F401
@@ -33,12 +36,14 @@ def need_matplotlib():
         ) from error
 
 
-def owned(ax):
+def owned(ax: Any) -> bool:
     """Whether the whole figure is ours: none was given, or an empty one in place of Axes."""
     return ax is None or hasattr(ax, "add_subplot")
 
 
-def panels(ax, count=1, height=4.0, columns=1, **sharing):
+def panels(
+    ax: Any, count: int = 1, height: float = 4.0, columns: int = 1, **sharing: Any
+) -> list[Any]:
     """`count` Axes, row by row: given ones, a given one divided, or those of a new figure or of a
     given one, which takes the height that is needed."""
     need_matplotlib()
@@ -55,7 +60,9 @@ def panels(ax, count=1, height=4.0, columns=1, **sharing):
     return given
 
 
-def _fresh(figure, count, height, columns, sharing):
+def _fresh(
+    figure: Any, count: int, height: float, columns: int, sharing: dict[str, Any]
+) -> list[Any]:
     rows = -(-count // columns)
     if figure is None:
         from matplotlib import pyplot
@@ -69,7 +76,7 @@ def _fresh(figure, count, height, columns, sharing):
     return list(found[:count])
 
 
-def _divided(ax, count, columns, sharing):
+def _divided(ax: Any, count: int, columns: int, sharing: dict[str, Any]) -> list[Any]:
     """The first panel is the Axes given, the others take part of its place."""
     from matplotlib.gridspec import GridSpec
 
@@ -86,7 +93,7 @@ def _divided(ax, count, columns, sharing):
     return [ax, *others]
 
 
-def line(ax, x, y, number=0, **given):
+def line(ax: Any, x: Any, y: Any, number: int = 0, **given: Any) -> Any:
     """y against x, in the number's colour, style and marker; what is no number is left out.
 
     Returns the Line2D.
@@ -94,7 +101,7 @@ def line(ax, x, y, number=0, **given):
     x, y = np.asarray(x, float), np.asarray(y, float)
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
-    style = {
+    style: dict[str, Any] = {
         "color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number % len(STYLES)],
         "marker": MARKERS[number % len(MARKERS)], "markersize": 4.5, "linewidth": 1.6,
     }  # fmt: skip
@@ -104,7 +111,7 @@ def line(ax, x, y, number=0, **given):
     return drawn
 
 
-def logarithmic(ax, axis, *values):
+def logarithmic(ax: Any, axis: str, *values: ArrayLike) -> None:
     """A logarithmic axis where the numbers are positive and far apart."""
     numbers = np.concatenate([np.ravel(each) for each in values])
     numbers = numbers[np.isfinite(numbers)]
@@ -112,13 +119,13 @@ def logarithmic(ax, axis, *values):
         ax.set(**{f"{axis}scale": "log"})
 
 
-def whole(ax):
+def whole(ax: Any) -> None:
     """Ticks of the x axis at whole numbers: there is no half a step."""
     if ax.get_xscale() == "linear":
         ax.locator_params(axis="x", integer=True)
 
 
-def legend(ax, own, lines=None):
+def legend(ax: Any, own: bool, lines: Sequence[Any] | None = None) -> None:
     """Names of the lines: below the panels in a figure of our own, else where there is room."""
     lines = ax.get_legend_handles_labels()[0] if lines is None else lines
     if not lines:
@@ -132,18 +139,18 @@ def legend(ax, own, lines=None):
         ax.legend(handles=lines, loc="best", fontsize="small")
 
 
-def entitle(ax, text):
+def entitle(ax: Any, text: str) -> None:
     """A title, in lines no wider than the Axes."""
     inches = ax.bbox.width / ax.figure.dpi
     ax.set_title(fill(text, max(20, int(LETTERS * inches))), fontsize="medium")
 
 
-def plain(texts):
+def plain(texts: Iterable[object]) -> list[str]:
     """Dollars as they are, and not as the signs of a formula."""
     return [str(text).replace("$", r"\$") for text in texts]
 
 
-def result_of(given):
+def result_of(given: Any) -> Result[Any]:
     """The result of a fitted estimator, or itself."""
     result = given if isinstance(given, Result) else getattr(given, "result_", None)
     if result is None and hasattr(given, "fit"):
@@ -158,13 +165,13 @@ def result_of(given):
     return result
 
 
-def told(result):
+def told(result: Result[Any]) -> str:
     """How a descent is called in a title: its rule, and how it ended."""
     rule = result.optimizer
     name = rule if isinstance(rule, str) else type(rule).__name__
     return f"{name}, ended by {result.status.name}"
 
 
-def clone(estimator, **changed):
+def clone(estimator: Any, **changed: Any) -> Any:
     """The same estimator, not fitted, with some parameters changed."""
     return type(estimator)(**{**estimator.get_params(deep=False), **changed})

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gdcore.convergence import Status
-from gdcore.diagnose.course import LEAST, SPENT, known
+from gdcore.diagnose.course import LEAST, SPENT, Course, known
 from gdcore.diagnose.findings import Finding
 
 LARGE = 1e-2  # of the first gradient's norm: no stationary point
@@ -20,7 +20,7 @@ LEVEL = 0.01  # of J: the same for a convex cost
 FACTOR, STEADY = 0.25, 0.2  # |log(ΔJ/promise)| that is wrong; how much it may vary
 
 
-def stuck(course):
+def stuck(course: Course) -> Finding | None:
     """A saddle, a plateau, or a cost that stays where it began."""
     result = course.result
     if result.status in (Status.SADDLE, Status.PLATEAU):
@@ -45,7 +45,7 @@ def stuck(course):
     )
 
 
-def falsely_converged(course):
+def falsely_converged(course: Course) -> Finding | None:
     """A rule on |ΔJ| or ‖Δθ‖ fired where the gradient is still large."""
     result = course.result
     if result.status not in (Status.COST, Status.PARAMETERS) or not course.full:
@@ -67,7 +67,7 @@ def falsely_converged(course):
     )
 
 
-def noisy(course):
+def noisy(course: Course) -> Finding | None:
     """Mini-batch steps at a constant rate hover around the minimum."""
     rates = course.learning_rate
     if course.full or len(course) < 2 * LEAST or course.result.status not in SPENT:
@@ -94,7 +94,7 @@ def noisy(course):
     )
 
 
-def overfitted(course):
+def overfitted(course: Course) -> Finding | None:
     """The held-out loss rises while the cost falls."""
     held = course.validation
     told = np.flatnonzero(np.isfinite(held))
@@ -116,7 +116,7 @@ def overfitted(course):
     )
 
 
-def wrongly_derived(course):
+def wrongly_derived(course: Course) -> Finding | None:
     """J does not change as its gradient says."""
     result = course.result
     norm = known(course.gradient_norm)
@@ -150,7 +150,7 @@ def wrongly_derived(course):
     )
 
 
-def _wrong(seen, number):
+def _wrong(seen: str, number: float) -> Finding:
     return Finding(
         "wrong gradient", seen, number,
         "Compare it with differences: gd.check_gradient(fun, x) names the worst coordinates.",

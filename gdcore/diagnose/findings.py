@@ -1,5 +1,6 @@
 """What a diagnosis says: findings, each a symptom with its number, and a cure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from textwrap import fill
@@ -14,31 +15,31 @@ class Finding:
     number: float
     cure: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.illness}: {self.symptom} {self.cure}"
 
 
-class Findings(list):
+class Findings(list[Finding]):
     """A list of `Finding`, worst first, that prints itself; empty where nothing was found.
 
     `unseen` says what could not be examined, and what it takes.
     """
 
-    def __init__(self, found=(), unseen=()):
+    def __init__(self, found: Iterable[Finding] = (), unseen: Iterable[str] = ()) -> None:
         super().__init__(found)
         self.unseen = list(unseen)
 
     @property
-    def illnesses(self):
+    def illnesses(self) -> list[str]:
         """The names of what was found."""
         return [finding.illness for finding in self]
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """One line: the illnesses, or that nothing was found."""
         return ", ".join(self.illnesses) or "nothing found"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [] if self else ["Nothing found."]
         for finding in self:
             lines.append(finding.illness)
@@ -48,7 +49,7 @@ class Findings(list):
             ]
         return "\n".join([*lines, *(f"Not examined: {text}" for text in self.unseen)])
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th scope='row'>{escape(f.illness)}</th><td>{escape(f.symptom)}</td>"
             f"<td>{escape(f.cure)}</td></tr>"

@@ -1,15 +1,19 @@
 """`gd.check_gradient`: a gradient against differences, coordinate by coordinate and along lines."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 
-from gdcore.diagnose.differences import LONGEST, ROOT, STEP, Lines
-from gdcore.diagnose.subjects import of_cost, of_estimator, of_function, of_layer
+from gdcore._typing import Array, ArrayLike
+from gdcore.diagnose.differences import LONGEST, ROOT, STEP, Lines, Verdict
+from gdcore.diagnose.subjects import Subject, of_cost, of_estimator, of_function, of_layer
 from gdcore.errors import require, require_number
 from gdcore.layers.base import Layer
+from gdcore.models.estimator import Seed
 
 FLOOR = 1e-8  # of the largest slope: smaller ones are compared as if they were that large
 SAME = 1e-6  # relative: by how much two calls at one x may differ
@@ -37,31 +41,31 @@ class GradientCheck:
     """What `check_gradient` found; true where the gradient is right."""
 
     ok: bool
-    error: object  # relative, in the structure of x; NaN where a coordinate was not looked at
-    numeric: object  # the slopes by differences, likewise
-    worst: tuple  # of `Coordinate`, the largest error first
-    kinks: tuple  # of `Coordinate`, where the slopes to the two sides differ
+    error: Any  # relative, in the structure of x; NaN where a coordinate was not looked at
+    numeric: Any  # the slopes by differences, likewise
+    worst: tuple[Coordinate, ...]  # the largest error first
+    kinks: tuple[Coordinate, ...]  # where the slopes to the two sides differ
     order: float  # of the remainder: 2 is right, 1 is wrong, infinite is nothing but rounding
     message: str
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.ok
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """ "right", "wrong", or "unclear" where rounding hides every slope."""
         if self.ok:
             return "right"
         return "unclear" if all(c.verdict == "unclear" for c in self.worst) else "wrong"
 
-    def _rows(self):
+    def _rows(self) -> list[tuple[str, ...]]:
         listed = self.worst[:LISTED]
         return [
             (c.name, f"{c.analytic:.6g}", f"{c.numeric:.6g}", f"{c.error:.1e}", c.verdict)
             for c in listed
         ]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         head = ("worst", "analytic", "numeric", "error", "")
         rows = [head, *self._rows()]
         widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
@@ -70,7 +74,7 @@ class GradientCheck:
         lines = [first, f"order of the remainder: {_order(self.order)}", *table]
         return "\n".join(line.rstrip() for line in lines)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         head = "".join(
             f"<th>{text}</th>" for text in ("worst", "analytic", "numeric", "error", "verdict")
         )
@@ -86,9 +90,10 @@ class GradientCheck:
 
 
 def check_gradient(
-    fun, x, y=None, sample_weight=None, *, jac=True, args=(), directions=3, coordinates=200,
-    step=None, tol=1e-6, random_state=0,
-):  # fmt: skip
+    fun: Any, x: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *,
+    jac: bool | Callable[..., Any] = True, args: Any = (), directions: int = 3,
+    coordinates: int = 200, step: float | None = None, tol: float = 1e-6, random_state: Seed = 0,
+) -> GradientCheck:  # fmt: skip
     """Compare a gradient with differences of its function, and name what differs.
 
     Each coordinate by central differences, (f(x + h) − f(x − h))/2h for two steps h, extrapolated
@@ -161,7 +166,9 @@ def check_gradient(
         return check.run(directions, coordinates)
 
 
-def _subject(fun, x, rows, jac, args, rng):
+def _subject(
+    fun: Any, x: Any, rows: tuple[Any, Any], jac: Any, args: Any, rng: "np.random.Generator"
+) -> Subject:
     if isinstance(fun, Layer):
         return of_layer(fun, x, rng)
     if hasattr(fun, "value_and_gradient"):
@@ -179,7 +186,9 @@ def _subject(fun, x, rows, jac, args, rng):
 class _Check:
     """One check on its way."""
 
-    def __init__(self, subject, rng, step, tol):
+    def __init__(
+        self, subject: Subject, rng: "np.random.Generator", step: float | None, tol: float
+    ) -> None:
         self.subject, self.rng, self.tol = subject, rng, tol
         x = subject.start
         value, self.g = subject.ask(x)
@@ -202,16 +211,16 @@ class _Check:
         self.lines.listen(self._direction(subject.free))
         share = self.lines.noise / max(abs(value), self.most, 1e-300)
         self.first = step or min(max(STEP, share**ROOT), LONGEST)
-        self.found = {}
+        self.found: dict[int, Coordinate] = {}
 
-    def _direction(self, among):
+    def _direction(self, among: Array) -> Array:
         """A random direction over these coordinates, in the size of each, of length about 1."""
         v = np.zeros(len(self.g))
         signs = self.rng.choice((-1.0, 1.0), len(among))
         v[among] = signs * self.rng.uniform(0.5, 1.5, len(among)) * self.size[among]
         return v / math.sqrt(len(among))
 
-    def run(self, directions, most):
+    def run(self, directions: int, most: int) -> GradientCheck:
         """Coordinates, then lines, then what the lines blame."""
         free = self.subject.free
         for i in self._chosen(free, most):
@@ -228,21 +237,22 @@ class _Check:
         ]
         return self._result(off, float(np.median(orders)) if orders else math.nan, len(lines))
 
-    def _out(self, i):
+    def _out(self, i: int) -> bool:
         """Whether a line through x has no slope because of coordinate i."""
         known = self.found.get(i)
-        return not self.finite[i] or (known and known.verdict in ("kink", "not finite"))
+        broken = known is not None and known.verdict in ("kink", "not finite")
+        return broken or not self.finite[i]
 
-    def _chosen(self, free, most):
+    def _chosen(self, free: Array, most: int) -> list[int]:
         """The coordinates to look at one by one; where a slope is no number, first."""
         if len(free) <= most:
-            return free.tolist()
+            return list(free.tolist())
         broken = free[~self.finite[free]][:most]
         steep = free[np.argsort(-np.abs(self.g * self.size)[free])][: min(LARGEST, most // 2)]
         rest = self.rng.permutation(free)
         return list(dict.fromkeys([*broken.tolist(), *steep.tolist(), *rest.tolist()]))[:most]
 
-    def _look(self, i):
+    def _look(self, i: int) -> Coordinate:
         size = float(self.size[i])
         first, floor = self.first * size, FLOOR * self.most / size
         verdict = self.lines.judge(i, float(self.g[i]), first, floor, self.tol)
@@ -253,14 +263,14 @@ class _Check:
         )
         return self.found[i]
 
-    def _along(self, among):
+    def _along(self, among: Array) -> tuple[Verdict, Array]:
         """(verdict, v) of a random direction over these coordinates."""
         v = self._direction(among)
         floor = math.sqrt(float(np.square(self.g[among] * v[among]).sum()))
         analytic = float(self.g[among] @ v[among])
         return self.lines.judge(v, analytic, self.first, floor, self.tol), v
 
-    def _blame(self, among):
+    def _blame(self, among: Array) -> None:
         """Look for coordinates that are wrong by halves of those that were not looked at."""
         stack, blamed = [among], 0
         while stack and blamed < FOUND:
@@ -274,7 +284,7 @@ class _Check:
                 if self._along(some)[0].kind in ("wrong", "not finite"):
                     stack.append(some)
 
-    def _result(self, off, order, lines):
+    def _result(self, off: list[Verdict], order: float, lines: int) -> GradientCheck:
         rank = {"not finite": 0, "wrong": 1}
         every = sorted(self.found.values(), key=lambda c: (rank.get(c.verdict, 2), -c.error))
         bad = [c for c in every if c.verdict in rank]
@@ -294,7 +304,9 @@ class _Check:
         )
 
 
-def _words(check, every, bad, off, lines):
+def _words(
+    check: _Check, every: list[Coordinate], bad: list[Coordinate], off: list[Verdict], lines: int
+) -> str:
     """The verdict in sentences."""
     total, some = len(check.subject.free), len(every)
     those = _count(some, "coordinate")
@@ -337,7 +349,7 @@ def _words(check, every, bad, off, lines):
     return text[0].upper() + text[1:]
 
 
-def _hint(subject, bad, numeric, g):
+def _hint(subject: Subject, bad: list[Coordinate], numeric: Array, g: Array) -> str:
     """What many wrong coordinates have in common."""
     for part in dict.fromkeys(subject.place(c.index)[0] for c in bad):
         shape = subject.parts[part]
@@ -353,7 +365,7 @@ def _hint(subject, bad, numeric, g):
     return ""
 
 
-def _span(subject, wanted):
+def _span(subject: Subject, wanted: str) -> slice:
     """Where a part lies in x."""
     start = 0
     for name, shape in subject.parts.items():
@@ -364,9 +376,9 @@ def _span(subject, wanted):
     raise KeyError(wanted)
 
 
-def _count(number, what):
+def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + "s" * (number != 1)
 
 
-def _order(order):
+def _order(order: float) -> str:
     return "only rounding remains" if order == math.inf else f"{order:.2f}"

@@ -1,7 +1,11 @@
 """What the layers of a network say: gradients that vanish or explode on the way, dead units."""
 
+from typing import Any
+
 import numpy as np
 
+from gdcore._typing import Array
+from gdcore.diagnose.course import Course
 from gdcore.diagnose.findings import Finding
 
 APART = 1e3  # times between the relative gradients of the last layer and the first
@@ -9,7 +13,7 @@ DWARFS = 30.0  # times the weights
 DEAD = 0.5  # of the units of a layer
 
 
-def vanishing(course):
+def vanishing(course: Course) -> Finding | None:
     """Gradients shrink from the last layer to the first."""
     relative = _relative(course)
     if relative is None or relative.shape[1] < 2:
@@ -20,7 +24,8 @@ def vanishing(course):
     times = float(10 ** np.median(apart)) if len(apart) else 0.0
     if times < APART:
         return None
-    names = course.trace.layers.names
+    layers: Any = course.trace.layers
+    names = layers.names
     return Finding(
         "vanishing gradients",
         f"Relative to its weights the gradient of {names[0]} is {times:.2g} times smaller than "
@@ -31,18 +36,19 @@ def vanishing(course):
     )
 
 
-def exploding(course):
+def exploding(course: Course) -> Finding | None:
     """Gradients that dwarf the weights they are of."""
     relative = _relative(course)
     if relative is None or not np.isfinite(relative[0]).any():
         return None
     # From the start: later on a rate that is too large looks the same.
     worst = int(np.nanargmax(relative[0]))
+    layers: Any = course.trace.layers
     if relative[0, worst] < DWARFS:
         return None
     return Finding(
         "exploding gradients",
-        f"The gradient of {course.trace.layers.names[worst]} is {relative[0, worst]:.2g} times its "
+        f"The gradient of {layers.names[worst]} is {relative[0, worst]:.2g} times its "
         f"weights at the start, where the cost is {course.cost[0]:.3g}.",
         float(relative[0, worst]),
         "Start from smaller weights (init='auto'), put layer norm between the layers, or clip "
@@ -50,16 +56,17 @@ def exploding(course):
     )
 
 
-def _relative(course):
+def _relative(course: Course) -> Array | None:
     """‖∂J/∂W‖/‖W‖, a row for each look and a column for each layer; None without."""
     layers = course.trace.layers
     if layers is None or not len(layers):
         return None
     with np.errstate(all="ignore"):
-        return layers.gradient / np.where(layers.weight > 0, layers.weight, np.nan)
+        relative: Array = layers.gradient / np.where(layers.weight > 0, layers.weight, np.nan)
+    return relative
 
 
-def dead(course):
+def dead(course: Course) -> Finding | None:
     """Rectified units that no example excites."""
     layers = course.trace.layers
     if layers is None or not len(layers):

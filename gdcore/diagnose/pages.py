@@ -1,6 +1,8 @@
 """Pages that hold all they need: HTML without a script, a link or a file beside it."""
 
+from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 STYLE = """
 :root { color-scheme: light; }
@@ -26,7 +28,7 @@ BEGINNING = (
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # nothing is fetched, whatever it holds
 
 
-def page(title, body):
+def page(title: str, body: str) -> str:
     """A whole page."""
     return (
         f"{BEGINNING}\n"
@@ -37,7 +39,7 @@ def page(title, body):
     )
 
 
-def pairs(rows):
+def pairs(rows: Iterable[tuple[object, object]]) -> str:
     """A table of names and values."""
     cells = "".join(
         f"<tr><th scope='row'>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
@@ -46,7 +48,7 @@ def pairs(rows):
     return f"<table>{cells}</table>"
 
 
-def grid(head, rows):
+def grid(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table of numbers under a head."""
     top = "".join(f"<th class='number' scope='col'>{escape(name)}</th>" for name in head)
     cells = "".join(
@@ -56,7 +58,7 @@ def grid(head, rows):
     return f"<table><tr>{top}</tr>{cells}</table>"
 
 
-def inline(figure, salt):
+def inline(figure: Any, salt: str) -> str:
     """A matplotlib figure as SVG text to be put into a page, with the same ids each time."""
     import io
 

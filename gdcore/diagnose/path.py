@@ -1,11 +1,17 @@
 """A recorder of where a descent went: θ at every so many steps, in bounded memory."""
 
+from typing import Any, TypeAlias
+
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.convergence import Moment
 from gdcore.errors import require_number
+from gdcore.hooks import Plan
 from gdcore.optim.tree import leaves
+from gdcore.result import Result
 
+Point: TypeAlias = tuple[int, Array, float]  # step, θ, cost
 MOST_BYTES = 1 << 28  # of all points together
 
 
@@ -47,25 +53,27 @@ class Path:
     (array([2., 2.]), True)
     """
 
-    def __init__(self, every=1, limit=2000, start=None):
+    def __init__(self, every: int = 1, limit: int = 2000, start: Any = None) -> None:
         require_number("every", every, low=1, whole=True)
         require_number("limit", limit, low=4, whole=True)
         self.every, self.limit, self.start = every, limit, start
-        self.cost = None
+        self.cost: Any = None
         self._restart(None if start is None else _flat(start))
 
-    def _restart(self, start):
-        self._rows, self._late, self.solution = [], None, None
+    def _restart(self, start: Array | None) -> None:
+        self._rows: list[Point] = []
+        self._late: Point | None = None
+        self.solution: Array | None = None
         self._stride, self._seen, self._before = self.every, 0, 0
         if start is not None:
             self._add(0, start, np.nan)
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: Plan) -> None:
         """A fit begins: forget the last one."""
         self.cost = plan.cost
         self._restart(plan.theta)
 
-    def on_step(self, moment):
+    def on_step(self, moment: Moment) -> None:
         """Keep θ after this step; a fit may be several descents in a row, each counting anew."""
         if moment.step <= self._seen:
             self._before += self._seen
@@ -75,11 +83,11 @@ class Path:
             self._rows[0] = (*self._rows[0][:2], moment.previous_cost)
         self._add(step, moment.theta, moment.cost)
 
-    def on_end(self, result):
+    def on_end(self, result: Result[Any]) -> None:
         """Keep what is returned."""
         self.solution = np.array(result.x)
 
-    def __call__(self, intermediate_result):
+    def __call__(self, intermediate_result: Any) -> None:
         """The same for `minimize`; where it begins anew, as with restarts, the path does, too."""
         if isinstance(intermediate_result, Moment):
             return  # `on_step` hears of it
@@ -88,7 +96,7 @@ class Path:
         self._seen = intermediate_result.nit
         self._add(self._seen, _flat(intermediate_result.x), intermediate_result.fun)
 
-    def _add(self, step, theta, cost):
+    def _add(self, step: int, theta: Array, cost: float) -> None:
         most = max(4, min(self.limit, MOST_BYTES // max(1, theta.nbytes)))
         if len(self._rows) >= most - 1:  # one place is the latest point's
             self._stride *= 3  # not 2, which would hide steps that go to and fro
@@ -103,34 +111,34 @@ class Path:
             self._late[1][:] = theta
             self._late = step, self._late[1], float(cost)
 
-    def _all(self):
+    def _all(self) -> list[Point]:
         return self._rows if self._late is None else [*self._rows, self._late]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._all())
 
     @property
-    def points(self):
+    def points(self) -> Array:
         """θ, one row a point."""
         return np.array([theta for _, theta, _ in self._all()]).reshape(len(self), -1)
 
     @property
-    def steps(self):
+    def steps(self) -> Array:
         """Steps taken before each point."""
         return np.array([step for step, _, _ in self._all()], np.int64)
 
     @property
-    def costs(self):
+    def costs(self) -> Array:
         """J at each point."""
         return np.array([cost for _, _, cost in self._all()])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if not len(self):
             return "Path(empty)"
         return f"Path({len(self)} points, steps {self.steps[0]} to {self.steps[-1]})"
 
 
-def _flat(x):
+def _flat(x: Any) -> Array:
     """A structure of arrays as one vector."""
     if isinstance(x, (dict, list, tuple)):
         return np.concatenate([np.ravel(leaf) for _, leaf in leaves(x)]).astype(float)

@@ -1,20 +1,24 @@
 """A picture of what the heads of a GPT attend to, which no kernel keeps: it is computed here."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.diagnose.drawing import SURFACE, entitle, need_matplotlib, owned, panels, plain
 from gdcore.errors import require, require_number
 from gdcore.layers.passes import Pass
 from gdcore.models.gpt import GPT
 
 MOST = 48  # tokens that can be read along an axis; of more, every so many is named
+Heads: TypeAlias = int | Sequence[int] | None
 ACROSS = 4  # panels side by side
 SHOWN = {" ": "␣", "\n": "↵", "\t": "⇥"}
 
 
-def attention_of(gpt, ids, layer=0):
+def attention_of(gpt: GPT, ids: ArrayLike, layer: int = 0) -> Array:
     """Attention's weights of one layer of a GPT, (heads, t, t), for tokens ids (t,).
 
     P = softmax(QKᵀ/√d) over no later place: row i says how place i weighs the places up to i, and
@@ -32,7 +36,8 @@ def attention_of(gpt, ids, layer=0):
     with np.errstate(all="ignore"):
         run = Pass(net, gpt.model_.scope(gpt.theta_.vector), *ids.shape)
         run.forward(ids)
-        return run.attention(layer)[0]
+        weights: Array = run.attention(layer)[0]
+    return weights
 
 
 class AttentionDisplay:
@@ -53,15 +58,31 @@ class AttentionDisplay:
     ((2, 7, 7), np.True_)
     """
 
-    def __init__(self, weights, tokens, *, heads=None, title="Attention"):
+    def __init__(
+        self,
+        weights: ArrayLike,
+        tokens: Sequence[str],
+        *,
+        heads: Heads = None,
+        title: str = "Attention",
+    ) -> None:
         self.weights, self.tokens, self.title = np.asarray(weights), list(tokens), title
-        heads = range(len(self.weights)) if heads is None else np.atleast_1d(heads)
-        self.heads = [int(head) for head in heads]
+        shown: Any = range(len(self.weights)) if heads is None else np.atleast_1d(heads)
+        self.heads = [int(head) for head in shown]
         for head in self.heads:
             require_number("heads", head, low=0, high=len(self.weights) - 1, whole=True)
 
     @classmethod
-    def from_estimator(cls, gpt, prompt, *, layer=0, heads=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        gpt: GPT,
+        prompt: str | ArrayLike,
+        *,
+        layer: int = 0,
+        heads: Heads = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the attention of a GPT.
 
         Parameters
@@ -87,7 +108,7 @@ class AttentionDisplay:
         title = f"Attention of layer {layer} (of 0 to {gpt.model_.layers.blocks - 1})"
         return cls(weights, _texts(gpt, ids), heads=heads, title=title).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw into new Axes, a given one, which is divided, or one for each head."""
         need_matplotlib()
         from matplotlib.colors import PowerNorm
@@ -101,7 +122,7 @@ class AttentionDisplay:
         later = np.triu(np.ones(self.weights.shape[1:], bool), 1)
         norm = PowerNorm(0.5, 0.0, 1.0)  # most weights are small: their differences show, too
         style = {"cmap": SURFACE, "norm": norm} | kwargs
-        self.images_ = []
+        self.images_: list[Any] = []
         for number, (head, each) in enumerate(zip(self.heads, axes, strict=True)):
             weights = np.ma.masked_array(self.weights[head], later)
             self.images_.append(each.imshow(weights, **style))
@@ -115,7 +136,7 @@ class AttentionDisplay:
             entitle(axes[0], f"{self.title}, head {self.heads[0]}")
         return self
 
-    def _name(self, ax, number, count, across):
+    def _name(self, ax: Any, number: int, count: int, across: int) -> None:
         """Tokens along the outer axes."""
         step = -(-len(self.tokens) * across // (2 * MOST))
         places = np.arange(0, len(self.tokens), step)
@@ -137,7 +158,7 @@ class AttentionDisplay:
             ax.set_ylabel("attending token")
 
 
-def _texts(gpt, ids):
+def _texts(gpt: GPT, ids: Array) -> list[str]:
     """Each token as a text that shows, or its number where there is no tokenizer."""
     if not hasattr(gpt, "tokenizer_"):
         return [str(token) for token in ids]

@@ -1,7 +1,11 @@
 """A picture of what a model says over the plane of two features: classes, or a surface."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_features
 from gdcore.diagnose.drawing import (
     COLOURS,
@@ -43,16 +47,35 @@ class BoundaryDisplay:
     ('mean radius', [0, 1])
     """
 
-    def __init__(self, grid_x, grid_y, response, *, level=0.5, names=("x₁", "x₂"), classes=None):
+    def __init__(
+        self,
+        grid_x: ArrayLike,
+        grid_y: ArrayLike,
+        response: ArrayLike,
+        *,
+        level: float = 0.5,
+        names: Sequence[str] = ("x₁", "x₂"),
+        classes: Array | None = None,
+    ) -> None:
         self.grid_x, self.grid_y = np.asarray(grid_x), np.asarray(grid_y)
         self.response, self.level = np.asarray(response), level
         self.names, self.classes = list(names), classes
-        self.title, self.label, self.points = "", "prediction", None
+        self.title, self.label = "", "prediction"
+        self.points: tuple[Array, Array] | None = None
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y=None, *, features=(0, 1), resolution=200, names=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        features: Sequence[int | str] = (0, 1),
+        resolution: int = 200,
+        names: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Ask a fitted estimator, gdcore's or another in scikit-learn's API, and draw.
 
         Parameters
@@ -95,12 +118,13 @@ class BoundaryDisplay:
             display.points = rows[:, [first, second]], np.asarray(y).reshape(len(rows))
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw into new Axes, or into the given one."""
         own, (ax,) = owned(ax), panels(ax, 1, 5.0)
-        self.ax_, self.figure_, self.points_ = ax, ax.figure, {}
+        self.ax_, self.figure_ = ax, ax.figure
+        self.points_: dict[Any, Any] = {}
         ends = self.grid_x[[0, -1]], self.grid_y[[0, -1]]
-        self.boundaries_ = []
+        self.boundaries_: list[Any] = []
         if self.response.ndim == 3:
             place = {"extent": np.concatenate(ends), "origin": "lower", "aspect": "auto"}
             self.image_ = ax.imshow(_blended(self.response), interpolation="bilinear", **place)
@@ -110,7 +134,7 @@ class BoundaryDisplay:
             if self.classes is not None:
                 self.boundaries_ = [self._contour(ax, self.response, self.level)]
         if self.points is not None:
-            self._plot_points(ax, kwargs)
+            self._plot_points(ax, self.points, kwargs)
         ax.set_xlim(*ends[0])
         ax.set_ylim(*ends[1])
         across, up = plain(self.names)
@@ -120,7 +144,7 @@ class BoundaryDisplay:
         legend(ax, own)
         return self
 
-    def _plot_surface(self, ax):
+    def _plot_surface(self, ax: Any) -> Any:
         """The response in shades, and what they mean."""
         from matplotlib.colors import LinearSegmentedColormap, Normalize
         from matplotlib.ticker import MaxNLocator
@@ -145,7 +169,7 @@ class BoundaryDisplay:
         bar.set_label(plain([self.label])[0])
         return shades
 
-    def _contour(self, ax, values, level):
+    def _contour(self, ax: Any, values: Array, level: float) -> Any:
         """A black line where values are at the level, or None where they never are."""
         if not values.min() < level < values.max():
             return None
@@ -153,8 +177,8 @@ class BoundaryDisplay:
             self.grid_x, self.grid_y, values, levels=[level], colors="black", linewidths=1.6
         )
 
-    def _plot_points(self, ax, kwargs):
-        rows, y = self.points
+    def _plot_points(self, ax: Any, points: tuple[Array, Array], kwargs: dict[str, Any]) -> None:
+        rows, y = points
         style = {"s": 22, "linewidths": 0.6, "rasterized": len(rows) > CRISP}
         if self.classes is None:
             norm = self.image_.norm
@@ -171,7 +195,7 @@ class BoundaryDisplay:
             self.points_[key] = ax.scatter(*mine.T, **look | kwargs)
 
 
-def _columns(features, names, p):
+def _columns(features: Sequence[int | str], names: list[str], p: int) -> list[int]:
     """Two different numbers of columns."""
     require(
         len(features) == 2 and p > 1,
@@ -189,19 +213,19 @@ def _columns(features, names, p):
     return found
 
 
-def _around(values, resolution):
+def _around(values: Array, resolution: int) -> Array:
     low, high = float(values.min()), float(values.max())
     room = AROUND * (high - low) or 1.0
     return np.linspace(low - room, high + room, resolution)
 
 
-def _like(X, grid):
+def _like(X: Any, grid: Array) -> Any:
     """The grid as a frame where X is one: estimators compare the names."""
     columns = feature_names(X)
     return grid if columns is None else type(X)(dict(zip(columns, grid.T, strict=True)))
 
 
-def _asked(estimator, grid, classes):
+def _asked(estimator: Any, grid: Any, classes: Array | None) -> tuple[Array, float, str]:
     """(response (n,) or (n, k), the level of the boundary, what it is)."""
     if classes is None:
         predicted = np.asarray(estimator.predict(grid), float)
@@ -227,19 +251,20 @@ def _asked(estimator, grid, classes):
     return response, level, "most probable class" if level else "class"
 
 
-def _paled(colour, by=PALE):
+def _paled(colour: str, by: float = PALE) -> tuple[float, ...]:
     from matplotlib.colors import to_rgb
 
     return tuple(1 - by * (1 - part) for part in to_rgb(colour))
 
 
-def _blended(P):
+def _blended(P: Array) -> Array:
     """(rows, columns, 3): the classes' colours, mixed by their probabilities."""
     colours = np.array([_paled(COLOURS[k % len(COLOURS)]) for k in range(P.shape[2])])
-    return np.clip(P @ colours, 0, 1)
+    mixed: Array = np.clip(P @ colours, 0, 1)
+    return mixed
 
 
-def _leads(P):
+def _leads(P: Array) -> Iterator[Array]:
     """By how much each class is ahead of the others, one array (rows, columns) a class."""
     for k in range(P.shape[2]):
         yield P[..., k] - np.delete(P, k, axis=2).max(axis=2)

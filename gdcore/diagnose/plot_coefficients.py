@@ -1,7 +1,11 @@
 """A picture of the coefficients of a linear model: along the descent, or against the penalty."""
 
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_rows, column_moments
 from gdcore.diagnose.drawing import (
     clone,
@@ -53,8 +57,16 @@ class CoefficientsDisplay:
     """
 
     def __init__(
-        self, x, coefficients, names, *, against="step", standardized=True, named=NAMED, title=""
-    ):
+        self,
+        x: ArrayLike,
+        coefficients: ArrayLike,
+        names: Sequence[str],
+        *,
+        against: Literal["step", "alpha"] = "step",
+        standardized: bool = True,
+        named: int = NAMED,
+        title: str = "",
+    ) -> None:
         require_choice("against", against, ["step", "alpha"])
         require_number("named", named, low=0, whole=True)
         self.x, self.coefficients = np.asarray(x, float), np.asarray(coefficients, float)
@@ -68,9 +80,10 @@ class CoefficientsDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, alphas=None, every=1, standardized=True, target=None, names=None,
-        named=NAMED, ax=None, **kwargs,
-    ):  # fmt: skip
+        cls, estimator: Any, X: Any, y: Any, *, alphas: ArrayLike | None = None, every: int = 1,
+        standardized: bool = True, target: Any = None, names: Sequence[str] | None = None,
+        named: int = NAMED, ax: Any = None, **kwargs: Any,
+    ) -> Self:  # fmt: skip
         """Fit clones of a linear model, and draw.
 
         Parameters
@@ -111,10 +124,11 @@ class CoefficientsDisplay:
             standardized=standardized, named=named, title=title + of_class,
         ).plot(ax, **kwargs)  # fmt: skip
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw into new Axes, or into the given one."""
         own, (ax,) = owned(ax), panels(ax, 1, 5.0)
-        self.ax_, self.figure_, self.lines_ = ax, ax.figure, {}
+        self.ax_, self.figure_ = ax, ax.figure
+        self.lines_: dict[str, Any] = {}
         order = self._by_size()
         labels = plain(self.names)
         for rank, column in enumerate(order):
@@ -134,7 +148,7 @@ class CoefficientsDisplay:
         legend(ax, own)
         return self
 
-    def _by_size(self):
+    def _by_size(self) -> Array:
         """Columns, those first whose coefficient is largest at the end, or at the least alpha."""
         known = np.flatnonzero(np.isfinite(self.coefficients).all(axis=1))
         require(len(known), "No coefficient is a finite number. Look at the fit.")
@@ -142,14 +156,14 @@ class CoefficientsDisplay:
         return np.argsort(-np.abs(self.coefficients[last]), kind="stable")
 
 
-def _along_descent(estimator, X, y, every):
+def _along_descent(estimator: Any, X: Any, y: Any, every: int) -> tuple[Array, Array, Any]:
     """(steps, coefficients (points, k, p), a fitted clone)."""
     path, fitted = recorded(estimator, X, y, every)
     original = path.cost.model.original
     return path.steps, np.array([original(point)[0] for point in path.points]), fitted
 
 
-def _along_alphas(estimator, X, y, alphas):
+def _along_alphas(estimator: Any, X: Any, y: Any, alphas: ArrayLike) -> tuple[Array, Array, Any]:
     """(alphas, coefficients (alphas, k, p), a fitted clone), in the order of the alphas."""
     alphas = np.atleast_1d(np.asarray(alphas, float))
     require(
@@ -164,7 +178,7 @@ def _along_alphas(estimator, X, y, alphas):
     return alphas, np.array(found), model
 
 
-def _row(fitted, rows, target):
+def _row(fitted: Any, rows: int, target: Any) -> tuple[int, str]:
     """(the row of coefficients that is asked for, words for the title)."""
     classes = getattr(fitted, "classes_", None)
     if rows == 1 or classes is None:

@@ -1,7 +1,11 @@
 """Pictures of the course of a descent: of one, of several, and of a search for a rate."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.diagnose.drawing import (
     COLOURS,
     UNITS,
@@ -18,6 +22,8 @@ from gdcore.diagnose.drawing import (
     whole,
 )
 from gdcore.errors import require, require_choice
+from gdcore.result import Result
+from gdcore.trace import Trace
 
 QUANTITIES = {
     "cost": "cost J", "gradient_norm": "‖∇J‖", "score": "held-out score",
@@ -55,7 +61,15 @@ class TraceDisplay:
     ('J − J*', ['cost', 'gradient_norm'])
     """
 
-    def __init__(self, trace, *, x="step", excess=False, show=None, title=""):
+    def __init__(
+        self,
+        trace: Trace,
+        *,
+        x: str = "step",
+        excess: bool | float = False,
+        show: str | Sequence[str] | None = None,
+        title: str = "",
+    ) -> None:
         require_choice("x", x, list(UNITS))
         self.trace, self.x, self.excess, self.title = trace, x, excess, title
         known = [name for name in QUANTITIES if self._worth_showing(name)]
@@ -65,7 +79,16 @@ class TraceDisplay:
         require(self.show, "There is nothing to show. Name a quantity in show=, as 'cost'.")
 
     @classmethod
-    def from_result(cls, result, *, x="step", excess=False, show=None, ax=None, **kwargs):
+    def from_result(
+        cls,
+        result: Result[Any],
+        *,
+        x: str = "step",
+        excess: bool | float = False,
+        show: str | Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the trace of a `Result`; other arguments are of the cost's Line2D."""
         need_matplotlib()
         result = result_of(result)
@@ -73,25 +96,35 @@ class TraceDisplay:
         return cls(result.trace, x=x, excess=excess, show=show, title=title).plot(ax, **kwargs)
 
     @classmethod
-    def from_estimator(cls, estimator, *, x="step", excess=False, show=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        x: str = "step",
+        excess: bool | float = False,
+        show: str | Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the trace of a fitted estimator."""
         need_matplotlib()
         result = result_of(estimator)
         title = f"{type(estimator).__name__}: course of the descent ({told(result)})"
         return cls(result.trace, x=x, excess=excess, show=show, title=title).plot(ax, **kwargs)
 
-    def _worth_showing(self, name):
+    def _worth_showing(self, name: str) -> bool:
         values = getattr(self.trace, name)
         values = values[np.isfinite(values)]
         if name == "learning_rate":
             return bool(len(values)) and bool(np.any(values != values[0]))
         return name == "cost" or len(values) > (len(self.trace) > 1)  # one of many is no course
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw into new Axes, or into the given one, divided where there are several panels."""
         height = 1.6 + 2.0 * len(self.show) + (len(self.show) == 1)
         axes = panels(ax, len(self.show), height, sharex=True)
-        self.axes_, self.lines_ = dict(zip(self.show, axes, strict=True)), {}
+        self.axes_ = dict(zip(self.show, axes, strict=True))
+        self.lines_: dict[str, Any] = {}
         self.ax_, self.figure_ = axes[0], axes[0].figure
         x = getattr(self.trace, self.x)
         for name, each in self.axes_.items():
@@ -110,7 +143,7 @@ class TraceDisplay:
         entitle(axes[0], self.title)
         return self
 
-    def _plot_cost(self, ax, x, kwargs):
+    def _plot_cost(self, ax: Any, x: Array, kwargs: dict[str, Any]) -> None:
         values, held = _above(self.trace.cost, self.excess), self.trace.validation
         self.lines_["cost"] = line(ax, x, values, **{"label": "cost J", **kwargs})
         shown = [values]
@@ -147,7 +180,13 @@ class ComparisonDisplay:
     ['sgd', 'lbfgs']
     """
 
-    def __init__(self, traces, *, x=("step", "seconds", "examples"), excess=False):
+    def __init__(
+        self,
+        traces: dict[str, Trace],
+        *,
+        x: str | Sequence[str] = ("step", "seconds", "examples"),
+        excess: bool | float = False,
+    ) -> None:
         self.x = [x] if isinstance(x, str) else list(x)
         for name in self.x:
             require_choice("x", name, list(UNITS))
@@ -159,19 +198,26 @@ class ComparisonDisplay:
 
     @classmethod
     def from_results(
-        cls, results, *, x=("step", "seconds", "examples"), excess=False, ax=None, **kwargs
-    ):
+        cls,
+        results: dict[str, Any],
+        *,
+        x: str | Sequence[str] = ("step", "seconds", "examples"),
+        excess: bool | float = False,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw {label: result or fitted estimator}; other arguments are of each Line2D."""
         need_matplotlib()
         require(isinstance(results, dict), "results must be a dict {label: result}. Pass one.")
         traces = {label: result_of(each).trace for label, each in results.items()}
         return cls(traces, x=x, excess=excess).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw into new Axes, a given one, or as many as there are panels."""
         count, own = len(self.x), owned(ax)
         axes = panels(ax, count, 4.2, columns=count, sharey=True)
-        self.axes_, self.lines_ = dict(zip(self.x, axes, strict=True)), {}
+        self.axes_ = dict(zip(self.x, axes, strict=True))
+        self.lines_: dict[str, Any] = {}
         self.ax_, self.figure_ = axes[0], axes[0].figure
         best = self._best()
         for name, each in self.axes_.items():
@@ -200,7 +246,7 @@ class ComparisonDisplay:
             entitle(axes[0], title)
         return self
 
-    def _best(self):
+    def _best(self) -> bool | float:
         if self.excess is not True:
             return self.excess
         costs = np.concatenate([trace.cost for trace in self.traces.values()])
@@ -229,24 +275,31 @@ class LearningRateDisplay:
     'log'
     """
 
-    def __init__(self, rates, costs, *, learning_rate=None, edge=None):
+    def __init__(
+        self,
+        rates: ArrayLike,
+        costs: ArrayLike,
+        *,
+        learning_rate: float | None = None,
+        edge: float | None = None,
+    ) -> None:
         self.rates, self.costs = np.asarray(rates, float), np.asarray(costs, float)
         self.learning_rate, self.edge = learning_rate, edge
 
     @classmethod
-    def from_result(cls, result, *, ax=None, **kwargs):
+    def from_result(cls, result: Any, *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw what `gd.find_learning_rate` returned; other arguments are of the curve's Line2D."""
         need_matplotlib()
         marks = {"learning_rate": result.learning_rate, "edge": result.edge}
         return cls(result.rates, result.costs, **marks).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw into new Axes, or into the given one."""
         own, (ax,) = owned(ax), panels(ax, 1, 4.2)
         self.ax_, self.figure_ = ax, ax.figure
         ax.set_xscale("log")
         self.line_ = line(ax, self.rates, self.costs, **{"label": "cost J", **kwargs})
-        self.marks_ = {}
+        self.marks_: dict[str, Any] = {}
         for name, value, colour, style in (
             ("suggestion", self.learning_rate, COLOURS[2], "--"),
             ("edge", self.edge, COLOURS[1], ":"),
@@ -263,7 +316,7 @@ class LearningRateDisplay:
         legend(ax, own)
         return self
 
-    def _look_low(self, ax):
+    def _look_low(self, ax: Any) -> None:
         """Leave costs far above the first one out of view."""
         costs = self.costs[np.isfinite(self.costs)]
         if len(costs) and costs.max() > costs[0]:
@@ -272,7 +325,7 @@ class LearningRateDisplay:
             ax.set_ylim(low, min(costs.max() + 0.1 * depth, costs[0] + depth))
 
 
-def _spread(ax, columns):
+def _spread(ax: Any, columns: list[Array]) -> None:
     """A logarithmic x axis, from the first step on, where the ends lie far apart."""
     ends = [x[-1] for x in columns if x[-1] > 0]
     if ends and max(ends) > APART * min(ends):
@@ -281,7 +334,7 @@ def _spread(ax, columns):
         ax.set_xlim(left=0.7 * min(first + ends))
 
 
-def _above(cost, excess):
+def _above(cost: Array, excess: bool | float) -> Array:
     """The cost, or what of it is above the lowest or a given one; NaN where that is nothing."""
     if excess is False:
         return cost

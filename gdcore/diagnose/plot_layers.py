@@ -1,5 +1,8 @@
 """A picture of the layers of a network: norms of weights and gradients, dead units."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
 from gdcore.diagnose.drawing import (
@@ -17,6 +20,8 @@ from gdcore.diagnose.drawing import (
     whole,
 )
 from gdcore.errors import require
+from gdcore.result import Result
+from gdcore.trace import LayerTrace
 
 KINDS = {
     "weight": "‖W‖", "gradient": "‖∂J/∂W‖", "dead": "dead units, share",
@@ -45,32 +50,36 @@ class LayersDisplay:
     ['weight', 'gradient', 'dead']
     """
 
-    def __init__(self, layers, *, title="Layers along the descent"):
+    def __init__(
+        self, layers: LayerTrace | None, *, title: str = "Layers along the descent"
+    ) -> None:
         require(
             layers is not None and len(layers),
             "The trace has no layers, which those of a network alone have. Fit an MLPClassifier or "
             "MLPRegressor.",
         )
-        self.layers, self.title = layers, title
+        self.layers: Any = layers
+        self.title = title
 
     @classmethod
-    def from_result(cls, result, *, ax=None, **kwargs):
+    def from_result(cls, result: Result[Any], *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the layers in the trace of a `Result`; other arguments are of each Line2D."""
         need_matplotlib()
         return cls(result_of(result).trace.layers).plot(ax, **kwargs)
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the layers of a fitted network."""
         need_matplotlib()
         title = f"{type(estimator).__name__}: layers along the descent"
         return cls(result_of(estimator).trace.layers, title=title).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw into new Axes, or into the given one, divided."""
         known = [kind for kind in KINDS if np.isfinite(getattr(self.layers, kind)).any()]
         own, axes = owned(ax), panels(ax, len(known), 1.8 + 1.9 * len(known), sharex=True)
-        self.axes_, self.lines_ = dict(zip(known, axes, strict=True)), {}
+        self.axes_ = dict(zip(known, axes, strict=True))
+        self.lines_: dict[str, list[Any]] = {}
         self.ax_, self.figure_ = axes[0], axes[0].figure
         colours = _by_depth(len(self.layers.names))
         labels = plain(self.layers.names)
@@ -97,10 +106,11 @@ class LayersDisplay:
         return self
 
 
-def _by_depth(count):
+def _by_depth(count: int) -> Sequence[Any]:
     """A colour for each layer: those that are told apart best, or, of many, dark to light."""
     if count <= len(COLOURS):
         return COLOURS
     from matplotlib import colormaps
 
-    return colormaps[SURFACE](np.linspace(0, 0.85, count))
+    colours: Sequence[Any] = colormaps[SURFACE](np.linspace(0, 0.85, count))
+    return colours

@@ -1,9 +1,12 @@
 """Pictures of the way down: the path of descent on the contours of what is descended."""
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.diagnose.drawing import (
     COLOURS,
     MARKERS,
@@ -29,6 +32,8 @@ LEVELS = 24
 STEEPNESS = 3  # contours lie closer near the minimum, by this power
 MARKED = 60  # points of a path that are marked each
 
+Limits: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # left, right; low, high
+
 
 class Plane:
     """origin + a·first + b·second: the plane of a picture, and what share of the path it shows.
@@ -38,43 +43,47 @@ class Plane:
     and upwards of where it began. `shares` are their parts of the points' variance.
     """
 
-    def __init__(self, points):
+    def __init__(self, points: ArrayLike) -> None:
         points = np.asarray(points, float)
         size = points.shape[1]
         self.whole = size == 2
         if self.whole:
-            self.origin, self.directions, self.shares = np.zeros(2), np.eye(2), None
+            self.origin, self.directions = np.zeros(2), np.eye(2)
+            self.shares: Any = None
             return
         self.origin = points[-1]
         self.directions, self.shares = _principal(points)
         begin = (points[0] - self.origin) @ self.directions.T
         self.directions *= np.where(begin > 0, -1.0, 1.0)[:, None]
 
-    def project(self, points):
+    def project(self, points: ArrayLike) -> Array:
         """(n, size) → (n, 2)."""
         return (np.asarray(points, float) - self.origin) @ self.directions.T
 
-    def lift(self, a, b):
+    def lift(self, a: float, b: float) -> Array:
         """The point of the plane at a and b, (size,)."""
-        return self.origin + a * self.directions[0] + b * self.directions[1]
+        point: Array = self.origin + a * self.directions[0] + b * self.directions[1]
+        return point
 
-    def labels(self):
+    def labels(self) -> tuple[str, str]:
         """Of the axes."""
         if self.whole:
             return "x₁", "x₂"
-        return tuple(
+        across, up = (
             f"principal component {i} ({share:.1%} of the variance)"
             for i, share in enumerate(self.shares, start=1)
         )
+        return across, up
 
 
-def _principal(points):
+def _principal(points: Array) -> tuple[Array, Array]:
     """(two orthonormal directions, their shares of the variance)."""
     centred, size = points - points.mean(axis=0), points.shape[1]
     # By the products of points with each other: there are fewer points than numbers in each.
     values, vectors = np.linalg.eigh(centred @ centred.T)
     lengths = np.sqrt(np.maximum(values[::-1][:2], 0))
-    found, rng = [], np.random.default_rng(0)
+    found: list[Array] = []
+    rng = np.random.default_rng(0)
     for k in range(2):
         told = k < len(lengths) and lengths[k] > BENT * lengths[0]
         direction = centred.T @ vectors[:, -1 - k] if told else rng.standard_normal(size)
@@ -106,7 +115,17 @@ class PathDisplay:
     (array([4., 1.]), (61, 61))
     """
 
-    def __init__(self, value, paths, *, resolution=61, limits=None, ends=None, title="", name="J"):
+    def __init__(
+        self,
+        value: Callable[[Array], float],
+        paths: Mapping[str, ArrayLike],
+        *,
+        resolution: int = 61,
+        limits: Limits | None = None,
+        ends: Mapping[str, Array] | None = None,
+        title: str = "",
+        name: str = "J",
+    ) -> None:
         require_number("resolution", resolution, low=2, whole=True)
         paths = {label: _sound(label, points) for label, points in paths.items()}
         require(paths, "There is no path to draw. Pass its points.")
@@ -126,8 +145,16 @@ class PathDisplay:
 
     @classmethod
     def from_function(
-        cls, fun, x0, *, method="auto", resolution=None, limits=None, ax=None, **options
-    ):
+        cls,
+        fun: Callable[..., Any],
+        x0: Any,
+        *,
+        method: Any = "auto",
+        resolution: int | None = None,
+        limits: Limits | None = None,
+        ax: Any = None,
+        **options: Any,
+    ) -> Self:
         """Minimise a function and draw the way.
 
         Parameters
@@ -160,7 +187,15 @@ class PathDisplay:
         ).plot(ax)  # fmt: skip
 
     @classmethod
-    def from_path(cls, fun, points, *, resolution=None, limits=None, ax=None):
+    def from_path(
+        cls,
+        fun: Any,
+        points: Any,
+        *,
+        resolution: int | None = None,
+        limits: Limits | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw points that are known.
 
         Parameters
@@ -195,8 +230,17 @@ class PathDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X=None, y=None, *, path=None, every=1, resolution=None, limits=None, ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: Any = None,
+        y: Any = None,
+        *,
+        path: Path | None = None,
+        every: int = 1,
+        resolution: int | None = None,
+        limits: Limits | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Fit a clone of the estimator and draw its way, or draw the way that a `Path` has kept.
 
         Parameters
@@ -221,12 +265,12 @@ class PathDisplay:
         entitle(display.ax_, display.title)
         return display
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw into new Axes, or into the given one."""
         own, (ax,) = owned(ax), panels(ax, 1, 5.0)
         self.ax_, self.figure_ = ax, ax.figure
         self._plot_contours(ax)
-        self.lines_ = {}
+        self.lines_: dict[str, Any] = {}
         for number, (label, points) in enumerate(self.paths.items()):
             self.lines_[label] = _plot_path(ax, points, number, label, self.ends.get(label))
         starts = dict.fromkeys(tuple(points[0]) for points in self.paths.values())
@@ -243,7 +287,7 @@ class PathDisplay:
         legend(ax, own)
         return self
 
-    def _plot_contours(self, ax):
+    def _plot_contours(self, ax: Any) -> None:
         from matplotlib.colors import PowerNorm
 
         values = np.ma.masked_invalid(self.values)
@@ -266,7 +310,7 @@ class PathDisplay:
         bar.set_label("cost J" if self.name == "J" else f"{self.name}(x)")
 
 
-def recorded(estimator, X, y, every=1):
+def recorded(estimator: Any, X: Any, y: Any, every: int = 1) -> tuple[Path, Any]:
     """(the `Path` of a fit of a clone without restarts, the clone)."""
     parameters = estimator.get_params(deep=False)
     require(
@@ -276,7 +320,7 @@ def recorded(estimator, X, y, every=1):
     given = parameters.get("callbacks") or []
     given = list(given) if isinstance(given, (list, tuple)) else [given]
     path = Path(every)
-    changed = {"callbacks": [*given, path]}
+    changed: dict[str, Any] = {"callbacks": [*given, path]}
     changed |= {"restarts": 0} if "restarts" in parameters else {}
     fitted = clone(estimator, **changed).fit(X, y)
     require(
@@ -291,7 +335,7 @@ def recorded(estimator, X, y, every=1):
     return path, fitted
 
 
-def _plot_path(ax, points, number, label, end):
+def _plot_path(ax: Any, points: Array, number: int, label: str, end: Array | None) -> Any:
     """A line that is seen on dark and on light, its steps, its beginning and its end."""
     from matplotlib.patheffects import Normal, Stroke
 
@@ -310,7 +354,7 @@ def _plot_path(ax, points, number, label, end):
     return drawn
 
 
-def _sound(label, points):
+def _sound(label: str, points: Any) -> Array:
     """The points of a path as numbers, those that are none left out."""
     points = np.asarray(points, float)
     require(
@@ -318,36 +362,37 @@ def _sound(label, points):
         f"The points of {label!r} must be (steps, numbers), two at least in each, got shape "
         f"{points.shape}. Pass such.",
     )
-    points = points[np.isfinite(points).all(axis=1)]
-    require(len(points), f"The path {label!r} has no finite point. Pass another.")
-    return points
+    sound: Array = points[np.isfinite(points).all(axis=1)]
+    require(len(sound), f"The path {label!r} has no finite point. Pass another.")
+    return sound
 
 
-def _window(points):
+def _window(points: Array) -> Limits:
     """((left, right), (low, high)) around points."""
     low, high = points.min(axis=0), points.max(axis=0)
     longest = float((high - low).max()) or 1.0
     half = np.maximum((0.5 + MARGIN) * (high - low), NARROW * longest)
     middle = (low + high) / 2
-    return tuple(zip(middle - half, middle + half, strict=True))
+    across, up = zip(middle - half, middle + half, strict=True)
+    return across, up
 
 
-def _value(answer):
+def _value(answer: Any) -> float:
     """The value alone of what a function returned."""
     answer = answer[0] if isinstance(answer, (tuple, list)) else answer
     return float(np.asarray(answer).reshape(-1)[0])
 
 
 @contextmanager
-def _valued(cost, size, dtype):
+def _valued(cost: Any, size: int, dtype: Any) -> Iterator[Callable[[Array], float]]:
     """θ → J(θ), in the precision that the descent had; a cost's threads are held meanwhile."""
     if not hasattr(cost, "value_and_gradient"):
         yield lambda theta: _value(cost(theta))
         return
     g = np.empty(size, dtype)
 
-    def value(theta):
-        return cost.value_and_gradient(theta.astype(dtype), g)
+    def value(theta: Array) -> float:
+        return float(cost.value_and_gradient(theta.astype(dtype), g))
 
     with cost:
         yield value

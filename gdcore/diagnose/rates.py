@@ -1,14 +1,22 @@
 """`gd.find_learning_rate`: the learning rate range test, its edge, and a rate that would do."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.diagnose.subjects import require_estimator, run_of
 from gdcore.diagnose.walks import Walk, as_rule, of_function
 from gdcore.errors import require, require_number
+from gdcore.models.estimator import Seed
+from gdcore.optim.base import Optimizer
+
+if TYPE_CHECKING:
+    from gdcore.diagnose.plot_course import LearningRateDisplay
 
 DECADES, SWEEP = 8, 120  # rates of a range test, and its steps over so many decades
 MOST = 20  # decades, after which it has no end
@@ -29,20 +37,20 @@ class LearningRateSearch:
 
     learning_rate: float
     edge: float  # the smallest rate found at which the cost rises; infinite where none does
-    rates: np.ndarray  # of the range test
-    costs: np.ndarray  # met at them; where there is noise, smoothed
-    trials: dict  # {rate: the cost at the end of a run at it alone, infinite where that rose}
+    rates: Array  # of the range test
+    costs: Array  # met at them; where there is noise, smoothed
+    trials: dict[float, float]  # rate: cost at the end of a run at it alone, ∞ where that rose
     noise: float  # the deviation of the cost of one batch, at the start
-    optimizer: object
+    optimizer: Optimizer
     message: str
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> "LearningRateDisplay":
         """Cost over rate, with the edge and the suggestion; needs matplotlib."""
         from gdcore.diagnose.plots import LearningRateDisplay
 
         return LearningRateDisplay.from_result(self, ax=ax)
 
-    def _rows(self):
+    def _rows(self) -> list[tuple[str, str]]:
         return [
             ("learning_rate", f"{self.learning_rate:.3g}"),
             ("edge", f"{self.edge:.3g}" if math.isfinite(self.edge) else "none found"),
@@ -53,11 +61,11 @@ class LearningRateSearch:
             ("optimizer", repr(self.optimizer)),
         ]  # fmt: skip
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [f"{name:>13}: {value}" for name, value in self._rows()]
         return "\n".join([self.message, *lines])
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th scope='row'>{escape(name)}</th><td>{escape(value)}</td></tr>"
             for name, value in self._rows()
@@ -66,9 +74,11 @@ class LearningRateSearch:
 
 
 def find_learning_rate(
-    fun, x, y=None, sample_weight=None, *, method="sgd", jac=True, args=(), rng=None, batches=None,
-    batch_size=None, steps=None, low=None, high=None, random_state=0,
-):  # fmt: skip
+    fun: Any, x: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *,
+    method: str | Optimizer = "sgd", jac: bool | Callable[..., Any] | None = True, args: Any = (),
+    rng: Any = None, batches: Any = None, batch_size: int | None = None, steps: int | None = None,
+    low: float | None = None, high: float | None = None, random_state: Seed = 0,
+) -> LearningRateSearch:  # fmt: skip
     """Find the rate from where on descent goes up instead of down, and one that would do.
 
     A range test (Smith, 2017): one descent whose rate grows with each step, until the cost rises.
@@ -124,7 +134,7 @@ def find_learning_rate(
     for name, value in {"low": low, "high": high}.items():
         if value is not None:
             require_number(name, value, low=0, above=True)
-    require(None in (low, high) or low < high, "low must be below high. Swap them.")
+    require(low is None or high is None or low < high, "low must be below high. Swap them.")
     if steps is not None:
         require_number("steps", steps, low=8, whole=True)
     draw = np.random.default_rng(random_state)
@@ -155,7 +165,7 @@ def find_learning_rate(
 class _Search:
     """One search on its way."""
 
-    def __init__(self, walk, steps):
+    def __init__(self, walk: Walk, steps: int | None) -> None:
         self.walk, self.noisy = walk, walk.noisy
         self.steps = steps or min(max(walk.batches, STEPS[0]), STEPS[1])
         self.base = base = walk.standing(self.steps)
@@ -165,9 +175,10 @@ class _Search:
         self.arrived = self.tail if self.noisy else max(self.steps // 20, 1)
         self.fall = ROUNDING * abs(self.level)
         self.nothing = 10 * ROUNDING * abs(self.level)
-        self.trials, self.rose = {}, set()
+        self.trials: dict[float, float] = {}
+        self.rose: set[float] = set()
 
-    def run(self, low, high):
+    def run(self, low: float | None, high: float | None) -> LearningRateSearch:
         """Range test, edge, suggestion."""
         low = low or min(self.walk.first_rate(), (high or math.inf) / 10**DECADES)
         rates, raw, rose = self._range(low, high)
@@ -191,7 +202,7 @@ class _Search:
             self.walk.rule, text,
         )  # fmt: skip
 
-    def _range(self, low, high):
+    def _range(self, low: float, high: float | None) -> tuple[Array, Array, bool]:
         """(rates, costs, whether they rose at last) of a descent whose rate grows."""
         growth = 10.0 ** (DECADES / SWEEP)
         count = SWEEP * MOST // DECADES
@@ -216,11 +227,11 @@ class _Search:
             return rates, np.array(costs), False
         return rates[: len(costs)], np.array(costs), True
 
-    def _limit(self):
+    def _limit(self) -> float:
         """A cost at which a run is over."""
         return self.level + 10 * self.noise + FAR * self.fall
 
-    def _rises(self, rate):
+    def _rises(self, rate: float) -> bool:
         """Whether a run at this rate ends above its start; the run is kept in `trials`."""
         if rate in self.trials:
             return rate in self.rose
@@ -242,7 +253,7 @@ class _Search:
             self.rose.add(rate)
         return rose
 
-    def _steepest(self, rates, costs):
+    def _steepest(self, rates: Array, costs: Array) -> float:
         """The rate around which the curve falls most over a decade of rates."""
         decade, lag = SWEEP // DECADES, round(MEMORY / (1 - MEMORY)) if self.noisy else 0
         costs = costs[np.isfinite(costs)]
@@ -251,7 +262,7 @@ class _Search:
         start = int(np.argmax(costs[:-decade] - costs[decade:]))
         return float(rates[max(start + decade // 2 - lag, 0)])
 
-    def _edge(self, rate, high):
+    def _edge(self, rate: float, high: float | None) -> float:
         """The smallest rate found at which a run rises, next to one at which none does."""
         stable = unstable = None
         for _ in range(60):
@@ -277,12 +288,12 @@ class _Search:
                 stable = middle
         return unstable
 
-    def _best(self, starts, most):
+    def _best(self, starts: list[float], most: float) -> tuple[float, str]:
         """(rate, why): from the best of these on doubled, or else halved, for as long as runs end
         lower."""
         for rate in starts:
             self._rises(rate)
-        best = min(starts, key=self.trials.get)
+        best = min(starts, key=lambda rate: self.trials[rate])
         for step in (2.0, 0.5):
             here = first = best
             for _ in range(MOVES):
@@ -295,7 +306,7 @@ class _Search:
                 break
         return best, f"a run of {self.steps} steps ended lowest there"
 
-    def _message(self, rate, edge, why, last):
+    def _message(self, rate: float, edge: float, why: str, last: float) -> str:
         if not math.isfinite(rate):
             return (
                 "The cost rises at every rate that changes it: −∇J leads uphill. Compare the "
@@ -309,7 +320,7 @@ class _Search:
         return f"From a rate of {edge:.3g} on the cost rises. {rate:.3g} would do: {why}."
 
 
-def smoothed(costs):
+def smoothed(costs: Array) -> Array:
     """The running mean Σ βᵏ·costₜ₋ₖ / Σ βᵏ, β = 0.9: its bias at the start is corrected (Kingma &
     Ba, 2015)."""
     mean, found = 0.0, []

@@ -1,12 +1,15 @@
 """One page about one descent: verdict, pictures, numbers, settings, versions."""
 
 import math
+from collections.abc import Iterator
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import PathLike
 from gdcore._version import __version__
 from gdcore.diagnose.doctor import doctor
 from gdcore.diagnose.pages import BEGINNING, grid, inline, page, pairs
@@ -14,6 +17,8 @@ from gdcore.disk import replace
 from gdcore.errors import require
 from gdcore.info import backend_line, versions
 from gdcore.optim.tree import leaves
+from gdcore.result import Result
+from gdcore.trace import Trace
 
 ROWS = 24  # of the trace that are printed
 SHOWN = (
@@ -23,7 +28,7 @@ SHOWN = (
 MISSING = "Pictures need matplotlib. Install it: pip install gdcore[plot]"
 
 
-def write(results, path, title=None):
+def write(results: dict[str, Result[Any]], path: PathLike, title: str | None = None) -> None:
     """Write one page about results {heading: Result} to `path`, whole or not at all; over another
     page of ours, and over nothing else."""
     require_own(path)
@@ -37,7 +42,7 @@ def write(results, path, title=None):
     replace(path, lambda file: file.write(text.encode()))
 
 
-def require_own(path):
+def require_own(path: PathLike) -> None:
     """Refuse to write over a file that is no page of ours."""
     path = Path(path)
     if path.is_file() and path.stat().st_size:
@@ -46,7 +51,7 @@ def require_own(path):
         require(ours, f"{path} exists and is no report. Pass another path, or move it away.")
 
 
-def section(result, heading=None):
+def section(result: Result[Any], heading: str | None = None) -> str:
     """The HTML of one result: what the page holds of it."""
     found = doctor(result)
     kind = " ill" if found or result.status.name == "DIVERGED" else ""
@@ -65,7 +70,7 @@ def section(result, heading=None):
     return "\n".join(part for part in parts if part)
 
 
-def pictures(result):
+def pictures(result: Result[Any]) -> Iterator[str]:
     """SVG figures of the course, and of the layers of a network; a note without matplotlib."""
     if len(result.trace) < 2:  # no course
         return
@@ -76,7 +81,7 @@ def pictures(result):
         return
     from gdcore.diagnose import plots
 
-    kinds = [plots.TraceDisplay]
+    kinds: list[Any] = [plots.TraceDisplay]
     if result.trace.layers is not None and len(result.trace.layers):
         kinds.append(plots.LayersDisplay)
     for kind in kinds:
@@ -85,11 +90,11 @@ def pictures(result):
         yield inline(figure, kind.__name__)
 
 
-def _upper(text):
+def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _numbers(result):
+def _numbers(result: Result[Any]) -> Iterator[tuple[str, str]]:
     """(name, text) of what came out."""
     trace = result.trace
     yield "cost", f"{trace.cost[0]:.6g} → {result.fun:.6g}" if len(trace) else f"{result.fun:.6g}"
@@ -111,7 +116,7 @@ def _numbers(result):
             yield "best held-out score", f"{np.nanmax(trace.score):.4g}"
 
 
-def _settings(result):
+def _settings(result: Result[Any]) -> Iterator[tuple[str, str]]:
     """(name, text) of what was asked for."""
     yield from result.get("settings", {}).items()
     yield "optimizer used", repr(result.optimizer)
@@ -120,10 +125,11 @@ def _settings(result):
         yield "chosen", result.choice
     if "batch_size" in result:
         yield "examples a step", f"{result.batch_size:,}"
-    yield "numbers in θ", f"{sum(np.size(leaf) for _, leaf in leaves(result.x)):,}"
+    sizes = [np.size(leaf) for _, leaf in leaves(result.x)]
+    yield "numbers in θ", f"{sum(sizes):,}"
 
 
-def _rows(trace):
+def _rows(trace: Trace) -> str:
     """Some rows of the trace, the first and the last among them."""
     if not len(trace):
         return ""
@@ -133,7 +139,7 @@ def _rows(trace):
     return grid([name.replace("_", " ") for name in names], zip(*columns, strict=True))
 
 
-def _cell(name, value):
+def _cell(name: str, value: float) -> str:
     if not math.isfinite(value):
         return "–"
     whole = name in ("step", "epoch", "examples")

@@ -2,44 +2,50 @@
 
 import copy
 import math
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from gdcore.convergence import Rule
+from gdcore._typing import Array
+from gdcore.convergence import Moment, Rule
 from gdcore.errors import require
-from gdcore.layers.base import Context
+from gdcore.layers.base import Context, Layer, Part
 from gdcore.models.estimator import Estimator
 from gdcore.models.flat import Flat
 from gdcore.objective import Layout, Objective
 from gdcore.parameters import Parameters
+from gdcore.run import Run
 
 MOVED = 0.1  # of a part's size: how far from its start θ is taken at random
 SMALL = 0.3  # over the root of a part's extent: what that is for a part that starts at zero
 GPT_WINDOWS = 4
+
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Subject:
     """f over a flat x in double precision."""
 
-    start: np.ndarray
-    ask: object  # x → (f, its gradient)
-    value: object  # x → f
-    parts: dict  # {name: shape}, as they lie in x; "" is x itself
-    build: object  # a vector like x → the structure that the user knows
-    free: np.ndarray  # numbers of the coordinates that there is a gradient of
+    start: Array
+    ask: Callable[[Array], tuple[float, Array]]  # x → (f, its gradient)
+    value: Callable[[Array], float]  # x → f
+    parts: Shapes  # {name: shape}, as they lie in x; "" is x itself
+    build: Callable[[Array], Any]  # a vector like x → the structure that the user knows
+    free: Array  # numbers of the coordinates that there is a gradient of
     what: str  # in sentences
-    held: object = nullcontext()
+    held: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
-    def name(self, i):
+    def name(self, i: int) -> str:
         """Of coordinate i, as "w[3, 2]"."""
         part, place = self.place(i)
         index = ", ".join(map(str, place))
         return f"{part or 'x'}[{index}]" if place else part or "x"
 
-    def place(self, i):
+    def place(self, i: int) -> tuple[str, tuple[int, ...]]:
         """(name of its part, index in it)."""
         for name, shape in self.parts.items():
             size = math.prod(shape)
@@ -49,7 +55,7 @@ class Subject:
         raise IndexError(i)
 
 
-def of_function(fun, x, jac, args):
+def of_function(fun: Any, x: Any, jac: Any, args: Any) -> Subject:
     """fun(x, *args), with its gradient or another function for that."""
     require(
         jac is True or callable(jac),
@@ -59,11 +65,11 @@ def of_function(fun, x, jac, args):
     args = args if isinstance(args, tuple) else (args,)
     objective = Objective(fun, layout, jac=jac, args=args, bounds=(None, None))
 
-    def ask(point):
+    def ask(point: Array) -> tuple[float, Array]:
         g = np.empty_like(point)
         return objective.value_and_gradient(point, g), g
 
-    def value(point):
+    def value(point: Array) -> float:
         if jac is True:
             return ask(point)[0]
         return float(np.asarray(fun(layout.build(point), *args)).reshape(-1)[0])
@@ -73,14 +79,14 @@ def of_function(fun, x, jac, args):
     return Subject(layout.start, ask, value, parts, layout.build, everything, "fun")
 
 
-def doubled(layout):
+def doubled(layout: Layout) -> Layout:
     """The layout with all arrays in double precision: steps of 1e-6 are nothing in single."""
     layout.kinds = [np.dtype(float)] * len(layout.kinds)
     layout.resolution = float(np.finfo(float).eps)
     return layout
 
 
-def of_cost(cost, theta, what="the cost"):
+def of_cost(cost: Any, theta: Any, what: str = "the cost") -> Subject:
     """A `Cost` or `PlainCost` at θ."""
     theta = np.array(theta, np.float64)
     size = getattr(cost, "size", theta.size)
@@ -88,12 +94,12 @@ def of_cost(cost, theta, what="the cost"):
         theta.ndim == 1 and theta.size == size,
         f"x must be θ, a vector of {size} numbers, got shape {theta.shape}. Pass one.",
     )
-    shapes = getattr(getattr(cost, "model", None), "shapes", dict)()
+    shapes: Shapes = getattr(getattr(cost, "model", None), "shapes", dict)()
     if sum(map(math.prod, shapes.values())) != size:
         shapes = {"theta": theta.shape}
     counts = hasattr(cost, "steps")  # by which dropout draws: every call is to be the same step
 
-    def ask(point):
+    def ask(point: Array) -> tuple[float, Array]:
         theta, g = point.copy(), np.empty_like(point)
         before = cost.steps if counts else 0
         if counts:
@@ -105,10 +111,10 @@ def of_cost(cost, theta, what="the cost"):
                 cost.steps = before
         return float(value), np.array(cost.steepest(point, g))
 
-    def value(point):
+    def value(point: Array) -> float:
         return ask(point)[0]
 
-    def build(vector):
+    def build(vector: Array) -> Any:
         parts = Parameters(shapes, vector.copy())
         return {name: parts[name] for name in parts} if len(shapes) > 1 else vector.copy()
 
@@ -118,7 +124,9 @@ def of_cost(cost, theta, what="the cost"):
     return Subject(theta, ask, value, shapes, build, np.flatnonzero(free), what, held=cost)
 
 
-def of_estimator(estimator, X, y, sample_weight, rng):
+def of_estimator(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, rng: "np.random.Generator"
+) -> Subject:
     """The cost of a fit to these rows, at a random θ near its start."""
     if hasattr(estimator, "block_size"):
         return _of_gpt(estimator, X, rng)
@@ -132,7 +140,7 @@ def of_estimator(estimator, X, y, sample_weight, rng):
     return shaken(of_cost(run.cost, run.theta, "J"), rng)
 
 
-def _of_gpt(gpt, data, rng):
+def _of_gpt(gpt: Any, data: Any, rng: "np.random.Generator") -> Subject:
     """A language model's cost on windows of this text, without dropout."""
     model = replace(gpt, dtype="float64")
     train, _ = model._data(data, None)
@@ -142,7 +150,7 @@ def _of_gpt(gpt, data, rng):
     return shaken(of_cost(cost, theta, "J"), rng)
 
 
-def of_layer(layer, x, rng):
+def of_layer(layer: Layer, x: Any, rng: "np.random.Generator") -> Subject:
     """Σ v·y of a layer in training, for a random v, over its parameters and its inputs x."""
     x = np.asarray(x)
     require(
@@ -156,7 +164,7 @@ def of_layer(layer, x, rng):
     if not probe.whole:
         start, shapes = np.concatenate([start, probe.x.ravel()]), shapes | {"x": x.shape}
 
-    def build(vector):
+    def build(vector: Array) -> dict[str, Array]:
         parts = Parameters(shapes, vector.copy())
         return {name: parts[name] for name in parts}
 
@@ -172,13 +180,13 @@ def of_layer(layer, x, rng):
 class _LayerProbe:
     """Σ v·y over parameters and inputs in one vector; inputs of whole numbers stay as they are."""
 
-    def __init__(self, layer, x, rng):
+    def __init__(self, layer: Layer, x: Array, rng: "np.random.Generator") -> None:
         self.layer, self.flat, self.whole = layer, Flat(layer, x.shape[1:]), x.dtype.kind in "iu"
         self.x = x if self.whole else x.astype(np.float64)
         shape = (len(x), *layer.output(x.shape[1:]))
         self.aim = rng.normal(size=shape)
 
-    def _forward(self, point):
+    def _forward(self, point: Array) -> tuple[Any, Array, Callable[..., Any]]:
         """(scope, y, backward), with copies of all that a layer may write into."""
         theta, x = point[: self.flat.size].copy(), self.x
         if not self.whole:
@@ -188,11 +196,11 @@ class _LayerProbe:
         _require_shape("y", y, self.aim.shape)
         return scope, y, backward
 
-    def value(self, point):
+    def value(self, point: Array) -> float:
         """Σ v·y."""
         return float((self.aim * self._forward(point)[1]).sum())
 
-    def ask(self, point):
+    def ask(self, point: Array) -> tuple[float, Array]:
         """(Σ v·y, its gradient; NaN where backward gives none)."""
         scope, y, backward = self._forward(point)
         value, g = float((self.aim * y).sum()), np.full_like(point, np.nan)
@@ -208,11 +216,11 @@ class _LayerProbe:
         return value, g
 
 
-def _frozen(part):
+def _frozen(part: Part) -> bool:
     return not part.trainable
 
 
-def _require_shape(what, array, shape):
+def _require_shape(what: str, array: Any, shape: tuple[int, ...]) -> None:
     require(
         np.shape(array) == shape,
         f"The layer promises {what} of shape {shape}, and gives {np.shape(array)}. Correct its "
@@ -220,7 +228,7 @@ def _require_shape(what, array, shape):
     )
 
 
-def shaken(subject, rng):
+def shaken(subject: Subject, rng: "np.random.Generator") -> Subject:
     """The same at a random point near its start."""
     fixed = np.ones(len(subject.start), bool)
     fixed[subject.free] = False
@@ -228,7 +236,9 @@ def shaken(subject, rng):
     return replace(subject, start=start)
 
 
-def shaken_parts(start, shapes, rng, fixed):
+def shaken_parts(
+    start: Array, shapes: Shapes, rng: "np.random.Generator", fixed: Sequence[Any]
+) -> Array:
     """start, each part moved at random by a tenth of its size; what is `fixed` stays."""
     moved = start.copy()
     for view in (parts := Parameters(shapes, moved)):
@@ -241,7 +251,7 @@ def shaken_parts(start, shapes, rng, fixed):
     return moved
 
 
-def require_estimator(estimator):
+def require_estimator(estimator: object) -> None:
     """Refuse others, whose costs nobody here knows."""
     if not isinstance(estimator, Estimator):
         raise TypeError(
@@ -257,20 +267,22 @@ class _Seen(BaseException):
 class _Peek(Rule):
     """A rule that ends a fit before its first measurement, with all that it was about to do."""
 
-    def fresh(self):
+    def fresh(self) -> "_Peek":
         """Itself."""
         return self
 
-    def watch(self, proof):
+    def watch(self, proof: Any) -> None:
         """The descent is set up, and knows its cost."""
         raise _Seen(proof.run)
 
-    def check(self, moment):
+    def check(self, moment: Moment) -> None:
         """Never asked."""
         return None
 
 
-def run_of(estimator, data, rng, **settings):
+def run_of(
+    estimator: Any, data: tuple[Any, Any, Any], rng: "np.random.Generator", **settings: Any
+) -> Run:
     """The `Run` that a fit to (X, y, weights) would begin; the estimator is left as it is."""
     params = estimator.get_params() | {
         "tol": _Peek(), "callbacks": None, "progress": False, "verbose": 0, "warm_start": False,
@@ -281,7 +293,8 @@ def run_of(estimator, data, rng, **settings):
     try:
         type(estimator)(**(params | settings)).fit(X, y, weights)
     except _Seen as seen:
-        return seen.args[0]
+        run: Run = seen.args[0]
+        return run
     raise ValueError(
         f"optimizer={estimator.optimizer!r} of this {type(estimator).__name__} takes no steps. "
         "Pass another one, as 'sgd'."

@@ -2,14 +2,18 @@
 
 import copy
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from gdcore import optim
+from gdcore._typing import Array, State
 from gdcore.errors import require, require_choice
 from gdcore.models.estimator import require_batch
 from gdcore.noise import Draws, Noisy
 from gdcore.objective import Layout, Objective
+from gdcore.optim.base import Optimizer
 from gdcore.parameters import aligned_copy
 
 LEAST = 1e-6  # of θ's size: how far the first step of a range test goes
@@ -19,7 +23,9 @@ SAME = 1e-9  # relative: two calls that differ by more differ by noise
 class Walk:
     """A cost, a rule, a start; every walk sees the same rows, draws and dropout."""
 
-    def __init__(self, cost, start, rule, batch_size, seed):
+    def __init__(
+        self, cost: Any, start: Array, rule: Optimizer, batch_size: int | None, seed: int
+    ) -> None:
         if rule.searches or rule.visits or rule.scale == "itself":
             name = type(rule).__name__
             raise ValueError(
@@ -29,10 +35,10 @@ class Walk:
         self.cost, self.start, self.rule, self.seed = cost, start, rule, seed
         rows = len(cost)
         self.full = batch_size is None or batch_size >= rows
-        self.batch_size = rows if self.full else int(batch_size)
+        self.batch_size = rows if batch_size is None or self.full else int(batch_size)
         require_batch(rule, self.full)
         self.batches = -(-rows // self.batch_size)
-        self.restart = getattr(cost, "restart", lambda: None)
+        self.restart: Callable[[], object] = getattr(cost, "restart", lambda: None)
         g = np.empty_like(start)
         self.restart()
         self._again()
@@ -53,19 +59,19 @@ class Walk:
         differs = abs(other - value) > SAME * max(abs(other), abs(value))
         self.noisy = not self.full or getattr(cost, "noisy", False) or differs
 
-    def _again(self):
+    def _again(self) -> None:
         """Dropout draws by the number of the step."""
         if hasattr(self.cost, "steps"):
             self.cost.steps = 0
 
-    def first_rate(self):
+    def first_rate(self) -> float:
         """One that hardly moves θ."""
         size = float(np.sqrt(np.square(self.start, dtype=np.float64).mean()))
         if self.rule.scale != "gradient":
             return LEAST * (size or self.cost.unit)
         return LEAST * max(1.0, size * math.sqrt(len(self.start))) / self.slope
 
-    def along(self, rates, rule=None):
+    def along(self, rates: Array, rule: Optimizer | None = None) -> Iterator[float]:
         """The cost that each step meets, one rate after another."""
         rule = rule or self.rule
         theta = aligned_copy(self.start)
@@ -74,7 +80,7 @@ class Walk:
         self._again()
         return (self._whole if self.full else self._by_batches)(theta, rule, state, rates)
 
-    def _whole(self, theta, rule, state, rates):
+    def _whole(self, theta: Array, rule: Optimizer, state: State, rates: Array) -> Iterator[float]:
         g = np.empty_like(theta)
         for rate in rates:
             with np.errstate(all="ignore"):
@@ -84,7 +90,9 @@ class Walk:
                 self.cost.prox(theta, rule.reach(state, rate))
                 rule.extrapolate(theta, g, state)
 
-    def _by_batches(self, theta, rule, state, rates):
+    def _by_batches(
+        self, theta: Array, rule: Optimizer, state: State, rates: Array
+    ) -> Iterator[float]:
         rng, order, none = np.random.default_rng(self.seed), (), theta[:0]
         for t, rate in enumerate(rates):
             place = t % self.batches * self.batch_size
@@ -99,7 +107,7 @@ class Walk:
                     )
                 )  # fmt: skip
 
-    def standing(self, steps):
+    def standing(self, steps: int) -> Array:
         """The costs that would be met without a step."""
         if not self.noisy:
             return np.full(steps, self.value)
@@ -109,20 +117,20 @@ class Walk:
 class _Drawn(Noisy):
     """A function with noise, whose draws begin anew before each walk."""
 
-    def __init__(self, fun, layout, rng, batches, **settings):
+    def __init__(self, fun: Any, layout: Layout, rng: Any, batches: Any, **settings: Any) -> None:
         self._fun, self._rng, self._batches = fun, rng, batches
         super().__init__(fun, layout, source=self._next, **settings)
 
-    def restart(self):
+    def restart(self) -> None:
         """The first draw comes next."""
         self._draws = Draws(copy.deepcopy(self._rng), self._batches)
         self._draws.restart()
 
-    def _next(self):
+    def _next(self) -> Any:
         return self._draws.next()
 
 
-def of_function(fun, x0, rule, settings):
+def of_function(fun: Any, x0: Any, rule: Optimizer, settings: dict[str, Any]) -> tuple[Any, Array]:
     """(cost, start) of a function as `gd.minimize` takes it."""
     rng, batches = settings.pop("rng"), settings.pop("batches")
     require(callable(fun), f"fun must be callable, got {type(fun).__name__}. Pass a function of x.")
@@ -140,7 +148,7 @@ def of_function(fun, x0, rule, settings):
     return _Drawn(fun, layout, rng, batches, **settings), layout.start
 
 
-def as_rule(method):
+def as_rule(method: str | Optimizer) -> Optimizer:
     """The rule behind a name in lower case, or an instance."""
     if isinstance(method, optim.Optimizer):
         return method

@@ -1,29 +1,37 @@
 """Memory that the passes over a batch share, and the plan of one batch: shards, then products."""
 
 import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import kernels
-from gdcore.layers.base import Context, Gradient
+from gdcore._typing import Array
+from gdcore.layers.base import Context, Gradient, Layer, Scope
 from gdcore.layers.products import bound, by_tiles, panel_numbers, product
 from gdcore.layers.sequential import Sequential
 from gdcore.models.flat import LEAST_WORK
 from gdcore.parameters import aligned
+from gdcore.threads import Threads
 
 TILE_WIDTH = 384  # and so do fewer columns
+Task: TypeAlias = tuple[Array, Array, Array]  # a, b, out
+Pair: TypeAlias = tuple[Array, Array]  # x, dz
+Note: TypeAlias = tuple[str, Array, Array]  # full name, and two arrays that wait
 MOST_PACKED = 1 << 21  # parameters that are packed for all shards, which takes their memory twice
 
 
 class Arena:
     """Arrays by name, each with one row for each row of the largest batch."""
 
-    def __init__(self, rows):
-        self.rows, self._arrays, self._lock = rows, {}, threading.Lock()
+    def __init__(self, rows: int) -> None:
+        self.rows, self._lock = rows, threading.Lock()
+        self._arrays: dict[str, Array] = {}
 
-    def full(self, name, shape, dtype):
+    def full(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """The array behind a name, made at its first use."""
         with self._lock:
             found = self._arrays.get(name)
@@ -32,7 +40,7 @@ class Arena:
             return found
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all arrays."""
         return sum(array.nbytes for array in self._arrays.values())
 
@@ -41,17 +49,19 @@ class Shard(Context):
     """One pass over rows a … b − 1 of a batch: its part of the arena, and what waits."""
 
     keeps = True
-    scope = gradient = None  # until the plan is bound
+    scope: Any = None  # until the plan is bound
+    gradient: Any = None
 
-    def __init__(self, dtype, arena, a, b, packed):
+    def __init__(self, dtype: Any, arena: Arena, a: int, b: int, packed: "Packed | None") -> None:
         super().__init__(dtype, training=True, first=a)
         self.packed = packed
         self.arena, self.a, self.b = arena, a, b
-        self.threads = None  # who helps with large products, where no other shard keeps them busy
-        self.deferred = None  # or a list of (full name, x, dz)
-        self.scattered = []  # with such a list, (full name, rows, values) to be added after it
+        # Who helps with large products, where no other shard keeps them busy.
+        self.threads: Threads | None = None
+        self.deferred: list[Note] | None = None  # of x and dz, or none wait
+        self.scattered: list[Note] = []  # of rows and values, to be added after those
 
-    def memory(self, scope, name, shape, dtype):
+    def memory(self, scope: Scope, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """The same array each time; where shape counts the rows, a part of the whole batch's."""
         dtype = np.dtype(dtype or self.dtype)
         if shape and shape[0] == self.b - self.a:
@@ -61,7 +71,7 @@ class Shard(Context):
         scope.keep(name, array)
         return array
 
-    def product(self, gradient, name, x, dz):
+    def product(self, gradient: Gradient, name: str, x: Array, dz: Array) -> None:
         """Now, or noted for when all shards are done."""
         if self.deferred is None:
             gradient.multiply(name, x, dz)
@@ -69,7 +79,7 @@ class Shard(Context):
             gradient.touched.add(name)
             self.deferred.append((gradient.name + name, x, dz))
 
-    def scatter(self, gradient, name, rows, values):
+    def scatter(self, gradient: Gradient, name: str, rows: Array, values: Array) -> None:
         """Now, or noted for when the products are done."""
         if self.deferred is None:
             super().scatter(gradient, name, rows, values)
@@ -77,12 +87,14 @@ class Shard(Context):
             gradient.touched.add(name)
             self.scattered.append((gradient.name + name, rows, values))
 
-    def matmul(self, a, b, out):
+    def matmul(self, a: Array, b: Array, out: Array) -> Array:
         """out = a·b, in tiles that the sizes alone decide."""
         self._tiled(tiles(a, b, out), a, b, out)
         return out
 
-    def multiplication(self, name, turned, a, b, out):
+    def multiplication(
+        self, name: str, turned: bool, a: Array, b: Array, out: Array
+    ) -> Callable[[], object]:
         """The same as a call, whose tiles are cut, or whose weights are packed, for good."""
         tasks = tiles(a, b, out)
         if len(tasks) > 1:
@@ -91,7 +103,7 @@ class Shard(Context):
             return self.packed.multiplication((name, turned), a, b, out)
         return bound(a, b, out)
 
-    def _tiled(self, tasks, a, b, out):
+    def _tiled(self, tasks: list[Task], a: Array, b: Array, out: Array) -> None:
         if len(tasks) > 1 and self.threads is not None and self.threads.n_threads > 1:
             self.threads.map(_run, tasks)
         else:
@@ -101,18 +113,22 @@ class Shard(Context):
 class Packed:
     """Weights packed for the kernel of products, once a pass for all shards."""
 
-    def __init__(self):
-        self._panels, self._ready, self._lock = {}, set(), threading.Lock()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._panels: dict[tuple[str, bool], Array] = {}
+        self._ready: set[tuple[str, bool]] = set()
 
-    def begin(self):
+    def begin(self) -> None:
         """θ has moved."""
         self._ready.clear()
 
-    def multiplication(self, key, a, b, out):
+    def multiplication(
+        self, key: tuple[str, bool], a: Array, b: Array, out: Array
+    ) -> Callable[[], object]:
         """A call that computes out = a·b for the weights b of this key."""
         panels = self._panels.setdefault(key, aligned(panel_numbers(b), b.dtype))
 
-        def multiply():
+        def multiply() -> None:
             if key not in self._ready:
                 with self._lock:
                     if key not in self._ready:
@@ -123,10 +139,11 @@ class Packed:
         return multiply
 
 
-_as_tiled = {}  # kind of product: whether this BLAS gives the whole the bits of its tiles
+# Kind of product: whether this BLAS gives the whole the bits of its tiles.
+_as_tiled: dict[Any, bool] = {}
 
 
-def multiply(tasks, a, b, out):
+def multiply(tasks: list[Task], a: Array, b: Array, out: Array) -> None:
     """out = a·b with the bits of its tiles, by one thread.
 
     Whole it is some percent faster. Whether the bits are the same is seen at the first product of
@@ -144,7 +161,7 @@ def multiply(tasks, a, b, out):
         _as_tiled[kind] = whole.tobytes() == out.tobytes()
 
 
-def tiles(a, b, out):
+def tiles(a: Array, b: Array, out: Array) -> list[Task]:
     """(a, b, out) of the parts that a product is cut into."""
     n, k = out.shape
     by_rows = 2 * n >= k
@@ -157,18 +174,18 @@ def tiles(a, b, out):
     return [(a, b[:, i:j], out[:, i:j]) for i, j in cuts]
 
 
-def _run(task):
+def _run(task: Task) -> None:
     product(*task)
 
 
-class Lazy(dict):
+class Lazy(dict[str, Array]):
     """Arrays of given shapes, made when they are asked for: most shards need few."""
 
-    def __init__(self, shapes, dtype):
+    def __init__(self, shapes: dict[str, tuple[int, ...]], dtype: Any) -> None:
         super().__init__()
         self._shapes, self._dtype = shapes, dtype
 
-    def __missing__(self, name):
+    def __missing__(self, name: str) -> Array:
         array = self[name] = np.empty(self._shapes[name], self._dtype)
         return array
 
@@ -182,7 +199,7 @@ class Plan:
     summed over shards but the small parts, in the shards' order.
     """
 
-    def __init__(self, network, rows, arena, dtype):
+    def __init__(self, network: Any, rows: int, arena: Arena, dtype: Any) -> None:
         self.network, self.rows = network, rows
         count = network.shards(rows)
         self._at_once = getattr(network.layers, "recompute", False)  # arrays are soon overwritten
@@ -191,9 +208,11 @@ class Plan:
         self.packed = Packed() if shared else None
         self.shards = [Shard(dtype, arena, a, b, self.packed) for a, b in pairwise(cuts)]
         self._lazy = [Lazy(network.shapes(), dtype) for _ in self.shards[1:]]
-        self._bound, self._broken, self._settled = (None, None), False, None
+        self._bound: tuple[Any, Any] = None, None
+        self._settled: Any = None
+        self._broken = False
 
-    def bind(self, theta, g):
+    def bind(self, theta: Array, g: Array) -> None:
         """Lay the layers' views over these vectors."""
         if self._bound[0] is theta and self._bound[1] is g:
             return
@@ -207,14 +226,14 @@ class Plan:
             shard.gradient.bind(arrays)
         self._bound, self._settled = (theta, g), None
 
-    def release(self):
+    def release(self) -> None:
         """Let go of the arena."""
         for shard in self.shards:
             for scope in shard.scope.walk() if shard.scope else ():
                 scope.forget()
             shard.scope = shard.gradient = None
 
-    def begin(self, key, training, threads):
+    def begin(self, key: int, training: bool, threads: Threads) -> None:
         """Before the shards run."""
         if self._broken:  # the last pass was interrupted: what it touched is to be zero again
             for shard in self.shards:
@@ -229,7 +248,7 @@ class Plan:
             )
             shard.scattered = []
 
-    def finish(self, threads):
+    def finish(self, threads: Threads) -> None:
         """After the shards ran: sums over them and the products that waited."""
         if len(self.shards) > 1:
             self._settle(threads.n_threads > 1)
@@ -242,7 +261,7 @@ class Plan:
         self.shards[0].gradient.finish()
         self._broken = False
 
-    def _settle(self, cut):
+    def _settle(self, cut: bool) -> None:
         """What is to be done after the shards: as in the last step, where the same arrays wait."""
         scattered = [name for name, *_ in self.shards[0].scattered]
         waiting = (cut, scattered), [shard.deferred or [] for shard in self.shards]
@@ -259,7 +278,7 @@ class Plan:
         self._tasks = list(self._products(cut))
         self._settled = waiting
 
-    def _scatter(self):
+    def _scatter(self) -> None:
         """Rows of tables that only some inputs name, one shard after another."""
         begun = {name for name, *_ in self.shards[0].deferred or ()}
         for shard in self.shards:
@@ -269,9 +288,9 @@ class Plan:
                     begun.add(name)
                 kernels.add_rows(self._views[name], rows, values)
 
-    def _products(self, cut):
+    def _products(self, cut: bool) -> Iterator[Callable[[], object]]:
         """Tasks, each of which computes some tile of one weight gradient."""
-        together = {}
+        together: dict[str, list[Pair]] = {}
         for notes in zip(*(shard.deferred or () for shard in self.shards), strict=True):
             pairs = [note[1:] for note in notes]
             together.setdefault(notes[0][0], []).extend(_joined(pairs, self.rows))
@@ -287,7 +306,7 @@ class Plan:
                 yield partial(_sum, pairs, self._views[name])
 
 
-def _sum(pairs, out):
+def _sum(pairs: list[Pair], out: Array) -> None:
     """Σ xᵀ·dz in the order of the pairs."""
     (x, dz), *others = pairs
     product(x.T, dz, out)
@@ -295,13 +314,13 @@ def _sum(pairs, out):
         out += x.T @ dz
 
 
-def _joined(pairs, rows):
+def _joined(pairs: list[Pair], rows: int) -> list[Pair]:
     """[(x, dz)] of the whole batch where the shards' arrays lie in one; else as they are."""
-    whole = [_base(list(arrays), rows) for arrays in zip(*pairs, strict=True)]
-    return pairs if any(each is None for each in whole) else [tuple(whole)]
+    x, dz = (_base(list(arrays), rows) for arrays in zip(*pairs, strict=True))
+    return pairs if x is None or dz is None else [(x, dz)]
 
 
-def _base(arrays, rows):
+def _base(arrays: list[Array], rows: int) -> Array | None:
     """The array of the whole batch whose consecutive parts these are, or None."""
     if len(arrays) == 1:
         return arrays[0]
@@ -313,7 +332,7 @@ def _base(arrays, rows):
     return whole.reshape(-1, width) if mine and whole.size == sum(map(np.size, arrays)) else None
 
 
-def _add(whole, name, parts):
+def _add(whole: Gradient, name: str, parts: list[tuple[Gradient, Array]]) -> None:
     """The sum over shards of what is not a product."""
     for part, values in parts:
         if name in part.touched:
@@ -321,7 +340,7 @@ def _add(whole, name, parts):
             view += values
 
 
-def _same(waiting, before):
+def _same(waiting: Any, before: Any) -> bool:
     """Whether the same arrays wait for the same sums."""
     if waiting[0] != before[0]:
         return False
@@ -334,7 +353,7 @@ def _same(waiting, before):
     return True
 
 
-def _without_dx(layer, scope):
+def _without_dx(layer: Layer, scope: Scope) -> None:
     """Nobody wants the gradient of the network's inputs."""
     scope.wants_dx = False
     if isinstance(layer, Sequential):

@@ -1,11 +1,14 @@
 """What linear and logistic regression share: parameters, and one way to fit."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from gdcore import optim
+from gdcore._typing import Array
 from gdcore.chunk_cost import ChunkCost
 from gdcore.continuation import fingerprint
 from gdcore.convergence import Rule, Status
@@ -18,6 +21,7 @@ from gdcore.hooks import Plan
 from gdcore.losses import Squared
 from gdcore.models.coordinates import coordinates
 from gdcore.models.estimator import (
+    Coefficients,
     Estimator,
     counted,
     generator,
@@ -26,7 +30,9 @@ from gdcore.models.estimator import (
     require_optimizer,
     signed,
 )
+from gdcore.models.family import LinearFamily
 from gdcore.models.solvers import (
+    AnyCost,
     choose,
     corner_descent,
     head_start,
@@ -37,29 +43,38 @@ from gdcore.models.solvers import (
 )
 from gdcore.newton import MANY, Newton
 from gdcore.normalized import NormalizedAdaptive
+from gdcore.optim.base import Optimizer
+from gdcore.penalties import Penalty
 from gdcore.reduced import REDUCED
+from gdcore.result import Result
 from gdcore.sparse import CSR
 
-VISITING = {**REDUCED, "normalized-adaptive": NormalizedAdaptive}  # rules that ask for the rows
+# Rules that ask for the rows.
+VISITING: dict[str, Callable[[], Optimizer]] = {
+    **REDUCED,
+    "normalized-adaptive": NormalizedAdaptive,
+}
 
 # Parameters that may change where a fit goes on from the last one.
 BUDGET = ("max_epochs", "max_time", "tol", "callbacks", "progress", "verbose", "n_threads")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearEstimator(Estimator):
+class LinearEstimator(Coefficients, Estimator):
     """Parameters and fitting that linear and logistic regression share; see either of them."""
 
-    tol: object = 1e-8
-    alpha: object = "auto"
+    max_epochs: int = 1000
+    tol: float | Rule = 1e-8
+    alpha: float | Literal["auto"] = "auto"
     l1_ratio: float = 0.0
     fit_intercept: bool = True
-    optimizer: object = "auto"
+    optimizer: str | Optimizer = "auto"
 
     _takes_sparse = True
+    _closed_form: ClassVar[bool]
     _number = 0, 1  # of the descent, and how many a fit takes
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         if self.alpha != "auto":
             require(not isinstance(self.alpha, str), _alpha_message(self.alpha))
             require_number("alpha", self.alpha, low=0)
@@ -69,7 +84,7 @@ class LinearEstimator(Estimator):
         self._check_common()
         self._optimizer()
 
-    def _optimizer(self):
+    def _optimizer(self) -> Optimizer | None:
         """The optimizer behind an instance or a name; None for "auto", which looks at the data."""
         if isinstance(self.optimizer, optim.Optimizer):
             return self.optimizer
@@ -83,7 +98,7 @@ class LinearEstimator(Estimator):
             return VISITING[self.optimizer]()
         return Newton() if self.optimizer == "newton" else optim.by_name(self.optimizer)()
 
-    def _suited(self, optimizer, full):
+    def _suited(self, optimizer: Optimizer, full: bool) -> Optimizer:
         """The optimizer, refused where it cannot do what is asked."""
         require_batch(optimizer, full)
         require(
@@ -98,7 +113,7 @@ class LinearEstimator(Estimator):
         )
         return optimizer
 
-    def _fit(self, X, y, weights, loss, outputs):
+    def _fit(self, X: Any, y: Array, weights: Array, loss: Any, outputs: int) -> Self:
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
         rng = generator(self.random_state)
         X, y, weights = counted(X, y, weights)
@@ -119,7 +134,7 @@ class LinearEstimator(Estimator):
             with self._hooks(self._as_of(model, X.dtype), 0) as hooks:
                 hooks.begin(Plan(None, model.size, len(train), len(train), 0, self.max_time))
                 result = solve(model, train, penalty, self.n_threads)
-                result.choice = "as asked"
+                result["choice"] = "as asked"
                 hooks.end(result)
         else:
             cost = Cost(model, train, penalty, self.n_threads, unit_of(loss, train))
@@ -129,13 +144,15 @@ class LinearEstimator(Estimator):
         self._keep(result, model, X.dtype)
         return self
 
-    def _model(self, rows, mass, loss, outputs):
+    def _model(
+        self, rows: Any, mass: float, loss: Any, outputs: int
+    ) -> tuple[LinearFamily, Penalty]:
         """(LinearFamily, Penalty) for rows whose weights sum to `mass`."""
         alpha = 1 / mass if isinstance(self.alpha, str) else float(self.alpha)
         auto = self._rate() is None
         return coordinates(rows, loss, outputs, alpha, self, precondition=auto)
 
-    def _fit_chunks(self, chunks, passes, about, loss, outputs):
+    def _fit_chunks(self, chunks: Any, passes: Any, about: Any, loss: Any, outputs: int) -> Self:
         """The same where rows are read in each pass."""
         require(
             self.optimizer != "closed-form",
@@ -150,15 +167,17 @@ class LinearEstimator(Estimator):
         self._keep(self._descend(cost, validate, rng), model, about.X.dtype)
         return self
 
-    def _held(self):
+    def _held(self) -> tuple[float, int] | None:
         """(share, seed) of the rows of chunks that early stopping holds out, or None."""
         if not self.early_stopping:
             return None
         return self.validation_fraction, int(generator(self.random_state).integers(2**63))
 
-    def _descend(self, cost, validate, rng):
+    def _descend(
+        self, cost: AnyCost, validate: Callable[[Array], Any] | None, rng: "np.random.Generator"
+    ) -> Result:
         model = cost.model
-        full = self.batch_size in ("auto", "full") or self.batch_size >= len(cost)
+        full = isinstance(self.batch_size, str) or self.batch_size >= len(cost)
         chosen, why = self._optimizer(), "as asked"
         if chosen is None:
             chosen, why = choose(cost, full)
@@ -176,38 +195,39 @@ class LinearEstimator(Estimator):
         theta = self._start(model, cost.rows)
         if why != "as asked" and optimizer.searches and not self.warm_start:
             theta = head_start(cost, theta, optimizer)
-        given = isinstance(self.tol, Rule)
+        tol: Any = self.tol
+        given = isinstance(tol, Rule)
         corner = hasattr(model.loss, "rounded") and why != "as asked" and full
-        staged = corner and not given and self.tol > 0
+        staged = corner and not given and tol > 0
         changes = dict(zip(("run", "runs"), self._number, strict=True))
         if staged:  # several descents on one budget
             changes["max_epochs"] = self.max_epochs
         known = self._as_of(model, cost.rows.X.dtype) if self._number[1] == 1 else None
         with self._hooks(known, self.max_epochs, **changes) as hooks:
-            settings = {
+            settings: dict[str, Any] = {
                 "learning_rate": self._rate(), "max_epochs": self.max_epochs,
                 "max_time": self._seconds(), "callbacks": hooks,
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
             if staged:
-                self._left = None, None  # of a run by other parameters
-                result = corner_descent(cost, theta, optimizer, tol=self.tol, **settings)
+                self._left: tuple[Any, Any] = None, None  # of a run by other parameters
+                result = corner_descent(cost, theta, optimizer, tol=tol, **settings)
             else:
                 size = None if full else int(self.batch_size)
-                stop = self.tol if given else stop_rule(self.tol, cost, optimizer, full)
+                stop = tol if given else stop_rule(tol, cost, optimizer, full)
                 more = {"batch_size": size, "stop": stop, "random_state": rng}
                 left = self._recall(cost)
                 result = descend(cost, theta, optimizer, resume=left, **more, **settings)
                 self._leave(cost, result)
-            result.choice = why
+            result["choice"] = why
             hooks.end(result)
         return result
 
-    def _seconds(self):
+    def _seconds(self) -> float:
         """What is left of max_time."""
         return self.max_time
 
-    def _recall(self, cost):
+    def _recall(self, cost: AnyCost) -> Any:
         """What an earlier fit of the same rows and parameters left when its budget was used up."""
         cost.resumable = self.warm_start and isinstance(cost, Cost)
         known, left = getattr(self, "_left", (None, None))
@@ -219,28 +239,28 @@ class LinearEstimator(Estimator):
         })  # fmt: skip
         return left if known == self._mark else None
 
-    def _leave(self, cost, result):
+    def _leave(self, cost: AnyCost, result: Result) -> None:
         """Keep where the descent stood, if more of it may be asked for."""
         if cost.resumable:
             spent = result.status.name in ("EPOCHS", "TIME", "INTERRUPTED", "CALLBACK")
             self._left = (self._mark, cost.left) if spent else (None, None)
 
-    def _note_separation(self, cost, result):
+    def _note_separation(self, cost: AnyCost, result: Result) -> None:
         """Classes that a plane separates have no finite minimum without a penalty: say so."""
         name = getattr(cost.model.loss, "name", "")
         if name not in ("logistic", "softmax") or not isinstance(cost, Cost):
             return
         if result.status is Status.INTERRUPTED:
             return
-        result.separable = separated(cost, result.x)
-        if result.separable and not held(cost.model, cost.penalty):
+        result["separable"] = apart = separated(cost, result.x)
+        if apart and not held(cost.model, cost.penalty):
             result.success = False
             result.message += (
                 " The classes are separated by the columns: without a penalty the coefficients "
                 "grow without end. Pass alpha > 0."
             )
 
-    def _start(self, model, train):
+    def _start(self, model: LinearFamily, train: Any) -> Array:
         """θ to start from: the last fit's with warm_start, else the best constant prediction."""
         k, p = model.outputs, model.features
         if self.warm_start and hasattr(self, "coef_"):
@@ -252,10 +272,10 @@ class LinearEstimator(Estimator):
             theta[k * p :] = model.loss.constant(train.y, train.weights, k)
         return theta
 
-    def _as_of(self, model, dtype):
+    def _as_of(self, model: LinearFamily, dtype: Any) -> Callable[[Array], dict[str, Any]]:
         """θ → what a fit that ended there would have set."""
 
-        def attributes(theta):
+        def attributes(theta: Array) -> dict[str, Any]:
             other = copy.copy(self)
             coef, intercept = model.original(theta)
             other._shape_coefficients(coef.astype(dtype), intercept.astype(dtype))
@@ -263,7 +283,7 @@ class LinearEstimator(Estimator):
 
         return attributes
 
-    def _keep(self, result, model, dtype):
+    def _keep(self, result: Result, model: LinearFamily, dtype: Any) -> None:
         coef, intercept = model.original(result.x)
         signed(result, self)
         self.result_, self.trace_ = result, result.trace
@@ -272,5 +292,5 @@ class LinearEstimator(Estimator):
         self._warn(result)
 
 
-def _alpha_message(alpha):
+def _alpha_message(alpha: object) -> str:
     return f"alpha must be a number or 'auto', got {alpha!r}. Pass 'auto' for 1/n."

@@ -5,25 +5,29 @@ A batch is cut into shards for the threads, and into micro-batches where memory 
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, State
 from gdcore.cost import PlainCost
-from gdcore.models.arena import Arena, Plan
-from gdcore.optim.base import Rule
+from gdcore.models.arena import Arena, Plan, Shard
+from gdcore.optim.base import Optimizer, Rule
 from gdcore.parameters import aligned
 from gdcore.threads import Threads, resolve
 
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
 GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
+Backward: TypeAlias = Callable[[Array, Any], Any]
 SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
 
 
 @lru_cache(maxsize=8)
-def _without_decay(optimizer):
+def _without_decay(optimizer: Optimizer) -> Optimizer:
     return optimizer.without_decay()
 
 
@@ -38,66 +42,74 @@ class BatchCost(PlainCost):
     keeps_precision = True
     looked_at = 1 << 62  # rows that go through at once, untrained, where memory holds them
 
-    def __init__(self, model, alpha, n_threads, micro_batch, seed):
+    def __init__(
+        self, model: Any, alpha: float, n_threads: int | None, micro_batch: int | None, seed: int
+    ) -> None:
         self.model, self.alpha = model, float(alpha)
         self.size, self.shapes = model.size, list(model.shapes().values())
         self.threads = Threads(resolve(n_threads), products=True)
         self.decayed = model.slices(lambda part: part.trainable and len(part.shape) > 1)
         self.frozen = model.slices(lambda part: not part.trainable)
         self.seed, self.steps, self._micro = seed, 0, micro_batch
-        self._plans, self._arena, self._spare, self._g = {}, None, None, None
-        self._latest = None
-        self.clip_norm, self.gradient_norm = None, math.nan
+        self._plans: dict[int, Plan] = {}
+        self._spare: list[Array] = []
+        self._arena: Any = None
+        self._g: Any = None
+        self._latest: Array | None = None
+        self.clip_norm: float | None = None
+        self.gradient_norm = math.nan
         self.spared = 0  # where in θ those parts begin, at its end, that decay spares; 0 is nowhere
 
     @abstractmethod
-    def __len__(self):
+    def __len__(self) -> int:
         """Rows."""
 
     @abstractmethod
-    def _forward(self, shard, rows, scale):
+    def _forward(self, shard: Shard, rows: Array, scale: float) -> tuple[float, Array, Backward]:
         """(a shard's summed loss, its gradient in the last outputs times scale, backward)."""
 
     @abstractmethod
-    def _at_once(self, theta, g, rows):
+    def _at_once(self, theta: Array, g: Array, rows: Array) -> float | None:
         """Summed loss and gradient by another way than shards, or None."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.threads.__enter__()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.threads.__exit__(*error)
 
-    def step(self, theta, optimizer, state, rows, lr):
+    def step(
+        self, theta: Array, optimizer: Optimizer, state: State, rows: Array, lr: float
+    ) -> float:
         """One step of an optimizer on the rows of these numbers; the mean loss that it met."""
         loss = self.gradient(theta, self._gradient_like(theta), rows) / len(rows)
         met = loss + self.penalty(theta) if optimizer.needs_cost else None
         if self.clip_norm is not None:
-            self._clip(self._g)
+            self._clip(self._g, self.clip_norm)
         kept = self._kept(theta)
         self._move(theta, optimizer, state, lr, met)
         self._put_back(theta, kept)
         return loss
 
-    def __del__(self):
+    def __del__(self) -> None:
         self._let_go()
 
-    def _let_go(self):
+    def _let_go(self) -> None:
         """Scopes and shards know each other: else the arena would wait for the collector."""
         for plan in getattr(self, "_plans", {}).values():
             plan.release()
         self._plans, self._arena = {}, None
 
-    def _kept(self, theta):
+    def _kept(self, theta: Array) -> list[Array]:
         """Copies of the parts that no optimizer is to move."""
         return [theta[part].copy() for part in self.frozen]
 
-    def _put_back(self, theta, kept):
+    def _put_back(self, theta: Array, kept: list[Array]) -> None:
         for part, values in zip(self.frozen, kept, strict=True):
             theta[part] = values
 
-    def gradient(self, theta, g, rows, training=True):
+    def gradient(self, theta: Array, g: Array, rows: Array, training: bool = True) -> float:
         """Summed loss over these rows; the gradient of their mean loss and penalty goes into g."""
         if training:
             self.steps += 1
@@ -111,7 +123,7 @@ class BatchCost(PlainCost):
                 kernels.add_scaled(g[part], theta[part], self.alpha)
         return loss
 
-    def _by_passes(self, theta, g, rows, how):
+    def _by_passes(self, theta: Array, g: Array, rows: Array, how: tuple[int, bool]) -> float:
         """The same by shards, and by micro-batches where all rows do not fit into the arena."""
         total, most = len(rows), self._rows_at_once(theta, len(rows))
         micro = -(-total // -(-total // most))  # equal parts
@@ -124,7 +136,9 @@ class BatchCost(PlainCost):
                 g += spare
         return loss
 
-    def _plan(self, theta, g, rows, how, spare=False):
+    def _plan(
+        self, theta: Array, g: Array, rows: int, how: tuple[int, bool], spare: bool = False
+    ) -> Plan:
         """The plan for so many rows; one more for a spare gradient, so that neither binds anew."""
         name = -rows if spare else rows
         plan = self._plans.get(name)
@@ -134,11 +148,14 @@ class BatchCost(PlainCost):
         plan.begin(*how, self.threads)
         return plan
 
-    def _pass(self, theta, g, rows, total, how, spare=False):
+    def _pass(
+        self, theta: Array, g: Array, rows: Array, total: int, how: tuple[int, bool],
+        spare: bool = False,
+    ) -> float:  # fmt: skip
         """Summed loss of rows that fit into the arena; their gradient, divided by total, into g."""
         plan = self._plan(theta, g, len(rows), how, spare)
 
-        def run(shard):
+        def run(shard: Shard) -> float:
             loss, dz, backward = self._forward(shard, rows[shard.a : shard.b], 1.0 / total)
             backward(dz, shard.gradient)
             return loss
@@ -148,7 +165,7 @@ class BatchCost(PlainCost):
             plan.finish(self.threads)
         return loss
 
-    def loss(self, theta, rows):
+    def loss(self, theta: Array, rows: Array) -> float:
         """Summed loss over these rows, untrained."""
         some = min(len(rows), self.looked_at)
         micro, total = min(some, self._rows_at_once(theta, some)), 0.0
@@ -157,19 +174,20 @@ class BatchCost(PlainCost):
             part = rows[a : a + micro]
             plan = self._plan(theta, g, len(part), (0, False))
 
-            def run(shard, part=part):
+            def run(shard: Shard, part: Array = part) -> float:
                 return self._forward(shard, part[shard.a : shard.b], 0.0)[0]
 
             with np.errstate(all="ignore"):
                 total += sum(self.threads.map(run, plan.shards))
         return total
 
-    def _gradient_like(self, theta):
+    def _gradient_like(self, theta: Array) -> Array:
         if self._g is None or self._g.dtype != theta.dtype:
             self._g = np.empty_like(theta)
-        return self._g
+        g: Array = self._g
+        return g
 
-    def _rows_at_once(self, theta, rows):
+    def _rows_at_once(self, theta: Array, rows: int) -> int:
         """Rows of a micro-batch: as many of these as an arena of MOST_BYTES holds."""
         if self._micro is None:
             self._micro = min(len(self), max(1, MOST_BYTES // self._bytes_a_row(theta)))
@@ -179,7 +197,7 @@ class BatchCost(PlainCost):
             self._arena = Arena(min(rows, most))
         return most
 
-    def _bytes_a_row(self, theta):
+    def _bytes_a_row(self, theta: Array) -> int:
         """What two rows on their way through the network take, halved."""
         n = min(2, len(self))
         self._let_go()
@@ -187,11 +205,11 @@ class BatchCost(PlainCost):
         kept = self._kept(theta)
         self._pass(theta, np.empty_like(theta), np.arange(n), n, (0, True))
         self._put_back(theta, kept)
-        size = max(1, self._arena.nbytes // n)
+        size: int = max(1, self._arena.nbytes // n)
         self._let_go()
         return size
 
-    def _spare_for(self, g, count):
+    def _spare_for(self, g: Array, count: int) -> list[Array]:
         """So many other vectors like g, the same ones at each call."""
         if not self._spare or self._spare[0].dtype != g.dtype:
             self._spare = []
@@ -199,7 +217,9 @@ class BatchCost(PlainCost):
             self._spare.append(aligned(len(g), g.dtype))
         return self._spare[:count]
 
-    def _move(self, theta, optimizer, state, lr, met):
+    def _move(
+        self, theta: Array, optimizer: Any, state: State, lr: float, met: float | None
+    ) -> None:
         """The optimizer's step, cut where decay ends and among the threads."""
         free = optimizer.elementwise and type(optimizer).step is Rule.step
         with np.errstate(all="ignore"):
@@ -215,29 +235,32 @@ class BatchCost(PlainCost):
                 loop = rule.kernel(state, lr)
                 tasks += [(slice(a, b), *loop) for a, b in pairwise(cuts)]
 
-            def move(task):
+            def move(task: Any) -> None:
                 piece, name, c = task
                 moments = [state[moment][piece] for moment in optimizer.moments]
                 kernels.update(name, theta[piece], self._g[piece], moments, c)
 
             self.threads.map(move, tasks)
 
-    def _clip(self, g):
-        """Scale g down to ‖g‖ = clip_norm where it is longer; the size alone cuts the sums."""
+    def _clip(self, g: Array, most: float) -> None:
+        """Scale g down to ‖g‖ = most where it is longer; the size alone cuts the sums."""
         parts = [g[a : a + SLICES] for a in range(0, len(g), SLICES)]
         size = math.hypot(*self.threads.map(kernels.norm, parts))
-        if size > self.clip_norm:
-            by = g.dtype.type(self.clip_norm / size)
+        if size > most:
+            by = g.dtype.type(most / size)
             self.threads.map(lambda part: np.multiply(part, by, out=part), parts)
         self.gradient_norm = size
 
-    def penalty(self, theta):
+    def penalty(self, theta: Array) -> float:
         """½·alpha·‖W‖²."""
         if not self.alpha:
             return 0.0
         return 0.5 * self.alpha * sum(kernels.dot(theta[p], theta[p]) for p in self.decayed)
 
-    def sweep(self, theta, optimizer, state, *, order, rates, batch_size, average, told=None):
+    def sweep(
+        self, theta: Array, optimizer: Optimizer, state: State, *, order: Array, rates: Array,
+        batch_size: int, average: Array, told: Callable[[Array, float, int], bool] | None = None,
+    ) -> float:  # fmt: skip
         """Steps over the batches of `order`, one rate each. Returns J as met on the way; told(θ,
         loss, rows), if any, hears of each step and ends the epoch where it answers True."""
         average[:] = 0

@@ -1,7 +1,12 @@
 """What classifiers share: labels to numbers and back, weights of classes, accuracy."""
 
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_targets, as_weights
 from gdcore.errors import require, require_choice
 from gdcore.losses import Logistic, Softmax
@@ -9,20 +14,56 @@ from gdcore.models.labels import as_label_matrix
 
 AT_ONCE = 1 << 16  # labels that are sorted in one call
 
+ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
+
 
 class Probabilities:
     """What follows from `predict_proba`."""
 
-    def predict_log_proba(self, X):
+    if TYPE_CHECKING:
+
+        def predict_proba(self, X: Any) -> Array: ...
+
+    def predict_log_proba(self, X: Any) -> Array:
         """log P(class | x), shape (n, k)."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
 
+class OneProbability:
+    """Probabilities of one example, by the margins that a stream or a fit has taught."""
+
+    classes_: Array
+
+    if TYPE_CHECKING:
+
+        def _margin(self, x: Any) -> list[float]: ...
+
+    def predict_proba_one(self, x: Any) -> Array:
+        """P(class | x) of one example x (p,), shape (k,)."""
+        z = self._margin(x)
+        if len(z) == 1:
+            e = math.exp(-abs(z[0]))
+            more = 1 / (1 + e)
+            both = np.array((e * more, more) if z[0] > 0 else (more, e * more))
+            return both if len(self.classes_) > 1 else np.ones(1)
+        most = max(z)
+        shares = [math.exp(each - most) for each in z]
+        total = sum(shares)
+        return np.array([each / total for each in shares])
+
+
 class Classifier:
     """Methods over `classes_` and `predict`, and the parameter class_weight."""
 
-    def score(self, X, y, sample_weight=None):
+    classes_: Array
+    class_weight: ClassWeight
+
+    if TYPE_CHECKING:
+
+        def predict(self, X: Any) -> Array: ...
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy: the weighted share of rows whose class, or every label, is predicted right."""
         predicted = self.predict(X)
         if predicted.ndim == 1:
@@ -31,16 +72,17 @@ class Classifier:
             right = (predicted == as_label_matrix(y, len(predicted))).all(axis=1)
         return float(np.average(right, weights=as_weights(sample_weight, len(right))))
 
-    def _class_weights(self, classes, codes, weights):
+    def _class_weights(self, classes: Array, codes: Array, weights: Array) -> Array:
         """A factor for each class."""
         if self.class_weight is None:
             return np.ones(len(classes))
         if isinstance(self.class_weight, str):
             require_choice("class_weight", self.class_weight, ["balanced"])
             mass = np.bincount(codes, weights, minlength=len(classes))
-            return np.divide(
+            factors: Array = np.divide(
                 weights.sum(), len(classes) * mass, out=np.zeros_like(mass), where=mass > 0
             )
+            return factors
         unknown = [label for label in self.class_weight if label not in classes.tolist()]
         require(
             not unknown,
@@ -53,7 +95,7 @@ class Classifier:
         return factors
 
 
-def probabilities(z):
+def probabilities(z: Array) -> Array:
     """P(class | x), rows that sum to one, of margins (n,) for two classes or (n, k) for k."""
     if z.ndim == 2:
         return Softmax().mean(z)
@@ -61,12 +103,13 @@ def probabilities(z):
     return np.stack([Logistic().mean(-z), Logistic().mean(z)], axis=1)
 
 
-def most_probable(classes, z):
+def most_probable(classes: Array, z: Array) -> Array:
     """The class of each row, by its margins (n,) or (n, k)."""
-    return classes[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+    found: Array = classes[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
+    return found
 
 
-def same_classes(known, given):
+def same_classes(known: Array, given: Any) -> Array:
     """The classes of the first call, which a later call may repeat and not change."""
     require(
         given is None or np.array_equal(np.unique(given), np.sort(known)),
@@ -75,7 +118,7 @@ def same_classes(known, given):
     return known
 
 
-def require_classes(estimator, classes, codes):
+def require_classes(estimator: object, classes: Array, codes: Array) -> None:
     """Refuse one class alone, among the rows that count."""
     present = np.flatnonzero(np.bincount(codes))
     require(
@@ -85,12 +128,12 @@ def require_classes(estimator, classes, codes):
     )
 
 
-def factors_of(class_weight, classes):
+def factors_of(class_weight: Mapping[Any, float], classes: Array) -> Array:
     """The factor of each class by a dict, where it names it."""
     return np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])
 
 
-def merged(*labels):
+def merged(*labels: Array) -> Array:
     """All labels, sorted; they must be of one kind."""
     kinds = {"text" if each.dtype.kind in "US" else "number" for each in labels if len(each)}
     mixed = len(kinds) > 1 and not any(each.dtype.kind == "O" for each in labels)
@@ -102,7 +145,7 @@ def merged(*labels):
     raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
 
 
-def encode(y):
+def encode(y: Array) -> tuple[Array, Array]:
     """(classes in order, class number of each row)."""
     if y.dtype.kind == "f":
         require(bool(np.isfinite(y).all()), "y contains NaN or infinity. Remove those rows first.")

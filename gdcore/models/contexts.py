@@ -5,14 +5,21 @@ down; its hooks are then called by a callback of ours.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any, Self, TypeAlias, TypeVar, cast
+
+from gdcore._typing import Array
+
+F = TypeVar("F", bound=Callable[..., Any])
+Attributes: TypeAlias = Callable[[Array], dict[str, Any]] | None
 
 
 class CallbackSupport:
     """`set_callbacks`, as scikit-learn's own estimators have it."""
 
-    _watch = None
+    _watch: "Watch | None" = None
 
-    def set_callbacks(self, *callbacks):
+    def set_callbacks(self, *callbacks: object) -> Self:
         """Let callbacks of scikit-learn watch `fit`; returns the estimator.
 
         They hear of the fit and of each epoch, may ask for the estimator as fitted so far, and end
@@ -34,7 +41,7 @@ class CallbackSupport:
         return self
 
 
-def _support():
+def _support() -> Any:
     try:
         from sklearn.callback import CallbackSupportMixin
     except ImportError as error:
@@ -46,11 +53,11 @@ def _support():
     return CallbackSupportMixin
 
 
-def whole(fit):
+def whole(fit: F) -> F:
     """A fit that changes its estimator wholly or not at all, watched where someone asks for it."""
 
     @functools.wraps(fit)
-    def fitting(self, X, *args, **kwargs):
+    def fitting(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         before = dict(vars(self))
         watched = "_skl_callbacks" in before or "_parent_callback_ctx" in before
         try:
@@ -60,15 +67,14 @@ def whole(fit):
             vars(self).update(before)
             raise
 
-    return fitting
+    return cast(F, fitting)
 
 
-def _watched(fit):
+def _watched(fit: Callable[..., Any]) -> Any:
     """The fit within scikit-learn's context, which ends by `teardown` whatever happens."""
     from sklearn.callback import with_callbacks
 
-    @with_callbacks
-    def fitting(self, X, *args, **kwargs):
+    def fitting(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         y, weights = ((*args, None, None)[:2]) if args else (None, None)
         y, weights = kwargs.get("y", y), kwargs.get("sample_weight", weights)
         self._watch = watch = Watch(self, X, y, weights)
@@ -79,26 +85,31 @@ def _watched(fit):
         watch.finish()
         return self
 
-    return fitting
+    return with_callbacks(fitting)
 
 
 class Watch:
     """The tasks of one fit as scikit-learn counts them: the fit, its descents where they are
     several, their epochs. A callback of the descents."""
 
-    def __init__(self, estimator, X, y, weights):
+    attributes: Attributes
+    root: Any  # scikit-learn's contexts: of the fit, of a descent,
+    level: Any
+    task: Any  # and of the epoch that is on its way
+
+    def __init__(self, estimator: Any, X: Any, y: Any, weights: Any) -> None:
         self.estimator, self.root, self.level, self.task = estimator, None, None, None
         known = y is not None  # chunks are no rows to be scored
         metadata = {} if weights is None else {"sample_weight": weights}
         self.given = {"X": X if known else None, "y": y, "metadata": metadata}
 
-    def of(self, attributes):
+    def of(self, attributes: Attributes) -> Self:
         """The callback of one descent; attributes(θ) are those of the estimator fitted so far,
         None where there is no such."""
         self.attributes = attributes
         return self
 
-    def on_begin(self, plan):
+    def on_begin(self, plan: Any) -> None:
         """The root's context with the first descent, which knows how many epochs there may be."""
         epochs = max(0, plan.max_epochs - plan.epoch)
         if self.root is None:
@@ -110,33 +121,33 @@ class Watch:
             self.level = self.root.subcontext("descent", max_subtasks=epochs)
             self._begin(self.level)
 
-    def _on_advance(self):
+    def _on_advance(self) -> None:
         self.task = self.level.subcontext("epoch")
         self._begin(self.task)
 
-    def on_epoch(self, moment):
+    def on_epoch(self, moment: Any) -> bool:
         """True where a callback asks to stop."""
         task, self.task = self.task, None
         return task is not None and self._end(task, moment.theta)
 
-    def on_end(self, result):
+    def on_end(self, result: Any) -> None:
         """Close what Ctrl-C left open, and the descent where it is one of several."""
         if self.task is not None:
             self.on_epoch(_At(result.x))
         if self.level is not self.root:
             self._end(self.level, result.x)
 
-    def finish(self):
+    def finish(self) -> None:
         """The fit is over, and the estimator is what it became."""
         if self.root is not None:
             self.root.call_on_fit_task_end(
                 estimator=self.estimator, **self.given, reconstruction_attributes=dict
             )
 
-    def _begin(self, context):
+    def _begin(self, context: Any) -> None:
         context.call_on_fit_task_begin(estimator=self.estimator, **self.given)
 
-    def _end(self, context, theta):
+    def _end(self, context: Any, theta: Array) -> Any:
         known = None
         if self.attributes is not None:
             known = lambda: {"_watch": None, **self.attributes(theta)}  # noqa: E731
@@ -148,5 +159,5 @@ class Watch:
 class _At:
     """A moment that is nothing but a θ."""
 
-    def __init__(self, theta):
+    def __init__(self, theta: Array) -> None:
         self.theta = theta

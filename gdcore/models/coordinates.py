@@ -1,12 +1,17 @@
 """The coordinates of descent: how a model sees its columns, and what the penalty weighs there."""
 
+from typing import Any
+
 import numpy as np
 
-from gdcore.models.family import INVERSE, SHIFT, LinearFamily
+from gdcore.models.family import LinearFamily
+from gdcore.models.visits import INVERSE, SHIFT
 from gdcore.penalties import Penalty
 
 
-def coordinates(rows, loss, outputs, alpha, settings, precondition):
+def coordinates(
+    rows: Any, loss: Any, outputs: int, alpha: float, settings: Any, precondition: bool
+) -> tuple[LinearFamily, Penalty]:
     """(LinearFamily, Penalty) for these rows.
 
     With `settings.standardize` columns have mean 0 and deviation 1 and the penalty acts on them as
@@ -46,7 +51,7 @@ def coordinates(rows, loss, outputs, alpha, settings, precondition):
     return model, penalty
 
 
-def _curvature(loss):
+def _curvature(loss: Any) -> float:
     """A bound of ℓ″, one where there is none."""
     bound = getattr(loss, "curvature", 1.0)
     return bound if 0 < bound < np.inf else 1.0

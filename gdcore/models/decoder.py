@@ -1,15 +1,19 @@
 """Logits of the next token of texts that grow: keys and values of earlier tokens are kept."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array
 from gdcore.layers.passes import Pass, rotary_turns
 from gdcore.layers.products import packs, panel_numbers
 from gdcore.parameters import aligned
 
+Call: TypeAlias = Callable[[], object]
 MOST_PACKED = 1 << 24  # parameters that are packed for products: they take their memory once more
 
 
@@ -22,11 +26,11 @@ class Decoder:
     the others, where products are of the compiled kernel to the bit.
     """
 
-    def __init__(self, model, theta, texts=1, *, cache=True):
+    def __init__(self, model: Any, theta: Array, texts: int = 1, *, cache: bool = True) -> None:
         # Every block's keys and values are asked for after the pass: none may share its memory.
         self.net, self.cache = replace(model.layers, recompute=False), cache
         self.scope, self.dtype = model.scope(theta), theta.dtype
-        self.windows = [[] for _ in range(texts)]
+        self.windows: list[list[int]] = [[] for _ in range(texts)]
         net, none = self.net, np.empty((0, 0), theta.dtype)
         shape = (net.blocks, 2, texts, net.places, net.features)
         self.kept = np.empty(shape if cache else (0,), theta.dtype)
@@ -34,16 +38,18 @@ class Decoder:
         self.turns = (
             rotary_turns(net.places, net.features // net.heads, theta.dtype) if rotary else none
         )
+        self._panels: dict[tuple[str, bool], Array] | None = None
         self._panels = {} if packs() and model.size <= MOST_PACKED else None
-        self._steps = {}
+        self._steps: dict[int, Step] = {}
 
-    def read(self, ids, text=0):
+    def read(self, ids: Sequence[int], text: int = 0) -> Array:
         """Logits (vocabulary,) of a text after these tokens, which follow those read before."""
         return self.read_together({text: ids})[text]
 
-    def read_together(self, fresh):
+    def read_together(self, fresh: Mapping[int, Sequence[int]]) -> dict[int, Array]:
         """The same for several texts, {number: tokens} → {number: logits}."""
-        logits, steps = {}, []
+        logits: dict[int, Array] = {}
+        steps: list[int] = []
         for text, ids in fresh.items():
             window, places = self.windows[text], self.net.places
             step = self.cache and len(ids) == 1 and 0 < len(window) < places
@@ -60,18 +66,18 @@ class Decoder:
             logits.update(zip(steps, step.take(steps), strict=True))
         return logits
 
-    def _read_whole(self, text):
+    def _read_whole(self, text: int) -> Array:
         ids = np.array([self.windows[text]])
         with np.errstate(all="ignore"):
             run = Pass(self.net, self.scope, *ids.shape)
-            logits = run.forward(ids)[0, -1]
+            logits: Array = run.forward(ids)[0, -1]
             if self.cache:
                 for i in range(self.net.blocks):
                     for kept, values in zip(self.kept[i], run.keys_and_values(i), strict=True):
                         kept[text, : len(values)] = values
         return logits
 
-    def multiplication(self, a, name, turned, out):
+    def multiplication(self, a: Array, name: str, turned: bool, out: Array) -> Call:
         """A call that computes out = a·W, or a·Wᵀ, for few rows."""
         W = self.scope[name].T if turned else self.scope[name]
         if self._panels is None:
@@ -86,7 +92,7 @@ class Decoder:
 class Step:
     """One more token of each of r texts, written down once as calls over fixed arrays."""
 
-    def __init__(self, decoder, r):
+    def __init__(self, decoder: Decoder, r: int) -> None:
         self.decoder, net, theta = decoder, decoder.net, decoder.scope
         c, dtype = net.features, decoder.dtype
         self.ids, self.texts, self.places = np.zeros((3, r), np.int64)
@@ -96,6 +102,7 @@ class Step:
         f, slope = np.empty((2, r, net.width), dtype)
         self.h, self.statistics = h, statistics
         self.logits = np.empty((r, net.vocabulary), dtype)
+        calls: list[Call]
         self.calls = calls = [partial(np.take, theta["wte.weight"], self.ids, 0, x, "clip")]
         if net.positions == "learned":
             calls += [
@@ -125,7 +132,7 @@ class Step:
             ]  # fmt: skip
         calls.append(decoder.multiplication(h, net.head, True, self.logits))
 
-    def take(self, texts):
+    def take(self, texts: list[int]) -> Array:
         """Logits (r, vocabulary) after the latest token of these texts' windows."""
         for row, text in enumerate(texts):
             window = self.decoder.windows[text]
@@ -135,22 +142,22 @@ class Step:
                 call()
         return self.logits.copy()
 
-    def _join(self, d, x, product, norm):
+    def _join(self, d: Array, x: Array, product: str, norm: str) -> Call:
         """d, what a product gave, + bias + x is the next residual; and its norm in h."""
         bias, (gain, shift), eps = self._bias(product), self._norm(norm), self.decoder.net.eps
         return partial(kernels.residual_norm, d, x, bias, gain, shift, eps, self.h, self.statistics)
 
-    def _norm(self, name):
+    def _norm(self, name: str) -> tuple[Array, Array]:
         """(gain, shift)."""
         theta = self.decoder.scope
         shift = theta[f"{name}.bias"] if self.decoder.net.bias else self.zeros
         return theta[f"{name}.weight"], shift
 
-    def _bias(self, product):
+    def _bias(self, product: str) -> Array:
         return self.decoder.scope[f"{product}.bias"] if self.decoder.net.bias else self.none
 
 
-def length(n, places):
+def length(n: int, places: int) -> int:
     """Tokens that are read of a text of n: all, or between half of the places and all of them."""
     half = max(1, places // 2)
     return n if n <= places else places - half + 1 + (n - places - 1) % half

@@ -3,12 +3,15 @@
 import math
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from html import escape
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 
 from gdcore import optim
+from gdcore._typing import Array, ArrayLike
 from gdcore.convergence import Rule
 from gdcore.data import Rows, as_features, as_rows, as_weights, mass_of, require_summable
 from gdcore.errors import (
@@ -20,36 +23,81 @@ from gdcore.errors import (
     require_number,
 )
 from gdcore.glimpse import Glimpse
-from gdcore.hooks import Hooks, as_list
-from gdcore.models.contexts import CallbackSupport
+from gdcore.hooks import Callbacks, Hooks, as_list
+from gdcore.models.contexts import Attributes, CallbackSupport
+from gdcore.optim.base import Optimizer
 from gdcore.origin import Origin
 from gdcore.progress import reporters
+from gdcore.result import Result
+from gdcore.sparse import CSR
 from gdcore.threads import resolve
+from gdcore.trace import Trace
+
+Rate: TypeAlias = float | Callable[[int], float]
+Seed: TypeAlias = "int | np.random.Generator | np.random.RandomState | None"
+
+
+class OwnLoss(Protocol):
+    """A loss: one of gd.losses, or of the user's own."""
+
+    def value(self, z: Array, y: Array, /) -> Array:
+        """ℓ of each row, (n,)."""
+
+    def slope(self, z: Array, y: Array, /) -> Array:
+        """dℓ/dz, of z's shape."""
+
+
+class Sparse(Protocol):
+    """A matrix or an array of scipy.sparse."""
+
+    def tocsr(self) -> Any:
+        """By rows."""
+
+
+Features: TypeAlias = ArrayLike | CSR | Sparse
+
+
+class Fitted:
+    """What there is of an estimator beside its parameters."""
+
+    optimizer: str | Optimizer
+    result_: Result
+    trace_: Trace
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: Array
+    _glimpse: Glimpse
+
+    if TYPE_CHECKING:
+
+        def _check_parameters(self) -> None: ...
 
 
 class Parametrised:
     """`get_params`, `set_params` and a repr from the fields of a dataclass."""
 
-    def get_params(self, deep=True):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """{name: value} of every constructor argument."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set constructor arguments by name; returns the estimator."""
         for name, value in params.items():
             require_choice(f"{type(self).__name__} parameter", name, list(self.get_params()))
             setattr(self, name, value)
         return self
 
-    def _given(self):
+    def _given(self) -> list[tuple[str, Any]]:
         """(name, value) of what differs from its default."""
         return _given(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         given = [f"{name}={value!r}" for name, value in self._given()]
         return f"{type(self).__name__}({', '.join(given)})"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         """For notebooks: what was set, and how the last fit ended."""
         rows = [(name, repr(value)) for name, value in self._given()]
         result = getattr(self, "result_", None)
@@ -59,24 +107,24 @@ class Parametrised:
         return _table(type(self).__name__, rows)
 
 
-def _given(estimator):
+def _given(estimator: Any) -> list[tuple[str, Any]]:
     pairs = [(field, getattr(estimator, field.name)) for field in fields(estimator)]
     return [(each.name, value) for each, value in pairs if not _same(value, each.default)]
 
 
-def signed(result, estimator):
+def signed(result: Result, estimator: Any) -> None:
     """Note in a result whose it is, and what was set. Changes result."""
     given = {name: _short(value) for name, value in _given(estimator)}
-    result.settings = {"estimator": type(estimator).__name__, **given}
-    result.origin = Origin(estimator)
+    result["settings"] = {"estimator": type(estimator).__name__, **given}
+    result["origin"] = Origin(estimator)
 
 
-def _short(value, most=120):
+def _short(value: object, most: int = 120) -> str:
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def _table(title, rows):
+def _table(title: str, rows: list[tuple[str, Any]]) -> str:
     """An HTML table of names and values."""
     cells = "".join(
         f"<tr><th style='text-align:left'>{escape(name)}</th>"
@@ -86,33 +134,44 @@ def _table(title, rows):
     return f"<table><caption>{escape(title)}</caption>{cells}</table>"
 
 
-def _same(value, default):
+def _same(value: object, default: object) -> bool:
     return value is default or (type(value) is type(default) and value == default)
 
 
+class Coefficients:
+    """What linear models have after `fit`."""
+
+    coef_: Array
+    intercept_: Array
+
+    if TYPE_CHECKING:
+
+        def _shape_coefficients(self, coef: Array, intercept: Array) -> None: ...
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
-class Estimator(CallbackSupport, Parametrised):
+class Estimator(CallbackSupport, Fitted, Parametrised):
     """Parameters that all estimators share, their checks, and what is fitted."""
 
     standardize: bool = True
-    learning_rate: object = "auto"
-    batch_size: object = "auto"
-    max_epochs: int = 1000
+    learning_rate: Rate | Literal["auto"] = "auto"
+    batch_size: int | Literal["auto", "full"] = "auto"
+    max_epochs: int | Literal["auto"] = 1000
     max_time: float = math.inf
-    tol: object = 1e-6
-    early_stopping: object = False
+    tol: float | Rule = 1e-6
+    early_stopping: bool | int = False
     validation_fraction: float = 0.1
     warm_start: bool = False
-    callbacks: object = None
+    callbacks: Callbacks = None
     progress: bool = False
     verbose: int = 0
-    n_threads: object = None
-    random_state: object = None
+    n_threads: int | None = None
+    random_state: Seed = None
 
     _fitted = "coef_"  # what there is after fit, and not before
     _takes_sparse = False
 
-    def _check_common(self):
+    def _check_common(self) -> None:
         require_number("validation_fraction", self.validation_fraction, low=0, above=True)
         require(
             self.validation_fraction < 1,
@@ -136,14 +195,15 @@ class Estimator(CallbackSupport, Parametrised):
         if not isinstance(self.random_state, np.random.RandomState):  # asking it would advance it
             generator(self.random_state)
 
-    def _rate(self):
+    def _rate(self) -> Rate | None:
         """The learning rate of the run: None finds one on the way."""
         if isinstance(self.optimizer, optim.Optimizer):  # an instance brings its own
-            given = callable(self.learning_rate)
-            return self.learning_rate if given else self.optimizer.lr
+            return self.learning_rate if callable(self.learning_rate) else self.optimizer.lr
         return None if isinstance(self.learning_rate, str) else self.learning_rate
 
-    def _split(self, X, y, weights, rng):
+    def _split(
+        self, X: Any, y: Array, weights: Array, rng: "np.random.Generator"
+    ) -> tuple[Rows, Rows | None]:
         """(training rows, held-out rows or None)."""
         if not self.early_stopping:
             return Rows(X, y, weights), None
@@ -160,10 +220,10 @@ class Estimator(CallbackSupport, Parametrised):
         return everything.part(np.flatnonzero(~out)), everything.part(np.flatnonzero(out))
 
     @property
-    def _patience(self):
+    def _patience(self) -> int:
         return self.early_stopping if type(self.early_stopping) is int else 5
 
-    def _warn(self, result):
+    def _warn(self, result: Result) -> None:
         """Say it where a budget or a fault ended the descent."""
         wished = self.tol == 0 and result.status.name in ("EPOCHS", "STALLED")
         if not result.success and not wished:
@@ -171,14 +231,14 @@ class Estimator(CallbackSupport, Parametrised):
             if result.status.name in faults or result.get("separable"):
                 warnings.warn(result.message, also_sklearns(ConvergenceWarning), stacklevel=6)
 
-    def _hooks(self, attributes, epochs, **changes):
+    def _hooks(self, attributes: Attributes, epochs: int, **changes: Any) -> Hooks:
         """Who watches one descent; attributes(θ) are those of the estimator fitted so far, None
         where it would be none. `changes` are of the `Plan`."""
         watch = [] if self._watch is None else [self._watch.of(attributes)]
         said = reporters(self.verbose, self.progress, epochs)
         return Hooks([*as_list(self.callbacks), *said, *watch], **changes)
 
-    def _features(self, X):
+    def _features(self, X: Any) -> Any:
         """X checked against what was fitted."""
         if not self.__sklearn_is_fitted__():
             raise not_fitted(self)
@@ -197,7 +257,9 @@ class Estimator(CallbackSupport, Parametrised):
         )
         return array
 
-    def _begin(self, X, sample_weight, fitted=False):
+    def _begin(
+        self, X: Any, sample_weight: ArrayLike | None, fitted: bool = False
+    ) -> tuple[Any, Array, list[str] | None]:
         """Check everything but y; nothing of the estimator changes if this fails."""
         self._check_parameters()
         array = self._features(X) if fitted else self._as_rows(X)
@@ -206,22 +268,22 @@ class Estimator(CallbackSupport, Parametrised):
             self._glimpse = Glimpse(array, X)
         return array, weights, names
 
-    def _as_rows(self, X):
+    def _as_rows(self, X: Any) -> Any:
         require_rows(X)
         return as_rows(X) if self._takes_sparse else as_features(X)
 
-    def _remember(self, p, names):
+    def _remember(self, p: int, names: Sequence[str] | None) -> None:
         self.n_features_in_ = p
         if names is not None:
             self.feature_names_in_ = np.asarray(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, self._fitted)
 
 
-def feature_names(X):
+def feature_names(X: Any) -> list[str] | None:
     """The column names of a frame where they are all strings, else None."""
     columns = getattr(X, "columns", None)
     if columns is None or not hasattr(X, "shape"):
@@ -230,7 +292,7 @@ def feature_names(X):
     return names if all(isinstance(name, str) for name in names) else None
 
 
-def require_rows(X):
+def require_rows(X: Any) -> None:
     """Refuse paths and chunks, which `fit` of linear models has taken by now where it can."""
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(
@@ -247,7 +309,7 @@ def require_rows(X):
         )
 
 
-def sklearn_tags(kind, sparse=False):
+def sklearn_tags(kind: str, sparse: bool = False) -> Any:
     """scikit-learn's own Tags; imported here because only scikit-learn asks."""
     from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
@@ -260,7 +322,7 @@ def sklearn_tags(kind, sparse=False):
     )
 
 
-def require_flags(estimator, *names):
+def require_flags(estimator: Any, *names: str) -> None:
     for name in names:
         value = getattr(estimator, name)
         require(
@@ -269,14 +331,14 @@ def require_flags(estimator, *names):
         )
 
 
-def counted(X, y, weights):
+def counted(X: Any, y: Array, weights: Array) -> tuple[Any, Array, Array]:
     """The rows that have a weight: others must change nothing."""
     kept = weights > 0
     require_summable(mass_of(weights))
     return (X, y, weights) if kept.all() else (X[kept], y[kept], weights[kept])
 
 
-def require_batch(optimizer, full):
+def require_batch(optimizer: Optimizer, full: bool) -> None:
     """Refuse a rule whose steps need all rows where they are of different rows."""
     require(
         full or not optimizer.full_batch,
@@ -285,7 +347,7 @@ def require_batch(optimizer, full):
     )
 
 
-def require_optimizer(given):
+def require_optimizer(given: object) -> None:
     if not isinstance(given, str):
         raise TypeError(
             f"optimizer must be a name or an optimizer, got {given!r}. "
@@ -293,7 +355,7 @@ def require_optimizer(given):
         )
 
 
-def generator(random_state):
+def generator(random_state: Seed) -> "np.random.Generator":
     """A Generator from None, a number, a Generator, or a legacy RandomState."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31 - 1, size=4))

@@ -1,22 +1,61 @@
 """Text from a trained transformer, token by token; keys and values of earlier ones are kept."""
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require, require_number
 from gdcore.models.decoder import Decoder
+from gdcore.models.language import LanguageModel
+from gdcore.parameters import Parameters
 
 
 class Writer:
     """`generate` of a GPT."""
 
+    model_: LanguageModel
+    theta_: Parameters
+    tokenizer_: Any
+
+    if TYPE_CHECKING:
+
+        def _require_fitted(self) -> None: ...
+        def _known_tokens(self, data: Any, name: str) -> Array: ...
+
+    @overload
     def generate(
-        self, prompt, max_tokens=200, *, temperature=1.0, top_k=None, top_p=None,
-        repetition_penalty=1.0, stop=(), seed=None, stream=False, cache=True,
-    ):  # fmt: skip
+        self, prompt: str, max_tokens: int = 200, *, temperature: float = 1.0,
+        top_k: int | None = None, top_p: float | None = None, repetition_penalty: float = 1.0,
+        stop: str | Iterable[str] = (), seed: int | None = None, stream: Literal[False] = False,
+        cache: bool = True,
+    ) -> str: ...  # fmt: skip
+
+    @overload
+    def generate(
+        self, prompt: str, max_tokens: int = 200, *, temperature: float = 1.0,
+        top_k: int | None = None, top_p: float | None = None, repetition_penalty: float = 1.0,
+        stop: str | Iterable[str] = (), seed: int | None = None, stream: Literal[True],
+        cache: bool = True,
+    ) -> Iterator[str]: ...  # fmt: skip
+
+    @overload
+    def generate(
+        self, prompt: Any, max_tokens: int = 200, *, temperature: float = 1.0,
+        top_k: int | None = None, top_p: float | None = None, repetition_penalty: float = 1.0,
+        stop: str | Iterable[str] = (), seed: int | None = None, stream: bool = False,
+        cache: bool = True,
+    ) -> Any: ...  # fmt: skip
+
+    def generate(
+        self, prompt: Any, max_tokens: int = 200, *, temperature: float = 1.0,
+        top_k: int | None = None, top_p: float | None = None, repetition_penalty: float = 1.0,
+        stop: str | Iterable[str] = (), seed: int | None = None, stream: bool = False,
+        cache: bool = True,
+    ) -> Any:  # fmt: skip
         """What the model writes after a prompt.
 
         Parameters
@@ -67,20 +106,20 @@ class Writer:
             pass
         return text.whole()
 
-    def _prompt(self, prompt, stop):
+    def _prompt(self, prompt: Any, stop: list[str]) -> list[int]:
         """Tokens of a prompt, as a list."""
-        ids = self._known_tokens(prompt, "prompt").tolist()
+        ids: list[int] = self._known_tokens(prompt, "prompt").tolist()
         require(ids, "prompt is empty. Pass at least one token to go on from.")
         told = isinstance(prompt, str) or not stop
         require(told, "stop takes texts, and the prompt holds tokens. Pass a text.")
         return ids
 
-    def _told(self, prompt, ids, seed, stop):
+    def _told(self, prompt: Any, ids: list[int], seed: Any, stop: list[str]) -> "Told":
         tokenizer = self.tokenizer_ if isinstance(prompt, str) else None
         return Told(ids, np.random.default_rng(seed), tokenizer, stop)
 
 
-def _texts(stop):
+def _texts(stop: str | Iterable[str]) -> list[str]:
     """stop as a list."""
     stop = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
     for each in stop:
@@ -90,7 +129,7 @@ def _texts(stop):
     return stop
 
 
-def _numbers(prompt):
+def _numbers(prompt: Any) -> bool:
     return len(prompt) > 0 and all(isinstance(each, numbers.Integral) for each in prompt)
 
 
@@ -105,11 +144,11 @@ class Sampling:
     """
 
     temperature: float = 1.0
-    top_k: object = None
-    top_p: object = None
+    top_k: int | None = None
+    top_p: float | None = None
     repetition_penalty: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("temperature", self.temperature, low=0)
         if self.top_k is not None:
             require_number("top_k", self.top_k, low=1, whole=True)
@@ -117,7 +156,7 @@ class Sampling:
             require_number("top_p", self.top_p, low=0, high=1, above=True)
         require_number("repetition_penalty", self.repetition_penalty, low=0, above=True)
 
-    def choose(self, logits, seen, rng):
+    def choose(self, logits: Array, seen: list[int], rng: "np.random.Generator") -> int:
         """The number of the next token."""
         z = logits.astype(np.float64)
         if self.repetition_penalty != 1:
@@ -130,7 +169,7 @@ class Sampling:
         drawn = min(rng.random() * reached[-1], np.nextafter(reached[-1], 0))
         return int(np.searchsorted(reached, drawn, "right"))  # never one of probability zero
 
-    def probabilities(self, z):
+    def probabilities(self, z: Array) -> Array:
         """Those of the tokens, zero for what top_k and top_p leave out."""
         with np.errstate(over="ignore"):  # to −∞, near temperature zero
             z = (z - z.max()) / self.temperature
@@ -146,7 +185,7 @@ class Sampling:
         return p
 
 
-def _largest(z, k):
+def _largest(z: Array, k: int) -> Array:
     """z with −∞ for all but its k largest; of equals the first stay."""
     least = np.partition(z, -k)[-k]
     above, equal = z > least, np.flatnonzero(z == least)
@@ -161,13 +200,20 @@ class Told:
     before the first of those. Without a tokenizer, tokens are shown as they are.
     """
 
-    def __init__(self, ids, rng, tokenizer=None, stop=()):
+    def __init__(
+        self,
+        ids: list[int],
+        rng: "np.random.Generator",
+        tokenizer: Any = None,
+        stop: Sequence[str] = (),
+    ) -> None:
         self.ids, self.rng, self.tokenizer, self.stop = list(ids), rng, tokenizer, stop
         self.first, self.ended = len(self.ids), False
-        self._ids, self._before = [], ""  # before: text of tokens that need not be decoded again
+        self._ids: list[int] = []
+        self._before = ""  # text of tokens that need not be decoded again
         self._text, self._shown = "", 0
 
-    def add(self, token):
+    def add(self, token: int) -> list[Any]:
         """One token more; a list of what can now be shown, which has one element or none."""
         self.ids.append(token)
         if self.tokenizer is None:
@@ -183,24 +229,26 @@ class Told:
             self._before, self._ids = text, []
         return self._show(whole - _begun(text[:whole], self.stop))
 
-    def rest(self):
+    def rest(self) -> list[Any]:
         """What was held back, now that no token follows."""
         return [] if self.tokenizer is None else self._show(len(self._text))
 
-    def whole(self):
+    def whole(self) -> Any:
         """All that came after the prompt."""
         if self.tokenizer is None:
             return np.array(self.ids[self.first :], np.int64)
         return self._text
 
-    def _show(self, safe):
+    def _show(self, safe: int) -> list[Any]:
         if safe <= self._shown:
             return []
         part, self._shown = self._text[self._shown : safe], safe
         return [part]
 
 
-def told_bit_by_bit(decoder, text, count, sampling):
+def told_bit_by_bit(
+    decoder: Decoder, text: "Told", count: int, sampling: Sampling
+) -> Iterator[Any]:
     """Yield what can be shown of a text as up to count tokens come."""
     fresh = text.ids
     for _ in range(count):
@@ -212,7 +260,9 @@ def told_bit_by_bit(decoder, text, count, sampling):
     yield from text.rest()
 
 
-def told_together(decoder, texts, count, sampling):
+def told_together(
+    decoder: Decoder, texts: list[Told], count: int, sampling: Sampling
+) -> list[Told]:
     """The texts, after up to count tokens more; one step serves all that go on."""
     fresh = {number: list(text.ids) for number, text in enumerate(texts)}
     for _ in range(count):
@@ -228,7 +278,7 @@ def told_together(decoder, texts, count, sampling):
     return texts
 
 
-def _begun(text, stop):
+def _begun(text: str, stop: Sequence[str]) -> int:
     """Characters at the end of a text that may be the beginning of a stop string."""
     most = 0
     for each in stop:

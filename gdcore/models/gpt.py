@@ -2,26 +2,39 @@
 
 import math
 import numbers
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike, PathLike
+from gdcore.convergence import Moment
 from gdcore.descent import descend
-from gdcore.errors import NotFittedError, require, require_choice, require_number
-from gdcore.hooks import Hooks
+from gdcore.errors import NotFittedError, require, require_number
+from gdcore.hooks import Callbacks, Hooks
 from gdcore.layers import Transformer
 from gdcore.models.estimator import signed
 from gdcore.models.generation import Writer
-from gdcore.models.gpt_arguments import require_budgets, rule_for, schedule_for
+from gdcore.models.gpt_arguments import (
+    DTYPES,
+    Schedule,
+    require_budgets,
+    require_shape,
+    rule_for,
+    schedule_for,
+)
 from gdcore.models.gpt_files import Checkpoint, GPTFiles
 from gdcore.models.language import LanguageCost, LanguageModel, reach
+from gdcore.optim.base import Optimizer
 from gdcore.parameters import Parameters, aligned_copy
 from gdcore.progress import stepping
+from gdcore.result import Result
 from gdcore.tokenizers import LEARNED, encoded, size_of, tokenizer_for
 
-DTYPES = {"float32": np.float32, "float64": np.float64}
 MOST_TOKENS = 1 << 24  # of a vocabulary that nobody gave
+Text: TypeAlias = str | ArrayLike  # or tokens
 VALIDATION_WINDOWS = 512  # at most, on which the held-out loss is measured
 SHAPING = (
     "n_layer", "n_head", "n_embd", "block_size", "dropout", "positions", "tied", "bias",
@@ -81,25 +94,27 @@ class GPT(GPTFiles, Writer):
     n_embd: int = 128
     block_size: int = 64
     dropout: float = 0.0
-    tokenizer: object = "characters"
-    vocabulary: object = None
-    positions: str = "learned"
+    tokenizer: Any = "characters"
+    vocabulary: int | None = None
+    positions: Literal["learned", "rotary"] = "learned"
     tied: bool = True
     bias: bool = True
-    activation: str = "gelu_tanh"
-    n_inner: object = None
+    activation: Literal["gelu_tanh", "gelu"] = "gelu_tanh"
+    n_inner: int | None = None
     eps: float = 1e-5
     recompute: bool = False
-    dtype: str = "float32"
-    n_threads: object = None
-    random_state: object = 0
+    dtype: Literal["float32", "float64"] = "float32"
+    n_threads: int | None = None
+    random_state: int | None = 0
 
     def fit(
-        self, data, *, max_steps=2000, batch_size=12, gradient_accumulation=1, optimizer="auto",
-        learning_rate=1e-3, schedule="auto", clip_norm=1.0, eval_every=250, validation=0.1,
-        patience=None, checkpoint=None, resume=False, max_time=math.inf, callbacks=(),
-        progress=False,
-    ):  # fmt: skip
+        self, data: Text, *, max_steps: int = 2000, batch_size: int = 12,
+        gradient_accumulation: int = 1, optimizer: str | Optimizer = "auto",
+        learning_rate: float = 1e-3, schedule: Schedule | Literal["auto"] | None = "auto",
+        clip_norm: float | None = 1.0, eval_every: int = 250, validation: float | Text | None = 0.1,
+        patience: int | None = None, checkpoint: PathLike | None = None, resume: bool = False,
+        max_time: float = math.inf, callbacks: Callbacks = (), progress: bool = False,
+    ) -> Self:  # fmt: skip
         """Train on a text or on tokens; goes on from the weights that there are.
 
         Parameters
@@ -175,7 +190,7 @@ class GPT(GPTFiles, Writer):
             self._keep(result, hooks)
         return self
 
-    def _keep(self, result, hooks):
+    def _keep(self, result: Result, hooks: Hooks) -> None:
         """What was learned, unless a callback that hears of it raises."""
         before = dict(vars(self))
         self.theta_ = Parameters(self.model_.shapes(), result.x)
@@ -188,7 +203,7 @@ class GPT(GPTFiles, Writer):
             vars(self).update(before)
             raise
 
-    def _data(self, data, validation):
+    def _data(self, data: Text, validation: Any) -> tuple[Array, Array | None]:
         """(tokens to train on, held-out tokens or None)."""
         require_number("block_size", self.block_size, low=1, whole=True)
         if hasattr(self, "theta_"):
@@ -201,9 +216,10 @@ class GPT(GPTFiles, Writer):
             elif self.tokenizer is not None and not self._learns():
                 self.tokenizer_ = tokenizer_for(self.tokenizer, "")
         tokens = self._tokens(data, "data")
-        if validation is None or (isinstance(validation, numbers.Real) and validation == 0):
+        share = isinstance(validation, numbers.Real)
+        if validation is None or (share and validation == 0):
             held = None
-        elif isinstance(validation, numbers.Real):
+        elif share:
             require_number("validation", validation, low=0, high=1)
             cut = round(len(tokens) * (1 - validation))
             tokens, held = tokens[:cut], tokens[cut:]
@@ -219,18 +235,18 @@ class GPT(GPTFiles, Writer):
             )
         return tokens, held
 
-    def _named_tokenizer(self):
+    def _named_tokenizer(self) -> Any:
         require(
             self.tokenizer is not None,
             "A text needs a tokenizer, and tokenizer is None. Pass one, as 'bytes', or tokens.",
         )
         return self.tokenizer
 
-    def _learns(self):
+    def _learns(self) -> bool:
         """Whether the tokenizer is one that is made of a text."""
         return isinstance(self.tokenizer, str) and self.tokenizer in LEARNED
 
-    def _tokens(self, data, name):
+    def _tokens(self, data: Text, name: str) -> Array:
         """Data as whole numbers (n,)."""
         if isinstance(data, str):
             if not hasattr(self, "tokenizer_"):
@@ -251,14 +267,14 @@ class GPT(GPTFiles, Writer):
         )
         return tokens
 
-    def _known_tokens(self, data, name):
+    def _known_tokens(self, data: Text, name: str) -> Array:
         """The same for a model that there is, all of them its own."""
         tokens = self._tokens(data, name)
         if len(tokens):
             self._require_known(name, reach(tokens))
         return tokens
 
-    def _begin(self, parts):
+    def _begin(self, parts: dict[str, Array | None]) -> Array:
         """θ to start from, for these parts of the data, all of whose tokens must be known."""
         ends_of = {name: reach(part) for name, part in parts.items() if part is not None}
         fresh = not hasattr(self, "theta_")
@@ -270,7 +286,7 @@ class GPT(GPTFiles, Writer):
             return self.model_.init(np.random.default_rng(self.random_state), DTYPES[self.dtype])
         return aligned_copy(self.theta_.vector)
 
-    def _vocabulary(self, most):
+    def _vocabulary(self, most: int) -> int:
         if self.vocabulary is not None:
             return self.vocabulary
         if hasattr(self, "tokenizer_"):
@@ -282,7 +298,7 @@ class GPT(GPTFiles, Writer):
         )
         return most + 1
 
-    def _require_known(self, name, ends):
+    def _require_known(self, name: str, ends: tuple[int, int]) -> None:
         size = self.model_.layers.vocabulary
         for token in ends:
             require(
@@ -291,20 +307,9 @@ class GPT(GPTFiles, Writer):
                 "its tokenizer gives, or a larger vocabulary to a new GPT.",
             )
 
-    def _build(self, vocabulary):
+    def _build(self, vocabulary: int) -> None:
         """The network that the parameters describe."""
-        require_choice("dtype", self.dtype, list(DTYPES))
-        for name in ("n_layer", "n_head", "n_embd", "block_size"):
-            require_number(name, getattr(self, name), low=1, whole=True)
-        if self.n_inner is not None:
-            require_number("n_inner", self.n_inner, low=1, whole=True)
-        if self.random_state is not None:
-            require_number("random_state", self.random_state, low=0, whole=True)
-        require(
-            self.n_embd % self.n_head == 0,
-            f"n_embd must be a multiple of n_head, got {self.n_embd} and {self.n_head}. Pass "
-            "another of the two.",
-        )
+        require_shape(self)
         net = Transformer(
             vocabulary, self.n_embd, self.n_head, self.n_layer, self.block_size,
             positions=self.positions, tied=self.tied, bias=self.bias, dropout=self.dropout,
@@ -313,10 +318,10 @@ class GPT(GPTFiles, Writer):
         )  # fmt: skip
         self.model_, self._shaped = LanguageModel(net), self._shaping()
 
-    def _shaping(self):
+    def _shaping(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in SHAPING)
 
-    def _follow(self):
+    def _follow(self) -> None:
         """Make the network anew where a parameter was changed, so long as the weights fit it."""
         if self._shaping() == self._shaped:
             return
@@ -334,10 +339,10 @@ class GPT(GPTFiles, Writer):
         theta = aligned_copy(self.theta_.vector, DTYPES[self.dtype])
         self.theta_ = Parameters(self.theta_.shapes, theta)
 
-    def _seeing(self, call):
+    def _seeing(self, call: Callable[[Moment], Any]) -> Callable[[Moment], Any]:
         """A callback for whom this model has the weights of the moment."""
 
-        def seeing(moment):
+        def seeing(moment: Moment) -> Any:
             before = self.__dict__.get("theta_")
             self.theta_ = Parameters(self.model_.shapes(), aligned_copy(moment.theta))
             try:
@@ -350,7 +355,9 @@ class GPT(GPTFiles, Writer):
 
         return seeing
 
-    def _cost(self, tokens, budgets, clip_norm):
+    def _cost(
+        self, tokens: Array, budgets: dict[str, int], clip_norm: float | None
+    ) -> LanguageCost:
         seed = np.random.SeedSequence(self.random_state).generate_state(1, np.uint64)[0]
         return LanguageCost(
             self.model_, tokens, max_steps=budgets["max_steps"],
@@ -360,7 +367,7 @@ class GPT(GPTFiles, Writer):
             clip_norm=clip_norm, n_threads=self.n_threads, seed=int(seed),
         )  # fmt: skip
 
-    def logits(self, ids):
+    def logits(self, ids: ArrayLike) -> Array:
         """Logits (n, t, vocabulary) of the token after each of ids (n, t), or (t, …) of (t,)."""
         self._require_fitted()
         ids = np.asarray(ids)
@@ -371,9 +378,9 @@ class GPT(GPTFiles, Writer):
             "at least one.",
         )
         logits = self.model_.logits(self.theta_.vector, np.atleast_2d(ids))
-        return logits[0] if ids.ndim == 1 else logits
+        return logits.squeeze(0) if ids.ndim == 1 else logits
 
-    def evaluate(self, data):
+    def evaluate(self, data: Text) -> float:
         """Mean loss in nats a token over all windows of a text or of tokens."""
         self._require_fitted()
         tokens = self._known_tokens(data, "data")
@@ -386,7 +393,7 @@ class GPT(GPTFiles, Writer):
         with self._cost(tokens, budgets, None) as cost:
             return cost.held_out(tokens, len(tokens))(self.theta_.vector)
 
-    def _require_fitted(self):
+    def _require_fitted(self) -> None:
         if not hasattr(self, "theta_"):
             raise NotFittedError("This GPT has no weights yet. Call fit first, or GPT.load.")
         self._follow()

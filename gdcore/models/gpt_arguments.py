@@ -1,16 +1,24 @@
 """What the arguments of GPT.fit stand for: budgets, an optimizer, a schedule."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from gdcore import optim
 from gdcore.errors import require, require_choice, require_number
+from gdcore.optim.base import Optimizer
 from gdcore.schedules import Constant, WarmUpCosine
 
+Schedule: TypeAlias = Callable[[int], float]
+
+DTYPES = {"float32": np.float32, "float64": np.float64}
 WARMUP, FLOOR = 100, 0.1  # of the automatic schedule: steps, at most a tenth of all; last factor
 DECAY, BETA2 = 0.1, 0.99  # of the automatic AdamW
 
 
-def require_budgets(budgets, clip_norm, patience):
+def require_budgets(budgets: dict[str, int], clip_norm: float | None, patience: int | None) -> None:
     """Refuse what counts nothing."""
     for name, value in budgets.items():
         require_number(name, value, low=1, whole=True)
@@ -20,7 +28,23 @@ def require_budgets(budgets, clip_norm, patience):
         require_number("patience", patience, low=1, whole=True)
 
 
-def rule_for(optimizer, rate):
+def require_shape(gpt: Any) -> None:
+    """Refuse sizes that no network has."""
+    require_choice("dtype", gpt.dtype, list(DTYPES))
+    for name in ("n_layer", "n_head", "n_embd", "block_size"):
+        require_number(name, getattr(gpt, name), low=1, whole=True)
+    if gpt.n_inner is not None:
+        require_number("n_inner", gpt.n_inner, low=1, whole=True)
+    if gpt.random_state is not None:
+        require_number("random_state", gpt.random_state, low=0, whole=True)
+    require(
+        gpt.n_embd % gpt.n_head == 0,
+        f"n_embd must be a multiple of n_head, got {gpt.n_embd} and {gpt.n_head}. Pass "
+        "another of the two.",
+    )
+
+
+def rule_for(optimizer: str | Optimizer, rate: float) -> Optimizer:
     """The optimizer behind an argument."""
     if isinstance(optimizer, optim.Optimizer):
         rule = optimizer
@@ -38,7 +62,7 @@ def rule_for(optimizer, rate):
     return rule
 
 
-def schedule_for(schedule, max_steps):
+def schedule_for(schedule: Schedule | str | None, max_steps: int) -> Schedule:
     """A callable step → factor."""
     if schedule is None:
         return Constant()

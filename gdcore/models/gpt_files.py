@@ -3,14 +3,18 @@
 import dataclasses
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from gdcore import tensors
+from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
 from gdcore.disk import damaged
 from gdcore.errors import require
+from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters, aligned
 from gdcore.snapshot import Snapshot
 from gdcore.tokenizers import LEARNED, restored, tokenizer_for
@@ -29,7 +33,20 @@ LOOKED_AT = 1 << 20  # tokens at each end by which data are told apart
 class GPTFiles:
     """`save`, `load`, `from_gpt2` and `save_gpt2` of a GPT."""
 
-    def save(self, path):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    theta_: Parameters
+    tokenizer_: Any
+    model_: LanguageModel
+
+    if TYPE_CHECKING:
+        tokenizer: Any
+
+        def __init__(self, **parameters: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+        def _require_fitted(self) -> None: ...
+        def _build(self, vocabulary: int) -> None: ...
+
+    def save(self, path: PathLike) -> None:
         """Write weights, configuration and tokenizer as safetensors, whole or not at all.
 
         A tokenizer of your own is not kept: pass it to `load` again.
@@ -38,7 +55,7 @@ class GPTFiles:
         _write(path, _named(self.theta_), {"format": MODEL, **self._described()})
 
     @classmethod
-    def load(cls, path, tokenizer=None):
+    def load(cls, path: PathLike, tokenizer: Any = None) -> Self:
         """Read a GPT that `save` or a checkpoint of `fit` wrote; it gives the same bits.
 
         Raises
@@ -65,7 +82,7 @@ class GPTFiles:
         if known is not None:
             gpt.tokenizer = gpt.tokenizer_ = known
         if kind == CHECKPOINT:
-            shapes = {"theta": (gpt.model_.size,)}
+            shapes: dict[str, tuple[int, ...]] = {"theta": (gpt.model_.size,)}
             theta = _checked(path, arrays, "theta", shapes["theta"])
             gpt.theta_ = Parameters(gpt.model_.shapes(), _placed({"theta": theta}, shapes))
         else:
@@ -74,7 +91,7 @@ class GPTFiles:
         return gpt
 
     @classmethod
-    def from_gpt2(cls, path, n_head=None, tokenizer=None):
+    def from_gpt2(cls, path: PathLike, n_head: int | None = None, tokenizer: Any = None) -> Self:
         """Read GPT-2 in Hugging Face's naming: a .safetensors file, or the folder it lies in.
 
         Parameters
@@ -97,7 +114,7 @@ class GPTFiles:
         gpt._take(path, plain)
         return gpt
 
-    def save_gpt2(self, path):
+    def save_gpt2(self, path: PathLike) -> None:
         """Write model.safetensors and config.json, as GPT2LMHeadModel.from_pretrained reads them.
 
         path is a folder, or a file, which config.json is then put beside.
@@ -125,9 +142,9 @@ class GPTFiles:
         }  # fmt: skip
         path.with_name("config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
 
-    def _described(self):
+    def _described(self) -> dict[str, str]:
         """Parameters, vocabulary and tokenizer as texts."""
-        tokenizer = getattr(self, "tokenizer_", None)
+        tokenizer: Any = getattr(self, "tokenizer_", None)
         state = tokenizer.state() if hasattr(tokenizer, "state") else None
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         if not isinstance(fields["tokenizer"], str):
@@ -139,7 +156,7 @@ class GPTFiles:
             "tokenizer": _text(state),
         }
 
-    def _take(self, path, arrays):
+    def _take(self, path: PathLike, arrays: dict[str, Array]) -> None:
         """Weights by name, each of them checked."""
         shapes = self.model_.shapes()
         unknown = min(arrays.keys() - shapes.keys(), default=None)
@@ -151,7 +168,7 @@ class GPTFiles:
         self.theta_ = Parameters(shapes, _placed(checked, shapes, self.dtype))
 
 
-def _own(tokenizer):
+def _own(tokenizer: Any) -> Any:
     """A tokenizer that comes with no text: an object, or the name of one that learns nothing."""
     learns = isinstance(tokenizer, str) and tokenizer in LEARNED
     require(
@@ -161,45 +178,45 @@ def _own(tokenizer):
     return tokenizer_for(tokenizer, "")
 
 
-def _named(theta):
+def _named(theta: Parameters) -> dict[str, Array]:
     return {name: theta[name] for name in theta}
 
 
-def _text(value):
+def _text(value: Any) -> str:
     """JSON; numbers of NumPy are numbers."""
     return json.dumps(value, default=lambda number: number.item())
 
 
-def _write(path, arrays, metadata):
+def _write(path: PathLike, arrays: dict[str, Array], metadata: dict[str, str]) -> None:
     """A file of ours, with sums by which `load` knows every tensor and the description again."""
     sums = {name: _sum(array) for name, array in arrays.items()} | {DESCRIPTION: _told(metadata)}
     tensors.write(path, arrays, metadata | {SUMS: _text(sums)})
 
 
-def _sum(array):
+def _sum(array: Array) -> int:
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return zlib.crc32(array.reshape(-1).view(np.uint8).data)
 
 
-def _told(metadata):
+def _told(metadata: dict[str, str]) -> int:
     return zlib.crc32(json.dumps(sorted(metadata.items())).encode())
 
 
-def _sums(path, metadata):
+def _sums(path: PathLike, metadata: dict[str, str]) -> dict[str, int]:
     try:
         return dict(json.loads(metadata[SUMS]))
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, "file of a GPT", f"its {SUMS} are none", AGAIN) from error
 
 
-def _require_told(path, metadata):
+def _require_told(path: PathLike, metadata: dict[str, str]) -> None:
     """The description is the one that was written."""
     plain = {name: text for name, text in metadata.items() if name != SUMS}
     if _sums(path, metadata).get(DESCRIPTION) != _told(plain):
         raise damaged(path, "file of a GPT", "its description is not what was written", AGAIN)
 
 
-def _require_kept(path, arrays, metadata):
+def _require_kept(path: PathLike, arrays: dict[str, Array], metadata: dict[str, str]) -> None:
     """All tensors are there, and each of them as it was written."""
     sums = _sums(path, metadata)
     for name in [*sums.keys(), *arrays.keys()]:
@@ -211,7 +228,7 @@ def _require_kept(path, arrays, metadata):
             raise damaged(path, "file of a GPT", f"tensor {name} {what}", AGAIN)
 
 
-def _checked(path, arrays, name, shape):
+def _checked(path: PathLike, arrays: dict[str, Array], name: str, shape: Sequence[int]) -> Array:
     """The array of a name, as it must be."""
     require(name in arrays, f"{path}: tensor {name} is missing. Pass a file of the same model.")
     array = arrays[name]
@@ -225,7 +242,9 @@ def _checked(path, arrays, name, shape):
     return array
 
 
-def _placed(arrays, shapes, dtype=None):
+def _placed(
+    arrays: dict[str, Array], shapes: dict[str, tuple[int, ...]], dtype: Any = None
+) -> Array:
     """Arrays one after another in one vector."""
     first = next(iter(arrays.values()))
     vector = aligned(sum(map(np.size, arrays.values())), dtype or first.dtype)
@@ -237,7 +256,7 @@ def _placed(arrays, shapes, dtype=None):
     return vector
 
 
-def _gpt2_settings(path, arrays, n_head):
+def _gpt2_settings(path: Path, arrays: dict[str, Array], n_head: int | None) -> dict[str, Any]:
     """What a GPT must be like to hold these tensors, and what config.json adds to that."""
     for name in ("wte.weight", "wpe.weight", "h.0.mlp.c_fc.weight"):
         shaped = name in arrays and arrays[name].ndim == 2
@@ -268,7 +287,7 @@ def _gpt2_settings(path, arrays, n_head):
     }  # fmt: skip
 
 
-def _config(path):
+def _config(path: Path) -> dict[str, Any]:
     """What config.json says, none of it beyond this model; nothing where there is no such file."""
     if not path.is_file():
         return {}
@@ -288,16 +307,18 @@ def _config(path):
 class Checkpoint:
     """Where a fit is kept while it runs, and what it goes on from."""
 
-    def __init__(self, path, header, snapshot=None):
+    def __init__(self, path: Any, header: Any, snapshot: Snapshot | None = None) -> None:
         self.path, self.header, self.snapshot = path, header, snapshot
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Steps that are already done."""
         return 0 if self.snapshot is None else self.snapshot.numbers["step"]
 
     @classmethod
-    def at(cls, path, gpt, cost, rules, resume):
+    def at(
+        cls, path: PathLike | None, gpt: Any, cost: Any, rules: tuple[Any, Any, Any], resume: bool
+    ) -> Self:
         """The checkpoint of a fit that is about to begin; read, where it is to go on from one."""
         if path is None:
             require(not resume, "resume=True needs a checkpoint. Pass its path.")
@@ -330,13 +351,13 @@ class Checkpoint:
         _require_same(path, header, metadata)
         return cls(path, header, Snapshot(arrays, json.loads(metadata["numbers"])))
 
-    def write(self, snapshot):
+    def write(self, snapshot: Snapshot) -> None:
         """Keep this state of the descent."""
         numbers = {"numbers": _text(snapshot.numbers)}
         _write(self.path, snapshot.arrays, self.header | numbers)
 
 
-def _run(cost, rules):
+def _run(cost: Any, rules: tuple[Any, Any, Any]) -> dict[str, Any]:
     """What a run's bits depend on beside the model."""
     return {
         "max_steps": cost.max_steps, "eval_every": cost.round_steps,
@@ -348,13 +369,13 @@ def _run(cost, rules):
     }  # fmt: skip
 
 
-def _ends(tokens):
+def _ends(tokens: Array) -> list[int]:
     """Sums by which tokens are told from others."""
     ends = [np.ascontiguousarray(part) for part in (tokens[:LOOKED_AT], tokens[-LOOKED_AT:])]
     return [zlib.crc32(part.astype(np.int64).tobytes()) for part in ends]
 
 
-def _require_same(path, header, metadata):
+def _require_same(path: PathLike, header: dict[str, str], metadata: dict[str, str]) -> None:
     """Refuse a checkpoint of another run, and say what is another."""
     for part in ("parameters", "run", "tokenizer", "vocabulary"):
         mine, kept = json.loads(header[part]), json.loads(metadata.get(part, "null"))

@@ -2,24 +2,25 @@
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_numbers, as_real_targets, require_finite
 from gdcore.errors import require
 
 
-def several_columns(y):
+def several_columns(y: ArrayLike) -> bool:
     """Whether y is a matrix of more than one column."""
     array = np.asarray(y)
     return array.ndim == 2 and array.shape[1] > 1
 
 
-def as_real_matrix(y, n):
+def as_real_matrix(y: ArrayLike, n: int) -> Array:
     """y as finite float64 (n, k)."""
     if not several_columns(y):
         return as_real_targets(y, n)[:, None]
     return _matrix(y, n)
 
 
-def as_label_matrix(y, n):
+def as_label_matrix(y: ArrayLike, n: int) -> Array:
     """y as float64 (n, k) of zeros and ones."""
     array = _matrix(y, n)
     require(
@@ -30,14 +31,14 @@ def as_label_matrix(y, n):
     return array
 
 
-def r_squared(y, predicted, weights):
+def r_squared(y: Array, predicted: Array, weights: Array) -> float:
     """1 − Σs(y − ŷ)²/Σs(y − ȳ)² of vectors; 1 is perfect, 0 as good as the mean."""
     spread = float(weights @ (y - np.average(y, weights=weights)) ** 2)
     rest = float(weights @ (y - predicted) ** 2)
     return 1 - rest / spread if spread else float(rest == 0)
 
 
-def _matrix(y, n):
+def _matrix(y: ArrayLike, n: int) -> Array:
     array = np.ascontiguousarray(as_numbers(y, "y"), dtype=np.float64)
     require(
         array.ndim == 2 and array.shape[1] > 0,

@@ -1,10 +1,17 @@
 """A language model's cost: the mean cross-entropy of the next token, over windows of a text."""
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
 
 from gdcore import kernels
-from gdcore.models.batch_cost import BatchCost
+from gdcore._typing import Array, State
+from gdcore.layers import Transformer
+from gdcore.models.arena import Shard
+from gdcore.models.batch_cost import Backward, BatchCost
 from gdcore.models.flat import Flat
+from gdcore.optim.base import Optimizer
 
 SHARD_PLACES = 192  # fewer rows than this make a matrix product slower,
 HALF_PLACES = 128  # but two shards of so many are two threads' work
@@ -13,16 +20,17 @@ MOST_SHARDS = 64
 DRAWN = 64  # steps whose windows are drawn at once
 LOOKED_AT = 12  # windows that go through at once, untrained, or a batch
 SAMPLE = 32  # windows on which J is measured where nobody asked for more
+Observer: TypeAlias = Callable[[int, float, int], None]  # of steps, loss, tokens
 PART = 1 << 20  # tokens looked at together
 
 
 class LanguageModel(Flat):
     """A `Transformer` over windows of `places` tokens, its parameters in one vector."""
 
-    def __init__(self, net):
+    def __init__(self, net: Transformer) -> None:
         super().__init__(net, (net.places,))
 
-    def shards(self, rows):
+    def shards(self, rows: int) -> int:
         """Parts into which so many windows are cut."""
         if self.layers.recompute:  # each has a gradient of its own
             return min(rows, 2)
@@ -30,10 +38,11 @@ class LanguageModel(Flat):
         shards = max(places // SHARD_PLACES, min(2, places // HALF_PLACES))
         return max(1, min(rows, shards, work // SHARD_WORK, MOST_SHARDS))
 
-    def logits(self, theta, ids):
+    def logits(self, theta: Array, ids: Array) -> Array:
         """Logits (n, t, vocabulary) for ids (n, t)."""
         with np.errstate(all="ignore"):
-            return self.layers(self.scope(theta), ids)[0]
+            logits: Array = self.layers(self.scope(theta), ids)[0]
+        return logits
 
 
 class LanguageCost(BatchCost):
@@ -61,12 +70,13 @@ class LanguageCost(BatchCost):
 
     unit = 1.0
     noisy = True  # between measurements J is met on other windows
-    held = None  # tokens that validation watches
+    held: Array | None = None  # tokens that validation watches
 
     def __init__(
-        self, model, tokens, *, max_steps, round_steps, batch_size, micro_batch=None,
-        clip_norm=None, n_threads=None, seed=0, observe=None,
-    ):  # fmt: skip
+        self, model: LanguageModel, tokens: Array, *, max_steps: int, round_steps: int,
+        batch_size: int, micro_batch: int | None = None, clip_norm: float | None = None,
+        n_threads: int | None = None, seed: int = 0, observe: Observer | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(model, 0.0, n_threads, micro_batch, seed)
         self.tokens, self.places = tokens, model.shape[0]
         self.max_steps, self.round_steps, self.batch_size = max_steps, round_steps, batch_size
@@ -74,38 +84,42 @@ class LanguageCost(BatchCost):
         self.looked_at = max(batch_size, LOOKED_AT)  # held-out windows take no more than training's
         vectors = model.slices(lambda part: len(part.shape) == 1)
         self.spared = vectors[0].start if len(vectors) == 1 else 0
-        self._block, self._starts = None, None
+        self._block: int | None = None
+        self._starts: Any = None
         self._window = np.arange(self.places + 1)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tokens) - self.places
 
-    def draw(self, step):
+    def draw(self, step: int) -> Array:
         """Windows of the steps from this one to the next measurement."""
         end = min(step + self.round_steps, self.max_steps)
         return np.concatenate([self.windows(t) for t in range(step, end)])
 
-    def windows(self, step):
+    def windows(self, step: int) -> Array:
         """Windows (batch_size,) of one step, a function of seed and step alone."""
         block, place = divmod(step, DRAWN)
         if block != self._block:
             rng = np.random.Generator(np.random.Philox(key=[self.seed, block]))
             self._starts = rng.integers(0, len(self), (DRAWN, self.batch_size))
             self._block = block
-        return self._starts[place]
+        starts: Array = self._starts[place]
+        return starts
 
-    def step(self, theta, optimizer, state, rows, lr):
+    def step(
+        self, theta: Array, optimizer: Optimizer, state: State, rows: Array, lr: float
+    ) -> float:
         """One step of an optimizer on these windows; the mean loss that it met."""
         loss = super().step(theta, optimizer, state, rows, lr)
         if self.observe is not None:
             self.observe(self.steps, loss, len(rows) * self.places)
         return loss
 
-    def _at_once(self, theta, g, rows):
+    def _at_once(self, theta: Array, g: Array, rows: Array) -> None:
         """None: there is no other way."""
         return None
 
-    def _forward(self, shard, rows, scale):
+    def _forward(self, shard: Shard, rows: Array, scale: float) -> tuple[float, Array, Backward]:
         """(summed loss, its gradient in the logits times scale, backward)."""
         scope, n = shard.scope, len(rows)
         tokens = self.tokens[rows[:, None] + self._window]
@@ -120,21 +134,21 @@ class LanguageCost(BatchCost):
         )
         return loss / self.places, z, backward
 
-    def spread(self, count, tokens):
+    def spread(self, count: int, tokens: Array) -> Array:
         """Places of so many windows, evenly over tokens, or of all that do not overlap."""
         most = (len(tokens) - 1) // self.places
         return np.linspace(0, len(tokens) - 1 - self.places, min(count, most)).astype(np.int64)
 
-    def value_and_gradient(self, theta, g):
+    def value_and_gradient(self, theta: Array, g: Array) -> float:
         """J(θ) on a sample of windows; its gradient is written into g."""
         rows = self.spread(min(SAMPLE, self.batch_size), self.tokens)
         return self.gradient(theta, g, rows, training=False) / len(rows)
 
-    def held_out(self, tokens, count):
+    def held_out(self, tokens: Array, count: int) -> Callable[[Array], float]:
         """The mean loss on other tokens, as a function of θ: what validation watches."""
         rows = self.spread(count, tokens)
 
-        def loss(theta):
+        def loss(theta: Array) -> float:
             mine, self.tokens = self.tokens, tokens
             try:
                 return self.loss(theta, rows) / len(rows)
@@ -143,16 +157,16 @@ class LanguageCost(BatchCost):
 
         return loss
 
-    def baseline(self, theta, value):
+    def baseline(self, theta: Array, value: float) -> float:
         """A cost that no descent has business far above: that of the first θ."""
         return value
 
-    def safe_rate(self, batch_size):
+    def safe_rate(self, batch_size: int) -> float:
         """A rate for plain SGD to start from; J is not convex, so nothing better is known."""
         return 0.1
 
 
-def reach(tokens):
+def reach(tokens: Array) -> tuple[int, int]:
     """The least and the largest token; a memmap is read part by part."""
     parts = [tokens[a : a + PART] for a in range(0, len(tokens), PART)]
     return min(int(part.min()) for part in parts), max(int(part.max()) for part in parts)

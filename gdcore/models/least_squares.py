@@ -2,14 +2,19 @@
 
 import math
 import time
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array
 from gdcore.convergence import Status
 from gdcore.cost import Cost
+from gdcore.data import Rows
 from gdcore.errors import require
-from gdcore.models.family import INVERSE, SHIFT
+from gdcore.models.family import LinearFamily
+from gdcore.models.visits import INVERSE, SHIFT
+from gdcore.penalties import Penalty
 from gdcore.result import Result
 from gdcore.trace import Trace
 
@@ -17,7 +22,9 @@ NUMBERS = 1 << 20  # in a block of rows, or four times as many rows as columns
 NOTHING = 1e-14  # of the largest singular value: collinear but for rounding
 
 
-def solve(model, rows, penalty, n_threads=None):
+def solve(
+    model: LinearFamily, rows: Rows, penalty: Penalty, n_threads: int | None = None
+) -> Result:
     """The minimum by singular values of √s·x̃ with √(n·ridge) below it; never the normal equations.
 
     With an intercept both sides are centred first, so that it stays out of the penalty. Where
@@ -54,7 +61,7 @@ def solve(model, rows, penalty, n_threads=None):
     )  # fmt: skip
 
 
-def _shortest(left, right, n):
+def _shortest(left: Array, right: Array, n: int) -> tuple[Array, Array, bool]:
     """(the shortest w with the least ‖left·w − right‖, a root of the inverse of leftᵀ·left, whether
     that is all there is).
 
@@ -62,7 +69,7 @@ def _shortest(left, right, n):
     what is not clearly rounding may hide a direction along which J falls further.
     """
     p = left.shape[1]
-    R = np.linalg.qr(np.column_stack([left, right]), mode="r")
+    R: Any = np.linalg.qr(np.column_stack([left, right]), mode="r")
     U, values, V = np.linalg.svd(R[:p, :p])
     kept = values > max(n, left.shape[1]) * np.finfo(float).eps * values[:1]
     known = not (values[~kept] > NOTHING * values[:1]).any()
@@ -70,14 +77,15 @@ def _shortest(left, right, n):
     return root.T @ (U[:, kept].T @ R[:p, p]), root, known
 
 
-def _triangle(rows, columns, center, middle):
+def _triangle(rows: Rows, columns: Array, center: Array, middle: float) -> tuple[Array, Array]:
     """R and Qᵀ·right of √s·(x̃ − center) = QR and √s·(y − middle); of few rows themselves.
 
     Block by block (Demmel et al., 2012): the same singular values to rounding, no copy of X, and
     Ctrl-C is heard between two of them.
     """
     p = rows.X.shape[1]
-    step, known = max(4 * p, NUMBERS // p), np.empty((0, p + 1))
+    step = max(4 * p, NUMBERS // p)
+    known: Any = np.empty((0, p + 1))
     for a in range(0, len(rows), step):
         part = rows.part(slice(a, a + step))
         x = (part.X - columns[SHIFT, :p]) * columns[INVERSE, :p] - center

@@ -1,15 +1,17 @@
 """Linear regression by gradient descent, or by its closed form; robust, quantile, counts."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_real_targets, as_weights
 from gdcore.losses import REGRESSION, as_loss
 from gdcore.models.base import LinearEstimator
 from gdcore.models.contexts import whole
-from gdcore.models.estimator import sklearn_tags
+from gdcore.models.estimator import Features, OwnLoss, sklearn_tags
 from gdcore.models.labels import r_squared
 from gdcore.models.online import OnlineRegressor
-from gdcore.models.out_of_core import as_chunks, real_passes
+from gdcore.models.out_of_core import Data, as_chunks, real_passes
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -87,12 +89,14 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
     'CERTIFIED'
     """
 
-    loss: object = "squared"
+    loss: str | OwnLoss = "squared"
 
     _closed_form = True
 
     @whole
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: Data, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator.
 
         X may be sparse; or the path of an .npy file, a numpy.memmap, or chunks (see gd.chunks),
@@ -116,21 +120,21 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         self._fitted_anew(weights)
         return self
 
-    def predict(self, X):
+    def predict(self, X: Features) -> Array:
         """ŷ = X·coef_ + intercept_, shape (n,); e to that for the losses with log link."""
         X_ = self._features(X)
         z = self._margins(X_)
         mean = getattr(as_loss(self.loss, REGRESSION), "mean", None)
         return (z[:, 0] if mean is None else mean(z)).astype(self.intercept_.dtype, copy=False)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)²; 1 is perfect, 0 as good as the mean."""
         predicted = self.predict(X)
-        y = as_real_targets(y, len(predicted))
-        return r_squared(y, predicted, as_weights(sample_weight, len(y)))
+        targets = as_real_targets(y, len(predicted))
+        return r_squared(targets, predicted, as_weights(sample_weight, len(targets)))
 
-    def _shape_coefficients(self, coef, intercept):
+    def _shape_coefficients(self, coef: Array, intercept: Array) -> None:
         self.coef_, self.intercept_ = coef[0], intercept[0]
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         return sklearn_tags("regressor", sparse=True)

@@ -1,23 +1,27 @@
 """Logistic and softmax regression by gradient descent."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_targets
-from gdcore.losses import Logistic, Softmax
+from gdcore.losses import Logistic, Loss, Softmax
 from gdcore.models.base import LinearEstimator
 from gdcore.models.classifier import (
     Classifier,
+    ClassWeight,
+    OneProbability,
     Probabilities,
     encode,
     probabilities,
     require_classes,
 )
 from gdcore.models.contexts import whole
-from gdcore.models.estimator import sklearn_tags
-from gdcore.models.online import OneProbability, OnlineClassifier
-from gdcore.models.out_of_core import as_chunks, label_passes
+from gdcore.models.estimator import Features, sklearn_tags
+from gdcore.models.online import OnlineClassifier
+from gdcore.models.out_of_core import Data, as_chunks, label_passes
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -58,12 +62,14 @@ class LogisticRegression(
     array(['no', 'yes'], dtype='<U3')
     """
 
-    class_weight: object = None
+    class_weight: ClassWeight = None
 
     _closed_form = False
 
     @whole
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: Data, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
 
         X may be sparse; or the path of an .npy file, a numpy.memmap, or chunks (see gd.chunks),
@@ -87,22 +93,22 @@ class LogisticRegression(
         self._fitted_anew(weights)
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Features) -> Array:
         """P(class | x), shape (n, k), rows sum to one."""
         z = self.decision_function(X)
         return np.ones((len(z), 1)) if len(self.classes_) == 1 else probabilities(z)
 
-    def _losses(self):
+    def _losses(self) -> tuple[str, str]:
         return "logistic", "softmax"
 
-    def _shape_coefficients(self, coef, intercept):
+    def _shape_coefficients(self, coef: Array, intercept: Array) -> None:
         self.coef_, self.intercept_ = coef, intercept
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         return sklearn_tags("classifier", sparse=True)
 
 
-def _likelihood(classes):
+def _likelihood(classes: Array) -> tuple[Loss, int]:
     """(loss, number of outputs): a sigmoid for two classes, softmax for more."""
     return (Softmax(), len(classes)) if len(classes) > 2 else (Logistic(), 1)
 

@@ -2,21 +2,25 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.convergence import Status
 from gdcore.data import as_targets
 from gdcore.losses import MARGIN, as_loss
 from gdcore.models.base import LinearEstimator
-from gdcore.models.classifier import Classifier, encode, require_classes
+from gdcore.models.classifier import Classifier, ClassWeight, encode, require_classes
 from gdcore.models.contexts import whole
-from gdcore.models.estimator import sklearn_tags
-from gdcore.models.online import OnlineClassifier, known_loss
-from gdcore.models.out_of_core import as_chunks, label_passes, one_class
+from gdcore.models.estimator import OwnLoss, sklearn_tags
+from gdcore.models.online import OnlineClassifier
+from gdcore.models.out_of_core import Data, as_chunks, label_passes, one_class
 from gdcore.models.solvers import SOON
+from gdcore.models.stream import known_loss
+from gdcore.result import Result
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -61,15 +65,16 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
     array(['no', 'yes'], dtype='<U3')
     """
 
-    loss: object = "hinge"
-    class_weight: object = None
+    loss: str | OwnLoss = "hinge"
+    class_weight: ClassWeight = None
 
     _closed_form = False
-    _lefts = MappingProxyType({})  # by class, what `_recall` asks for
     _until = math.inf  # by the clock of time.perf_counter: the budget of all classes
 
     @whole
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self, X: Data, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
 
         X may be sparse; or the path of an .npy file, a numpy.memmap, or chunks (see gd.chunks),
@@ -81,10 +86,10 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
             loss = as_loss(self.loss, MARGIN)
             classes, passes, about = label_passes(chunks, self, self._held())
 
-            def fit(c):
+            def fit_chunks(c: int) -> None:
                 self._fit_chunks(chunks, *one_class(passes, about, c), loss, outputs=1)
 
-            self._fit_classes(classes, about.X.shape[1], fit)
+            self._fit_classes(classes, about.X.shape[1], fit_chunks)
             self._fitted_anew(about.weights)
             return self
         X_, weights, names = self._begin(X, sample_weight)
@@ -93,28 +98,30 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
         weights = weights * self._class_weights(classes, codes, weights)[codes]
         loss = as_loss(self.loss, MARGIN)
 
-        def fit(c):
+        def fit_rows(c: int) -> None:
             self._fit(X_, (codes == c).astype(np.float64), weights, loss, outputs=1)
 
         self._remember(X_.shape[1], names)
-        self._fit_classes(classes, X_.shape[1], fit)
+        self._fit_classes(classes, X_.shape[1], fit_rows)
         self._fitted_anew(weights)
         return self
 
-    def _fit_classes(self, classes, p, fit):
+    def _fit_classes(self, classes: Array, p: int, fit: Callable[[int], None]) -> None:
         """The second of two classes, or each of more, against the rest by fit(number)."""
         self._until = time.perf_counter() + self.max_time
         self._fit_each(classes, p, fit)
         del self._until, self._number
 
-    def _fit_each(self, classes, p, fit):
+    def _fit_each(self, classes: Array, p: int, fit: Callable[[int], None]) -> None:
         known, numbers = self._known(len(classes), p), range(len(classes))
         self.classes_ = classes
-        self._stream, results, left = None, [], {}
+        self._stream = None
+        results: list[Result] = []
+        left: dict[int, Any] = {}
         coef, intercept = (np.zeros((len(classes), p)), np.full(len(classes), -1.0))
         if known is not None:
             coef, intercept = (given.copy() for given in known)
-            left = dict(self._lefts)
+            left = dict(getattr(self, "_lefts", {}))  # by class, what `_recall` asks for
         for c in numbers[1:] if len(classes) == 2 else numbers:
             row = slice(c, c + 1) if len(classes) > 2 else slice(0, 1)
             if known is not None:  # warm_start: each row goes on from its own
@@ -136,22 +143,22 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
         worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
         self.result_, self.trace_ = worst, worst.trace
 
-    def _known(self, k, p):
+    def _known(self, k: int, p: int) -> tuple[Array, Array] | None:
         """What warm_start goes on from, where it fits."""
         shape = (1 if k == 2 else k, p)
         if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == shape:
             return self.coef_, self.intercept_
         return None
 
-    def _seconds(self):
+    def _seconds(self) -> float:
         return max(SOON, min(self.max_time, self._until - time.perf_counter()))
 
-    def _losses(self):
+    def _losses(self) -> tuple[str, str]:
         name = known_loss(self.loss, MARGIN).name
         return name, name
 
-    def _shape_coefficients(self, coef, intercept):
+    def _shape_coefficients(self, coef: Array, intercept: Array) -> None:
         self.coef_, self.intercept_ = coef, intercept
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         return sklearn_tags("classifier", sparse=True)

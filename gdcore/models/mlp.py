@@ -1,14 +1,17 @@
 """Multi-layer perceptrons: classification and regression by a network."""
 
 from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import Rows, as_held_out, as_targets, as_weights, column_moments
 from gdcore.errors import require
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.classifier import (
     Classifier,
+    ClassWeight,
     Probabilities,
     encode,
     most_probable,
@@ -20,6 +23,8 @@ from gdcore.models.contexts import whole
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.labels import as_label_matrix, as_real_matrix, r_squared, several_columns
 from gdcore.models.neural import NeuralEstimator
+
+Held: TypeAlias = tuple[ArrayLike, ArrayLike] | None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -92,10 +97,17 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
     True
     """
 
-    class_weight: object = None
+    class_weight: ClassWeight = None
 
     @whole
-    def fit(self, X, y, sample_weight=None, *, validation=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation: Held = None,
+    ) -> Self:
         """Fit to X (n, p) and labels y (n,) or (n, k), with optional weights (n,); returns self."""
         X_, weights, names = self._begin(X, sample_weight)
         classes, codes = self._encode(y, len(X_))
@@ -110,7 +122,13 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         self._fit(X_, codes, weights, loss, outputs, other)
         return self
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """One pass of steps over these rows, going on where the last call ended; returns self.
 
         After `fit`, `gd.load` or `gd.from_torch` it goes on from their weights. Otherwise the first
@@ -140,14 +158,16 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         self._remember(X_.shape[1], names)
         return self
 
-    def _weigh(self, weights, classes, codes):
+    def _weigh(self, weights: Array, classes: Array, codes: Array) -> Array:
         """Weights of the rows times those of their classes, where a row has but one."""
         if codes.ndim == 2:
             return weights
         whole = codes.astype(int)
-        return weights * self._class_weights(classes, whole, weights)[whole]
+        factors = self._class_weights(classes, whole, weights)
+        weighed: Array = weights * factors[whole]
+        return weighed
 
-    def _codes(self, y, n, known):
+    def _codes(self, y: ArrayLike, n: int, known: Array) -> Array:
         labels, codes = encode(as_targets(y, n))
         unknown = [label for label in labels.tolist() if label not in known.tolist()]
         require(
@@ -158,7 +178,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         order = np.argsort(known)  # those of `gd.from_torch` come in the order of its outputs
         return order[np.searchsorted(known, labels, sorter=order)][codes].astype(np.float64)
 
-    def _encode(self, y, n):
+    def _encode(self, y: ArrayLike, n: int) -> tuple[Array, Array]:
         """(classes, codes (n,) or a matrix (n, k) of zeros and ones), codes in float64."""
         if several_columns(y):
             codes = as_label_matrix(y, n)
@@ -166,7 +186,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         classes, codes = encode(as_targets(y, n))
         return classes, codes.astype(np.float64)
 
-    def _require_same(self, classes):
+    def _require_same(self, classes: Array) -> None:
         """Refuse to go on from weights whose outputs stand for other classes."""
         if self.warm_start and hasattr(self, "theta_"):
             require(
@@ -175,7 +195,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
                 f"{classes.tolist()}. Pass those, or set warm_start=False.",
             )
 
-    def _task(self, classes, codes, shape):
+    def _task(self, classes: Array, codes: Array, shape: tuple[int, ...]) -> tuple[int, Any]:
         """(outputs, loss): two classes take one logit, or two where the layers end in two."""
         outputs = len(classes)
         if codes.ndim == 1 and outputs == 2:
@@ -183,31 +203,31 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         loss = Softmax() if codes.ndim == 1 and outputs > 1 else Logistic()
         return outputs, loss if isinstance(self.loss, str) else self.loss
 
-    def _validation(self, given, p, classes, ndim):
+    def _validation(self, given: Held, p: int, classes: Array, ndim: int) -> Rows | None:
         if given is None:
             return None
         X_, y = as_held_out(given, p)
         codes = as_label_matrix(y, len(X_)) if ndim == 2 else self._codes(y, len(X_), classes)
         return Rows(X_, codes, np.ones(len(X_)))
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> Array:
         """Margins: (n,) for two classes, positive for classes_[1]; else (n, k)."""
         z = self._margins(X)
         return z[:, 0] if z.shape[1] == 1 else z
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Array:
         """P(class | x), shape (n, k); rows sum to one, but where a row has several labels."""
         z = self.decision_function(X)
         if not self._several:
             return probabilities(z)
         return Logistic().mean(z.reshape(-1, 1)).reshape(z.shape)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """The most probable class of each row (n,), or its labels (n, k) as zeros and ones."""
         z = self.decision_function(X)
         return (z > 0).astype(int) if self._several else most_probable(self.classes_, z)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = sklearn_tags("classifier")
         tags.classifier_tags.multi_label = True
         return tags
@@ -232,7 +252,14 @@ class MLPRegressor(NeuralEstimator):
     """
 
     @whole
-    def fit(self, X, y, sample_weight=None, *, validation=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation: Held = None,
+    ) -> Self:
         """Fit to X (n, p) and y (n,) or (n, k), with optional weights (n,); returns self."""
         X_, weights, names = self._begin(X, sample_weight)
         y_ = as_real_matrix(y, len(X_))
@@ -247,7 +274,9 @@ class MLPRegressor(NeuralEstimator):
         self._fit(X_, self._scaled(y_), weights, self._own_loss(), y_.shape[1], other)
         return self
 
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """One pass of steps over these rows, going on where the last call ended; returns self.
 
         After `fit`, `gd.load` or `gd.from_torch` it goes on from their weights. Otherwise the first
@@ -263,10 +292,10 @@ class MLPRegressor(NeuralEstimator):
         self._remember(X_.shape[1], names)
         return self
 
-    def _own_loss(self):
+    def _own_loss(self) -> Any:
         return Squared() if isinstance(self.loss, str) else self.loss
 
-    def _scale_targets(self, y, weights):
+    def _scale_targets(self, y: Array, weights: Array) -> None:
         """Mean and deviation of each target; 0 and 1 under a loss of the user's own."""
         k = y.shape[1]
         self.target_mean_, self.target_scale_ = np.zeros(k), np.ones(k)
@@ -274,16 +303,16 @@ class MLPRegressor(NeuralEstimator):
             self.target_mean_, deviation = column_moments(y, weights)
             self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
 
-    def _scaled(self, y):
+    def _scaled(self, y: Array) -> Array:
         return np.ascontiguousarray((y - self.target_mean_) / self.target_scale_)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Array:
         """ŷ (n,), or (n, k) where y had k columns."""
         z = self._margins(X)
         z = z * self.target_scale_ + self.target_mean_
         return z[:, 0] if self._vector else z
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², the mean over the targets."""
         predicted = self.predict(X)
         predicted = predicted.reshape(len(predicted), -1)
@@ -292,7 +321,7 @@ class MLPRegressor(NeuralEstimator):
         scores = [r_squared(y[:, j], predicted[:, j], s) for j in range(y.shape[1])]
         return float(np.mean(scores))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = sklearn_tags("regressor")
         tags.target_tags.multi_output = True
         return tags

@@ -1,10 +1,14 @@
 """A network as a model of the one loop: layers, a loss, and all parameters in one flat vector."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array
+from gdcore.data import Rows
 from gdcore.errors import require
 from gdcore.layers.activations import ACTIVATIONS
 from gdcore.layers.dense import Dense
@@ -16,7 +20,9 @@ LONGEST_CHAIN = 32  # layers that the kernel of small networks takes
 SHARD_ROWS = 256  # fewer rows than this make a matrix product slower
 MOST_SHARDS = 64
 CHUNK = 1024  # rows at a time where nothing but predictions is wanted
-HEADS = {
+Scaling: TypeAlias = tuple[Array, Array] | None  # shift and inverse scale of the columns
+Head: TypeAlias = Callable[[Array, Array, Array, float, Array], float]
+HEADS: dict[type, str] = {
     Softmax: "softmax_cross_entropy",
     Logistic: "logistic_cross_entropy",
     Squared: "squared_error",
@@ -45,7 +51,7 @@ class Network(Flat):
     (67, (2, 3))
     """
 
-    def __init__(self, layers, shape, loss):
+    def __init__(self, layers: Any, shape: Sequence[int], loss: Any) -> None:
         layers = layers if isinstance(layers, Sequential) else Sequential(*layers)
         super().__init__(layers, shape)
         self.loss = loss
@@ -58,13 +64,13 @@ class Network(Flat):
         self.outputs = output[0]
         self.head = _head(loss)
 
-    def shards(self, rows):
+    def shards(self, rows: int) -> int:
         """Parts into which so many rows of a batch are cut."""
         if self.layers.whole_batch:
             return 1
         return max(1, min(rows // SHARD_ROWS, rows * self.size // LEAST_WORK, MOST_SHARDS))
 
-    def chain(self):
+    def chain(self) -> tuple[Array, Array] | None:
         """(widths, codes of activations) of a network of dense layers alone, else None."""
         layers = self.layers.layers
         plain = all(type(layer) is Dense and layer.bias for layer in layers)
@@ -73,9 +79,10 @@ class Network(Flat):
         codes = [list(ACTIVATIONS).index(layer.activation) for layer in layers]
         return np.array([*self.shape, *(layer.units for layer in layers)]), np.array(codes)
 
-    def dead(self, theta, X, scaling=None):
+    def dead(self, theta: Array, X: Array, scaling: Scaling = None) -> dict[int, float]:
         """{number of a rectified layer: share of its units that none of these rows excites}."""
-        found, scope = {}, self.scope(theta)
+        found: dict[int, float] = {}
+        scope = self.scope(theta)
         with np.errstate(all="ignore"):
             x = self._inputs(X, scaling, theta.dtype)
             for number, (layer, inner) in enumerate(
@@ -87,7 +94,7 @@ class Network(Flat):
                     found[number] = float((units <= 0).all(axis=0).mean())
         return found
 
-    def predict(self, theta, X, scaling=None):
+    def predict(self, theta: Array, X: Array, scaling: Scaling = None) -> Array:
         """Outputs z (n, k) of the last layer for X, or for (X − shift)·inverse, untrained."""
         scope = self.scope(theta)
         out = np.empty((len(X), self.outputs), theta.dtype)
@@ -97,7 +104,7 @@ class Network(Flat):
                 out[a : a + CHUNK] = self.layers(scope, x)[0]
         return out
 
-    def _inputs(self, X, scaling, dtype):
+    def _inputs(self, X: Array, scaling: Scaling, dtype: Any) -> Array:
         """Rows as the layers see them."""
         if X.dtype.kind in "iu":
             return X
@@ -107,12 +114,13 @@ class Network(Flat):
         kernels.take_rows(flat, np.arange(len(X)), shift, inverse, out)
         return out.reshape(len(X), *self.shape)
 
-    def add_cost_and_gradient(self, theta, shard, g):
+    def add_cost_and_gradient(self, theta: Array, shard: Rows, g: Array) -> float:
         """Add the shard's summed gradient to g and return its summed loss."""
         scope = self.scope(theta)
         own = scope.gradient()
         scope.wants_dx = False
-        z, backward = self.layers(scope, self._inputs(shard.X, None, theta.dtype))
+        X: Any = shard.X
+        z, backward = self.layers(scope, self._inputs(X, None, theta.dtype))
         dz = np.empty_like(z)
         loss = self.head(z, targets(shard.y, self.loss), shard.weights, 1.0, dz)
         backward(dz, own)
@@ -122,27 +130,28 @@ class Network(Flat):
                 views[gradient.name + name] += gradient.view(name)
         return loss
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Network({self.layers}, {self.shape}, {self.loss})"
 
 
-def targets(y, loss):
+def targets(y: Array, loss: Any) -> Array:
     """What a head takes: class numbers (n,) for softmax, else (n, k)."""
     return y if isinstance(loss, Softmax) or y.ndim == 2 else y[:, None]
 
 
-def scaling_for(scaling, dtype, out):
+def scaling_for(scaling: Scaling, dtype: Any, out: Any) -> tuple[Array, Array]:
     """(shift, in X's dtype, for the difference may be small; inverse, in that of θ)."""
     if scaling is None:
         return np.empty(0, dtype), np.empty(0, out)
     return scaling[0].astype(dtype), scaling[1].astype(out)
 
 
-def _head(loss):
+def _head(loss: Any) -> Head:
     """The function (z, y, weights, scale, dz) → Σ weights·ℓ, with scale times its slope in dz."""
     name = HEADS.get(type(loss))
     if name is not None:
-        return getattr(kernels, name)
+        known: Head = getattr(kernels, name)
+        return known
     missing = [each for each in ("value", "slope") if not callable(getattr(loss, each, None))]
     require(
         not missing,
@@ -150,7 +159,7 @@ def _head(loss):
         "Pass one of gd.losses or an object with both.",
     )
 
-    def head(z, y, weights, scale, dz):
+    def head(z: Array, y: Array, weights: Array, scale: float, dz: Array) -> float:
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         dz[...] = scale * weights[:, None] * loss.slope(z, y)
         return float(weights @ loss.value(z, y))

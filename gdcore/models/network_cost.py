@@ -1,11 +1,17 @@
 """J(θ) of a network over examples: shards in threads, micro-batches where memory ends."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from gdcore import kernels
 from gdcore._numpy.chains import BLOCK
-from gdcore.models.batch_cost import BatchCost
-from gdcore.models.network import HEADS, scaling_for, targets
+from gdcore._typing import Array
+from gdcore.data import Rows
+from gdcore.models.arena import Shard
+from gdcore.models.batch_cost import Backward, BatchCost
+from gdcore.models.network import HEADS, Network, Scaling, scaling_for, targets
 from gdcore.scores import score_of
 
 CHAIN_WORK = 1 << 21  # rows·parameters, from where on BLAS pays for its calls
@@ -55,34 +61,38 @@ class NetworkCost(BatchCost):
     """
 
     def __init__(
-        self, network, rows, *, alpha=0.0, scaling=None, n_threads=None, full=False,
-        micro_batch=None, seed=0,
-    ):  # fmt: skip
+        self, network: Network, rows: Rows, *, alpha: float = 0.0, scaling: Scaling = None,
+        n_threads: int | None = None, full: bool = False, micro_batch: int | None = None,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__(network, alpha, n_threads, micro_batch, seed)
         self.rows, self.full = rows, full
         self.noisy = full and network.layers.random
-        self._flat = np.ascontiguousarray(rows.X.reshape(len(rows), -1))
-        self._integers = rows.X.dtype.kind in "iu"
-        self._scaling, self._scalings = scaling, {}
+        X: Any = rows.X
+        self._X = X
+        self._flat = np.ascontiguousarray(X.reshape(len(rows), -1))
+        self._integers = self._X.dtype.kind in "iu"
+        self._scaling = scaling
+        self._scalings: dict[Any, tuple[Array, Array]] = {}
         self._y = targets(rows.y, network.loss)
         self._columns = self._y.reshape(len(rows), -1)  # as the kernel of small networks takes them
         self._chain = None if self._integers else network.chain()
         # its NumPy twin has products over all rows, whose bits are not those of blocks
         self._cut_chain = kernels.backend()["chain_gradient"] == "native"
-        self._statistics = None
+        self._statistics: Any = None
         self.layers = [name for name in network.shapes() if name.endswith("weight")]
         self._uniform = bool((rows.weights == 1).all())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def _at_once(self, theta, g, rows):
+    def _at_once(self, theta: Array, g: Array, rows: Array) -> float | None:
         """Summed loss and gradient by the kernel of small networks, or None."""
         work = len(rows) * self.size
         chained = work <= (CUT_WORK if self.size <= CUT_SIZE else CHAIN_WORK)
         return self._small(theta, g, rows) if chained and self._chain is not None else None
 
-    def _small(self, theta, g, rows):
+    def _small(self, theta: Array, g: Array, rows: Array) -> float:
         """The same for a small network of dense layers, by a kernel that sums over blocks of rows.
 
         The first thread adds its blocks up in g. Every other block has a gradient of its own, added
@@ -91,9 +101,12 @@ class NetworkCost(BatchCost):
         shift, inverse = self._scalings.get(theta.dtype) or self._scaled_for(theta.dtype)
         scale, head = 1.0 / len(rows), HEADS[type(self.model.loss)]
 
-        def run(part, into):
-            return kernels.chain_gradient(
-                self._flat, part, shift, inverse, self._columns, self.rows.weights, *self._chain,
+        chain: Any = self._chain
+        gradient: Callable[..., float] = kernels.chain_gradient
+
+        def run(part: Array, into: Array) -> float:
+            return gradient(
+                self._flat, part, shift, inverse, self._columns, self.rows.weights, *chain,
                 theta, head, scale, into,
             )  # fmt: skip
 
@@ -112,19 +125,19 @@ class NetworkCost(BatchCost):
             kernels.add_scaled(g, each, 1.0)
         return loss
 
-    def _forward(self, shard, rows, scale):
+    def _forward(self, shard: Shard, rows: Array, scale: float) -> tuple[float, Array, Backward]:
         """(summed loss, its gradient in the last outputs times scale, backward)."""
         x, y, weights = self._take(shard, rows)
         z, backward = self.model.layers(shard.scope, x)
         dz = shard.scope.buffer("dz", z.shape)
         return self.model.head(z, y, weights, scale, dz), dz, backward
 
-    def _take(self, shard, rows):
+    def _take(self, shard: Shard, rows: Array) -> tuple[Array, Array, Array]:
         """The shard's inputs, as the layers see them, its targets and weights."""
         scope, n = shard.scope, len(rows)
         if self._integers:
-            x = scope.buffer("x", (n, *self.rows.X.shape[1:]), self.rows.X.dtype)
-            np.take(self.rows.X, rows, axis=0, out=x, mode="clip")
+            x = scope.buffer("x", (n, *self._X.shape[1:]), self._X.dtype)
+            np.take(self._X, rows, axis=0, out=x, mode="clip")
         else:
             x = scope.buffer("x", (n, *self.model.shape))
             flat = x if x.ndim == 2 else x.reshape(n, -1)
@@ -139,23 +152,23 @@ class NetworkCost(BatchCost):
             np.take(self.rows.weights, rows, out=weights, mode="clip")
         return x, y, weights
 
-    def _scaled_for(self, dtype):
+    def _scaled_for(self, dtype: Any) -> tuple[Array, Array]:
         """Shift and inverse scale as the gathering kernel takes them, for θ of this precision."""
         self._scalings[dtype] = scaling_for(self._scaling, self._flat.dtype, dtype)
         return self._scalings[dtype]
 
-    def value_and_gradient(self, theta, g):
+    def value_and_gradient(self, theta: Array, g: Array) -> float:
         """J(θ) over all rows; its gradient is written into g."""
         everything = np.arange(len(self.rows))
         loss = self.gradient(theta, g, everything, training=self.full)
         self._statistics = self._kept(theta)
         return loss / len(everything) + self.penalty(theta)
 
-    def layer_state(self, theta):
+    def layer_state(self, theta: Array) -> tuple[list[float], list[float], list[float]]:
         """For each layer with weights: their norm, that of the latest gradient, dead units."""
         views = self.model.views(theta)
         slopes = None if self._latest is None else self.model.views(self._latest)
-        dead = self.model.dead(theta, self.rows.X[:LOOKED_AT], self._scaling)
+        dead = self.model.dead(theta, self._X[:LOOKED_AT], self._scaling)
         weight = [kernels.norm(views[name].reshape(-1)) for name in self.layers]
         gradient = [np.nan] * len(weight)
         if slopes is not None:  # the loss's: the penalty would hide one that vanishes
@@ -165,12 +178,12 @@ class NetworkCost(BatchCost):
         owners = [name.partition(".")[0] for name in self.layers]
         return weight, gradient, [dead.get(int(owner), np.nan) for owner in owners]
 
-    def held_out(self, rows):
+    def held_out(self, rows: Rows) -> Callable[[Array], tuple[float, float]]:
         """(the plain mean loss, the score) on other rows, as a function of θ: what early stopping
         watches."""
         y = targets(rows.y, self.model.loss)
 
-        def judge(theta):
+        def judge(theta: Array) -> tuple[float, float]:
             z = self.model.predict(theta, rows.X, self._scaling)
             with np.errstate(all="ignore"):
                 total = self.model.head(z, y, rows.weights, 1.0, np.empty_like(z))
@@ -179,14 +192,14 @@ class NetworkCost(BatchCost):
 
         return judge
 
-    def prox(self, theta, reach):
+    def prox(self, theta: Array, reach: Any) -> None:
         """After a step on all rows: statistics are not the optimizer's to move. Changes theta."""
         self._put_back(theta, self._statistics)
 
-    def baseline(self, theta, value):
+    def baseline(self, theta: Array, value: float) -> float:
         """A cost that no descent has business far above: that of the first θ."""
         return value
 
-    def safe_rate(self, batch_size):
+    def safe_rate(self, batch_size: int) -> float:
         """A rate for plain SGD to start from; J is not convex, so nothing better is known."""
         return 0.1

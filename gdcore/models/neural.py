@@ -2,11 +2,14 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from gdcore import optim
+from gdcore._typing import Array, ArrayLike, State
 from gdcore.convergence import GradientNorm, Rule, Stagnation
 from gdcore.data import Rows, column_moments
 from gdcore.descent import descend
@@ -15,16 +18,20 @@ from gdcore.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Sequ
 from gdcore.layers.activations import ACTIVATIONS
 from gdcore.models.estimator import (
     Estimator,
+    OwnLoss,
+    Rate,
     counted,
     generator,
     require_batch,
     require_optimizer,
     signed,
 )
-from gdcore.models.network import Network
+from gdcore.models.network import Network, Scaling
 from gdcore.models.network_cost import NetworkCost
+from gdcore.optim.base import Optimizer
 from gdcore.parameters import Parameters, aligned_copy
 from gdcore.rates import FixedRate
+from gdcore.result import Result
 from gdcore.trace import Trace
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
@@ -34,29 +41,39 @@ WAIT = 200  # steps without progress before the descent stops, at least
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
+class Trained:
+    """What networks have after `fit`."""
+
+    network_: Network
+    scaling_: Scaling
+    theta_: Parameters
+    loss_: float
+    _stream: Any
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
-class NeuralEstimator(Estimator):
+class NeuralEstimator(Trained, Estimator):
     """Parameters and fitting that the network estimators share; see either of them."""
 
-    hidden_layer_sizes: object = (100,)
+    hidden_layer_sizes: int | Sequence[int] | Array = (100,)
     activation: str = "relu"
-    layers: object = None
+    layers: Sequential | Sequence[Any] | None = None
     dropout: float = 0.0
-    normalization: object = None
-    loss: object = "auto"
+    normalization: Literal["layer", "batch"] | None = None
+    loss: OwnLoss | Literal["auto"] = "auto"
     alpha: float = 1e-4
-    optimizer: object = "adam"
-    learning_rate: object = 0.001
-    max_epochs: object = "auto"
-    tol: object = 1e-4
+    optimizer: str | Optimizer = "adam"
+    learning_rate: Rate | Literal["auto"] = 0.001
+    max_epochs: int | Literal["auto"] = "auto"
+    tol: float | Rule = 1e-4
     patience: int = 10
-    clip_norm: object = None
+    clip_norm: float | None = None
     restarts: int = 0
-    dtype: str = "auto"
+    dtype: Literal["auto", "float32", "float64"] = "auto"
 
     _fitted = "theta_"
 
-    def _check_parameters(self):
+    def _check_parameters(self) -> None:
         for size in self._sizes():
             require_number("hidden_layer_sizes", size, low=1, whole=True)
         require_choice("activation", self.activation, list(ACTIVATIONS))
@@ -83,11 +100,11 @@ class NeuralEstimator(Estimator):
         self._check_common()
         self._optimizer()
 
-    def _sizes(self):
+    def _sizes(self) -> tuple[Any, ...]:
         sizes = self.hidden_layer_sizes
         return tuple(sizes) if isinstance(sizes, (list, tuple, np.ndarray)) else (sizes,)
 
-    def _optimizer(self):
+    def _optimizer(self) -> Optimizer:
         """The optimizer behind a name, with clipping where that is asked for."""
         found = self.optimizer
         if not isinstance(found, optim.Optimizer):
@@ -96,12 +113,12 @@ class NeuralEstimator(Estimator):
             found = optim.Adam() if found == "auto" else optim.by_name(found)()
         return optim.chain(optim.ClipNorm(self.clip_norm), found) if self.clip_norm else found
 
-    def _layers(self, outputs):
+    def _layers(self, outputs: int) -> Sequential:
         """The layers that the parameters describe."""
         if self.layers is not None:
             given = self.layers
             return given if isinstance(given, Sequential) else Sequential(*given)
-        layers = []
+        layers: list[Any] = []
         for size in self._sizes():
             if self.normalization is None:
                 layers.append(Dense(int(size), self.activation))
@@ -113,11 +130,11 @@ class NeuralEstimator(Estimator):
                 layers.append(Dropout(self.dropout))
         return Sequential(*layers, Dense(outputs))
 
-    def _rate(self):
+    def _rate(self) -> Rate:
         """The learning rate; "auto" is the optimizer's own."""
         return super()._rate() or self._optimizer().lr
 
-    def _stop(self, steps):
+    def _stop(self, steps: int) -> Rule | None:
         """tol as a rule, for epochs of so many steps."""
         if isinstance(self.tol, Rule):
             return self.tol
@@ -126,13 +143,13 @@ class NeuralEstimator(Estimator):
         rule = Stagnation(self.tol, max(self.patience, -(-WAIT // steps)))
         return rule | GradientNorm(self.tol) if steps == 1 else rule  # where ∇J is measured
 
-    def _epochs(self, steps):
+    def _epochs(self, steps: int) -> int:
         """The budget of epochs of so many steps."""
         if self.max_epochs == "auto":
             return max(EPOCHS, -(-STEPS // steps))
         return self.max_epochs
 
-    def _batch(self, n, optimizer):
+    def _batch(self, n: int, optimizer: Optimizer) -> int | None:
         """Rows a step; None is all of them."""
         if self.batch_size == "full" or (optimizer.full_batch and self.batch_size == "auto"):
             return None
@@ -142,20 +159,20 @@ class NeuralEstimator(Estimator):
             return n
         return min(LARGE, max(SMALL, 1 << round(math.log2(n / BATCHES))))
 
-    def _precision(self, n):
+    def _precision(self, n: int) -> Any:
         """Double where each step sees all rows, so that ∇J is exact; single for small batches."""
         if self.dtype != "auto":
             return DTYPES[self.dtype]
         batch = self._batch(n, self._optimizer())
         return np.float64 if batch is None or batch >= n else np.float32
 
-    def _build(self, X, weights, outputs, loss):
+    def _build(self, X: Any, weights: Array, outputs: int, loss: Any) -> tuple[Network, Scaling]:
         """Network and scaling for these rows."""
         network = Network(self._layers(outputs), X.shape[1:], loss)
         _require_outputs(network, outputs)
         return network, self._scales(X, weights)
 
-    def _scales(self, X, weights):
+    def _scales(self, X: Array, weights: Array) -> Scaling:
         """(shift, inverse) of the columns, None where they are taken as they come."""
         if not self.standardize:
             return None
@@ -163,7 +180,9 @@ class NeuralEstimator(Estimator):
         inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
         return mean, inverse
 
-    def _fit(self, X, y, weights, loss, outputs, validation):
+    def _fit(
+        self, X: Array, y: Array, weights: Array, loss: Any, outputs: int, validation: Rows | None
+    ) -> Self:
         """Descend on checked arrays; sets what every network estimator has after `fit`."""
         rng = generator(self.random_state)
         X, y, weights = counted(X, y, weights)
@@ -181,14 +200,14 @@ class NeuralEstimator(Estimator):
         ]
         _, result = min(results, key=lambda found: found[0])
         if self.restarts:
-            result.restarts = {
+            result["restarts"] = {
                 "fun": np.array([found[1].fun for found in results]),
                 "status": [found[1].status for found in results],
             }
         self._keep(result, network, scaling)
         return self
 
-    def _start(self, network, rng, precision):
+    def _start(self, network: Network, rng: "np.random.Generator", precision: Any) -> Array:
         """θ to start from: the last fit's with warm_start, or as the layers say."""
         fresh = network.init(rng, precision)
         if self.warm_start and hasattr(self, "theta_"):
@@ -196,7 +215,14 @@ class NeuralEstimator(Estimator):
                 return self.theta_.vector.astype(fresh.dtype)
         return fresh
 
-    def _descend(self, network, scaling, train, other, start):
+    def _descend(
+        self,
+        network: Network,
+        scaling: Scaling,
+        train: Rows,
+        other: Rows | None,
+        start: tuple[Array, "np.random.Generator", int, int],
+    ) -> tuple[float, Result]:
         """(rank of the result, lower is better; the result)."""
         theta, rng, run, runs = start
         optimizer = self._optimizer()
@@ -208,12 +234,12 @@ class NeuralEstimator(Estimator):
             full=full, seed=int(rng.integers(2**62)),
         )  # fmt: skip
         validate = cost.held_out(other) if other is not None else None
-        steps = 1 if full else -(-len(train) // batch)
+        steps = 1 if batch is None or full else -(-len(train) // batch)
         epochs = self._epochs(steps)
 
-        def known(theta):  # what a fit that ended there would have set
-            theta = Parameters(network.shapes(), theta.copy())
-            return {"network_": network, "scaling_": scaling, "theta_": theta}
+        def known(theta: Array) -> dict[str, Any]:  # what a fit that ended there would have set
+            parts = Parameters(network.shapes(), theta.copy())
+            return {"network_": network, "scaling_": scaling, "theta_": parts}
 
         with self._hooks(known, epochs, run=run, runs=runs) as hooks:
             result = descend(
@@ -232,7 +258,7 @@ class NeuralEstimator(Estimator):
         rank = np.nanmin(result.trace.validation) if validate else result.fun
         return (rank if np.isfinite(rank) else np.inf), result
 
-    def _keep(self, result, network, scaling):
+    def _keep(self, result: Result, network: Network, scaling: Scaling) -> None:
         self.network_, self.scaling_ = network, scaling
         self.theta_ = Parameters(network.shapes(), result.x)
         signed(result, self)
@@ -243,27 +269,27 @@ class NeuralEstimator(Estimator):
         self._warn(result)
 
     @property
-    def coefs_(self):
+    def coefs_(self) -> list[Array]:
         """Weights of the dense layers, each (inputs, outputs)."""
         return self._parts("weight")
 
     @property
-    def intercepts_(self):
+    def intercepts_(self) -> list[Array]:
         """Biases of the dense layers."""
         return self._parts("bias")
 
-    def _parts(self, name):
+    def _parts(self, name: str) -> list[Array]:
         if not hasattr(self, "theta_"):
             raise AttributeError("There are no weights before fit. Call fit(X, y) first.")
         return [self.theta_[each] for each in self.theta_ if each.rpartition(".")[2] == name]
 
-    def _margins(self, X):
+    def _margins(self, X: ArrayLike) -> Array:
         """Outputs of the last layer, (n, k)."""
         X_ = self._features(X)
         z = self.network_.predict(self.theta_.vector, X_, self.scaling_)
         return z.astype(np.float64, copy=False)
 
-    def _partial(self, X, y, weights, loss, outputs):
+    def _partial(self, X: Array, y: Array, weights: Array, loss: Any, outputs: int) -> Self:
         """One pass of steps over these rows, going on where the last call ended."""
         if hasattr(self, "theta_"):
             _require_outputs(self.network_, outputs)
@@ -296,7 +322,7 @@ class NeuralEstimator(Estimator):
         self.trace_ = stream.trace
         return self
 
-    def _begin_stream(self, X, weights, outputs, loss):
+    def _begin_stream(self, X: Array, weights: Array, outputs: int, loss: Any) -> "Stream":
         """The optimizer's state; network, scales and θ for the first rows, where there are none."""
         rng, optimizer = generator(self.random_state), self._optimizer()
         if hasattr(self, "theta_"):
@@ -316,10 +342,10 @@ class NeuralEstimator(Estimator):
 class Stream:
     """What `partial_fit` goes on from."""
 
-    optimizer: object
-    walker: np.ndarray  # θ as the optimizer moves it; theta_ may be its average
-    state: dict
-    rng: object
+    optimizer: Optimizer
+    walker: Array  # θ as the optimizer moves it; theta_ may be its average
+    state: State
+    rng: "np.random.Generator"
     seed: int  # of dropout
     steps: int = 0
     examples: int = 0
@@ -327,7 +353,7 @@ class Stream:
     trace: Trace = field(default_factory=Trace)
 
 
-def _require_outputs(network, outputs):
+def _require_outputs(network: Network, outputs: int) -> None:
     require(
         network.outputs == outputs,
         f"layers end in {network.outputs} outputs, and y needs {outputs}. "
@@ -335,7 +361,7 @@ def _require_outputs(network, outputs):
     )
 
 
-def _require_suited(optimizer, network, full):
+def _require_suited(optimizer: Optimizer, network: Network, full: bool) -> None:
     """Refuse a rule that compares gradients where they are of different costs."""
     require_batch(optimizer, full)
     require(

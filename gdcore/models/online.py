@@ -1,19 +1,20 @@
 """Learning example by example: the methods of estimators that learn so."""
 
-import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy import ndarray
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_numbers, as_real_targets, as_targets
 from gdcore.errors import require, require_choice, require_number
-from gdcore.losses import REGRESSION, Loss, as_loss
-from gdcore.models.classifier import encode, factors_of, merged, most_probable
-from gdcore.models.estimator import counted
-from gdcore.models.family import margins
-from gdcore.models.stream import MOST, Stream, require_learnable
+from gdcore.losses import REGRESSION
+from gdcore.models.classifier import ClassWeight, encode, factors_of, merged, most_probable
+from gdcore.models.estimator import OwnLoss, counted
+from gdcore.models.family import Matrix, margins
+from gdcore.models.stream import MOST, Stream, known_loss, require_learnable, stretches
 from gdcore.sparse import CSR, as_csr
 
 RATE = 1.0  # of the first steps; see docs/decisions/0011-streams.md
@@ -24,26 +25,39 @@ PAST = 1000.0  # examples that a fitted model has seen, where it does not say
 UNSURE = 0.1  # a typical squared slope of a fitted classifier
 
 
-class Online:
+if TYPE_CHECKING:  # what these are mixed into
+    from gdcore.models.estimator import Estimator as Base
+else:
+    Base = object
+
+
+class Online(Base):
     """What estimators share that learn by a Stream."""
 
-    _stream = None
+    alpha: float | Literal["auto"]
+    l1_ratio: float
+    fit_intercept: bool
+    coef_: Array
+    intercept_: Array
+
+    _past: float
+    _stream: Any = None
     _fitted = "intercept_"  # coef_ may have to be caught up with, which takes time
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         """coef_ while penalties wait for their columns: what is due is done in a copy."""
         if name != "coef_" or self._stream is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self.coef_ = self._parts(self._stream.settled())[0]
         return self.coef_
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> None:
         """A stream whose settings have changed is looked at before its next example."""
         object.__setattr__(self, name, value)
         if name in SETTINGS and self._stream is not None:
             self._stream.ready = None
 
-    def _one(self, x):
+    def _one(self, x: Any) -> Matrix:
         """x as one finite row, for all that the short way does not take."""
         if isinstance(x, Mapping):
             raise TypeError("x is a dict. Pass numbers: gd.hash_features([x]) makes them of it.")
@@ -58,11 +72,12 @@ class Online:
             raise ValueError("x contains NaN or infinity. Fill it first, or leave the example out.")
         p = getattr(self, "n_features_in_", len(x))
         require(len(x) == p, f"x has {len(x)} features in place of {p}. Pass the fitted columns.")
-        return x[None]
+        row: Array = x[None]
+        return row
 
-    def _open(self, p, loss, many=None, knob=0.0):
+    def _open(self, p: int, loss: str, many: str | None = None, knob: float = 0.0) -> Stream:
         """The stream, begun anew or from what was fitted, with today's parameters."""
-        stream = self._stream
+        stream: Stream = self._stream
         if stream is None:
             k = len(np.atleast_2d(self.coef_)) if hasattr(self, "coef_") else 1
             stream = Stream(loss, p, k, many)
@@ -72,7 +87,7 @@ class Online:
             "or clone the estimator.",
         )
         alpha = 0.0 if isinstance(self.alpha, str) else float(self.alpha)
-        rate = RATE if isinstance(self.learning_rate, str) else self.learning_rate
+        rate: Any = RATE if isinstance(self.learning_rate, str) else self.learning_rate
         require(
             not callable(rate),
             "learning_rate must be a number or 'auto' in a stream, not a schedule. Pass 'auto'.",
@@ -87,7 +102,7 @@ class Online:
         stream.under(tuple(map(float, settings)))
         return stream
 
-    def _close(self, stream, names):
+    def _close(self, stream: Stream, names: Sequence[str] | None) -> Self:
         """Show what was learnt: views of the stream's weights, where they are up to date."""
         if self._stream is None:
             for stale in ("result_", "results_"):
@@ -98,7 +113,7 @@ class Online:
         self._stream, self.trace_ = stream, stream.trace
         return self._bind()
 
-    def _bind(self):
+    def _bind(self) -> Self:
         coef, self.intercept_ = self._parts(self._stream.weights)
         if self._stream.lags:
             self.__dict__.pop("coef_", None)
@@ -108,19 +123,24 @@ class Online:
             self.classes_ = self._stream.classes
         return self
 
-    def _margins(self, X):
+    if TYPE_CHECKING:
+
+        def _parts(self, w: Array) -> tuple[Array, Array]: ...
+
+    def _margins(self, X: Matrix) -> Array:
         """z of rows (n, k); penalties are caught up with where sparse ones ask for it alone."""
         if isinstance(X, CSR) and self._stream is not None and self._stream.lags:
-            return self._stream.margins(X)
+            z: Array = self._stream.margins(X)
+            return z
         return margins(X, np.atleast_2d(self.coef_), self.intercept_)
 
-    def _fitted_anew(self, weights=None):
+    def _fitted_anew(self, weights: Array | None = None) -> None:
         """A stream ends where `fit` begins."""
         self._stream = None
         if weights is not None:
             self._past = float(np.count_nonzero(weights))
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self._stream is not None:
             self._bind()
@@ -129,7 +149,13 @@ class Online:
 class OnlineRegressor(Online):
     """Streams of the losses of regression."""
 
-    def partial_fit(self, X, y, sample_weight=None):
+    loss: str | OwnLoss
+
+    if TYPE_CHECKING:
+
+        def predict(self, X: Any) -> Array: ...
+
+    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learn from the rows of X (n, p) one after the other, each once; returns the estimator.
 
         Normalised adaptive steps that no weight makes overshoot: nothing is to be tuned, and
@@ -156,7 +182,7 @@ class OnlineRegressor(Online):
         stream.study(X_, y_, weights)
         return self._close(stream, names)
 
-    def learn_one(self, x, y):
+    def learn_one(self, x: Any, y: float) -> Self:
         """Learn from one example x (p,) and its target y, as `partial_fit` does; returns self.
 
         x may be a CSR of one row, and learns then in the time of what it holds.
@@ -182,14 +208,14 @@ class OnlineRegressor(Online):
                 pass  # nothing has changed; say why, or convert
         return self.partial_fit(self._one(x), [y])
 
-    def _parts(self, w):
+    def _parts(self, w: Array) -> tuple[Array, Array]:
         return w[0, :-1], w[0, -1:].reshape(())
 
-    def predict_one(self, x):
+    def predict_one(self, x: Any) -> float:
         """ŷ of one example x (p,), a float."""
         try:
             if type(x) is ndarray and x.ndim == 1:
-                z = (self.coef_.dot(x) + self.intercept_).item()
+                z: float = (self.coef_.dot(x) + self.intercept_).item()
                 if math.isfinite(z) and self.loss == "squared":  # finite: so is x
                     return z
         except (AttributeError, TypeError, ValueError):
@@ -203,7 +229,20 @@ class OnlineClassifier(Online):
     `_losses` names the loss of two classes and that of more.
     """
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    classes_: Array
+    class_weight: ClassWeight
+
+    if TYPE_CHECKING:
+
+        def _losses(self) -> tuple[str, str]: ...
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn from the rows of X (n, p) one after the other, each once; returns the estimator.
 
         Normalised adaptive steps that no weight makes overshoot: nothing is to be tuned, and
@@ -239,7 +278,7 @@ class OnlineClassifier(Online):
             stream.study(X_[rows], codes.astype(float), self._weights_of(codes, weights[rows]))
         return self._bind()  # the first rows have said what kind of stream it is
 
-    def learn_one(self, x, y):
+    def learn_one(self, x: Any, y: Any) -> Self:
         """Learn from one example x (p,) and its label y, as `partial_fit` does; returns self.
 
         x may be a CSR of one row, and learns then in the time of what it holds.
@@ -273,37 +312,38 @@ class OnlineClassifier(Online):
                 pass  # nothing has changed; learn a new class, say why, or convert
         return self.partial_fit(self._one(x), [y])
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> Array:
         """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
         z = self._margins(self._features(X)).astype(self.intercept_.dtype, copy=False)
         return z[:, 0] if len(self.classes_) < 3 else z
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Array:
         """The class with the largest margin, the most probable one where margins are log-odds."""
         z = self.decision_function(X)
         if len(self.classes_) == 1:  # a stream that has met no other yet
             return np.repeat(self.classes_, len(z))
         return most_probable(self.classes_, z)
 
-    def predict_one(self, x):
+    def predict_one(self, x: Any) -> Any:
         """The class of one example x (p,), as `predict` has it."""
         z = self._margin(x)
         if len(z) == 1:
             return self.classes_[1 if z[0] > 0 and len(self.classes_) > 1 else 0]
         return self.classes_[z.index(max(z))]
 
-    def _margin(self, x):
+    def _margin(self, x: Any) -> list[float]:
         """The k margins of one example, a list."""
         try:
             if type(x) is ndarray and x.ndim == 1:
-                z = (self.coef_.dot(x) + self.intercept_).tolist()
+                z: list[float] = (self.coef_.dot(x) + self.intercept_).tolist()
                 if math.isfinite(sum(z)):  # not so where x holds NaN or infinity
                     return z
         except (AttributeError, TypeError, ValueError):
             pass  # say why, or convert
-        return self._margins(self._features(self._one(x)))[0].tolist()
+        rows = self._margins(self._features(self._one(x)))
+        return list(rows[0].tolist())
 
-    def _admit(self, labels):
+    def _admit(self, labels: Array) -> None:
         """Classes that may be new."""
         stream = self._stream
         if any(label not in stream.codes for label in labels.tolist()):
@@ -312,10 +352,10 @@ class OnlineClassifier(Online):
             self._weigh_classes(stream)
             self._bind()
 
-    def _parts(self, w):
+    def _parts(self, w: Array) -> tuple[Array, Array]:
         return w[:, :-1], w[:, -1]
 
-    def _weigh_classes(self, stream):
+    def _weigh_classes(self, stream: Stream) -> None:
         given, stream.factors = self.class_weight, None
         if isinstance(given, str):
             if stream.mass is None:
@@ -325,7 +365,7 @@ class OnlineClassifier(Online):
         if given is not None:
             stream.factors = factors_of(given, stream.classes)
 
-    def _require_weights(self, stream, classes, weights):
+    def _require_weights(self, stream: Stream, classes: Array, weights: Array) -> None:
         """Refuse what class_weight would make no weight of, for the known and the new classes."""
         given = self.class_weight
         if isinstance(given, str):
@@ -348,46 +388,10 @@ class OnlineClassifier(Online):
                 "sample_weight times class_weight goes beyond 1e150. Divide the weights.",
             )
 
-    def _weights_of(self, codes, weights):
+    def _weights_of(self, codes: Array, weights: Array) -> Array:
         stream = self._stream
         if stream.mass is not None:
-            return weights * stream.balance(codes, weights)
-        return weights if stream.factors is None else weights * stream.factors[codes]
-
-
-class OneProbability:
-    """Probabilities of one example, by the margins that a stream or a fit has taught."""
-
-    def predict_proba_one(self, x):
-        """P(class | x) of one example x (p,), shape (k,)."""
-        z = self._margin(x)
-        if len(z) == 1:
-            e = math.exp(-abs(z[0]))
-            more = 1 / (1 + e)
-            both = np.array((e * more, more) if z[0] > 0 else (more, e * more))
-            return both if len(self.classes_) > 1 else np.ones(1)
-        most = max(z)
-        e = [math.exp(each - most) for each in z]
-        total = sum(e)
-        return np.array([each / total for each in e])
-
-
-def known_loss(given, known):
-    """The loss behind a name or an object, which a stream must know."""
-    loss = as_loss(given, known)
-    require(
-        isinstance(loss, Loss),
-        "A stream takes the losses of gd.losses alone, not one of your own. Use fit, or one of "
-        f"{', '.join(map(repr, known))}.",
-    )
-    return loss
-
-
-def stretches(y, known):
-    """Slices of y, of which each but the first begins with a label that is not known yet."""
-    first = np.unique(y, return_index=True)
-    cuts = sorted(
-        i for label, i in zip(first[0].tolist(), first[1], strict=True) if label not in known
-    )
-    cuts = sorted({0, *cuts})
-    return [slice(a, b) for a, b in itertools.pairwise([*cuts, len(y)])]
+            weights = weights * stream.balance(codes, weights)
+        elif stream.factors is not None:
+            weights = weights * stream.factors[codes]
+        return weights

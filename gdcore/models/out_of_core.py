@@ -1,21 +1,28 @@
 """Rows that are not in memory: what `fit` takes for chunks, and labels that come up in passes."""
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import chunks as readers
+from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_numbers, require_finite
 from gdcore.errors import require
 from gdcore.models.classifier import encode, require_classes
+from gdcore.models.estimator import Features
 from gdcore.passes import Checked, Shuffled
-from gdcore.survey import Passes, survey
+from gdcore.survey import Passes, Survey, survey
+
+Data: TypeAlias = "Features | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]]"
+Held: TypeAlias = tuple[float, int] | None  # share and seed of the rows held out
 
 LARGE = 1 << 28  # bytes from where on a memory map is read in chunks
 
 
-def as_chunks(X, y, sample_weight):
+def as_chunks(X: Any, y: Any, sample_weight: ArrayLike | None) -> Any:
     """Checked chunks where X is a path, a large memory map or chunks; None for other rows."""
     large = isinstance(X, np.memmap) and X.ndim == 2 and X.nbytes >= LARGE
     if large or isinstance(X, (str, os.PathLike)):
@@ -29,7 +36,7 @@ def as_chunks(X, y, sample_weight):
     return readers.checked(X, "X")
 
 
-def _gives_chunks(X, y):
+def _gives_chunks(X: Any, y: Any) -> bool:
     if isinstance(X, (Checked, Shuffled)):
         require(y is None, "y goes with arrays. Let each chunk be (X, y), and pass it alone.")
         return True
@@ -41,10 +48,12 @@ def _gives_chunks(X, y):
     return hasattr(X, "__iter__") or callable(X)
 
 
-def real_passes(chunks, check=None, held=None):
+def real_passes(
+    chunks: Any, check: Callable[[Array], None] | None = None, held: Held = None
+) -> tuple[Passes, Survey]:
     """(Passes, Survey) with real targets; check(y) refuses some; `held` as in `Passes`."""
 
-    def numbers(y, weights):
+    def numbers(y: Any, weights: Array) -> tuple[Array, Array]:
         y = np.ascontiguousarray(as_numbers(y, "y"), np.float64)
         require_finite(y, "y")
         if check is not None:
@@ -61,11 +70,16 @@ def real_passes(chunks, check=None, held=None):
 class Labels:
     """Labels as class numbers: in the order in which they come up, then in that of the classes."""
 
-    def __init__(self, factor_of):
-        self.codes, self.rank, self.factors, self.kind = {}, None, [], None
-        self.factor_of = factor_of
+    codes: dict[Any, int]
+    factors: list[float]
+    rank: Any  # an array, once it is known
+    kind: type | None
 
-    def __call__(self, y, weights):
+    def __init__(self, factor_of: Callable[[Any], float]) -> None:
+        self.codes, self.factors, self.factor_of = {}, [], factor_of
+        self.rank = self.kind = None
+
+    def __call__(self, y: Array, weights: Array) -> tuple[Array, Array]:
         values, where = encode(y)
         kinds = {_kind(value) for value in values.tolist()[:1]} | {self.kind} - {None}
         if len(kinds) > 1:
@@ -84,18 +98,18 @@ class Labels:
         weights = weights * np.array(self.factors)[own]
         return (own if self.rank is None else self.rank[own]).astype(np.float64), weights
 
-    def settle(self):
+    def settle(self) -> Array:
         """The classes, sorted; from now on codes are their numbers."""
         classes = np.unique(np.array(list(self.codes)))
         self.rank = np.searchsorted(classes, np.array(list(self.codes)))
         return classes
 
 
-def _kind(label):
+def _kind(label: object) -> type:
     return next((kind for kind in (str, bytes) if isinstance(label, kind)), float)
 
 
-def label_passes(chunks, estimator, held=None):
+def label_passes(chunks: Any, estimator: Any, held: Held = None) -> tuple[Array, Passes, Survey]:
     """(classes, Passes, Survey) with class numbers for targets, weighed by class_weight."""
     given = estimator.class_weight
     named = given if isinstance(given, dict) else {}
@@ -117,10 +131,10 @@ def label_passes(chunks, estimator, held=None):
     return classes, passes, replace(about, y=np.arange(float(len(classes))), weights=masses)
 
 
-def one_class(passes, about, c):
+def one_class(passes: Passes, about: Survey, c: int) -> tuple[Passes, Survey]:
     """(Passes, Survey) of class c against the rest, whose columns need no second look."""
 
-    def encode(y, weights):
+    def encode(y: Array, weights: Array) -> tuple[Array, Array]:
         codes, weights = passes.encode(y, weights)
         return (codes == c).astype(np.float64), weights
 

@@ -2,19 +2,25 @@
 
 import math
 import time
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore import optim
+from gdcore._typing import Array
 from gdcore.certificate import duality_gap, rounding
 from gdcore.chunk_cost import ChunkCost, sample
-from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Saturated, Status
+from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Rule, Saturated, Status
 from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows
 from gdcore.descent import descend
 from gdcore.interior import InteriorPoint
 from gdcore.losses import Loss, Squared
+from gdcore.models.family import LinearFamily
 from gdcore.newton import FEW, MANY, Newton
+from gdcore.optim.base import Optimizer
+from gdcore.penalties import Penalty
+from gdcore.result import Result
 from gdcore.sparse import CSR
 from gdcore.trace import COLUMNS
 
@@ -22,6 +28,7 @@ FIRST = 0.5  # of the loss's width: the corner's rounding at first
 INSIDE = 80  # steps of an interior-point method; it takes 10 to 40
 SOON = 1e-9  # seconds
 STAGES = 15  # of less and less rounding
+AnyCost: TypeAlias = Cost | ChunkCost
 # Slopes of such losses are about 1: no stage is solved further where nothing is proven.
 STEEP = 1e-7
 LEAST = 8  # times as many rows as numbers in θ, or a sample's minimum says little
@@ -30,7 +37,7 @@ SPARED = 8  # times as many rows as a sample needs, from where on it is worth it
 ROUNDING = {4: 1e-6, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
 
 
-def choose(cost, full):
+def choose(cost: AnyCost, full: bool) -> tuple[Optimizer, str]:
     """(optimizer, why) for optimizer="auto"."""
     model, penalty, few = cost.model, cost.penalty, forms(cost)
     loss, size, chunks = model.loss, model.size, not isinstance(cost, Cost)
@@ -51,7 +58,7 @@ def choose(cost, full):
     return optim.LBFGS(), f"L-BFGS: a smooth cost of {size} numbers"
 
 
-def forms(cost):
+def forms(cost: AnyCost) -> bool:
     """Whether a matrix of second derivatives is worth its price: about size/50 reads of rows."""
     model, X = cost.model, cost.rows.X
     if model.size <= FEW or model.size > MANY:
@@ -59,7 +66,7 @@ def forms(cost):
     return model.outputs == 1 and not isinstance(X, CSR) and len(cost) >= ROWS_EACH * model.size
 
 
-def stop_rule(tol, cost, optimizer, full):
+def stop_rule(tol: float, cost: AnyCost, optimizer: Optimizer, full: bool) -> Rule | None:
     """tol as a rule: J − J* ≤ tol·J where that can be proven, else ‖∇J‖ < tol·unit; with small
     batches |ΔJ| < tol·unit² from one epoch to the next will do, too."""
     if tol == 0:
@@ -69,13 +76,13 @@ def stop_rule(tol, cost, optimizer, full):
     here = hasattr(cost, "seen")  # the margins of all rows, and with them a proof by duality
     exact = isinstance(optimizer, Newton) and getattr(model.loss, "concordance", None) is not None
     if provable and ((here and held(model, penalty)) or (exact and model.size <= FEW)):
-        rule = RelativeGap(tol) | GradientNorm(ROUNDING[cost.rows.X.dtype.itemsize] * unit)
+        rule: Rule = RelativeGap(tol) | GradientNorm(ROUNDING[cost.rows.X.dtype.itemsize] * unit)
     else:
         rule = GradientNorm(tol * unit)
     return rule if full else rule | CostChange(tol * unit * unit)
 
 
-def separated(cost, theta):
+def separated(cost: Cost, theta: Array) -> bool:
     """Whether θ puts every row on its side: two classes by a sign, more by the largest margin."""
     with cost:
         margins = cost.margins_at(theta)
@@ -93,14 +100,14 @@ def separated(cost, theta):
     return True
 
 
-def held(model, penalty):
+def held(model: LinearFamily, penalty: Penalty) -> bool:
     """Whether a penalty holds every coefficient that says anything."""
     width = model.outputs * model.features
     used = np.tile(model.columns[1, :-1] != 0, model.outputs)
     return bool((penalty.ridge[:width] + penalty.lasso[:width] > 0)[used].all())
 
 
-def unit_of(loss, rows):
+def unit_of(loss: Any, rows: Any) -> float:
     """The gradient's unit: the targets' standard deviation for losses of residuals, else 1."""
     if not isinstance(loss, Squared) and getattr(loss, "name", "") not in ("huber", "quantile"):
         return 1.0
@@ -109,7 +116,7 @@ def unit_of(loss, rows):
     return unit if unit > 1e-12 * abs(center) and unit > 0 else (abs(center) or 1.0)
 
 
-def head_start(cost, theta, optimizer):
+def head_start(cost: AnyCost, theta: Array, optimizer: Optimizer) -> Array:
     """The minimum over a sample of the rows, where there are many more than that takes.
 
     A step over all rows then starts as near as the sample is large. The sample is the same in every
@@ -134,7 +141,10 @@ def head_start(cost, theta, optimizer):
     return found.x
 
 
-def corner_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
+def corner_descent(
+    cost: AnyCost, theta: Array, optimizer: Optimizer, *, tol: float, max_epochs: int,
+    **settings: Any,
+) -> Result:  # fmt: skip
     """The minimum of a loss with a corner: from the inside, or with the corner rounded.
 
     Where rounding ends the first before the minimum is proven to be near, the second goes on.
@@ -157,8 +167,9 @@ def corner_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
 
 
 def rounded_descent(
-    cost, theta, optimizer, *, tol, max_epochs, max_time=math.inf, begun=None, **settings
-):
+    cost: AnyCost, theta: Array, optimizer: Optimizer, *, tol: float, max_epochs: int,
+    max_time: float = math.inf, begun: Result | None = None, **settings: Any,
+) -> Result:  # fmt: skip
     """Descend with the loss's corner rounded less and less, until the minimum of the loss itself is
     proven to be near: the `Result` of the last stage, for the loss as it is.
 
@@ -207,7 +218,7 @@ def rounded_descent(
     return result
 
 
-def _continued(before, table):
+def _continued(before: list[Array], table: Array) -> Array:
     """Rows of a trace whose counts go on from the ones before."""
     table = table.copy()
     if before:

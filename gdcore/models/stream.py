@@ -1,13 +1,18 @@
 """What a stream of examples has taught a linear model so far."""
 
+import itertools
 import math
 import time
+from collections.abc import Container, Mapping
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike
 from gdcore.errors import require
 from gdcore.kernels import csr_online_pass, csr_online_settle, largest, online_pass
-from gdcore.models.family import margins
+from gdcore.losses import Loss, as_loss
+from gdcore.models.family import Matrix, margins
 from gdcore.sparse import CSR
 from gdcore.trace import Trace
 
@@ -24,56 +29,61 @@ class Stream:
     holds: the rule is `csr_online_pass`, and penalties wait in `state` for a column's next turn.
     """
 
-    def __init__(self, loss, p, k=1, many=None):
-        self.loss, self.one, self.many, self.p = (
-            loss,
-            loss,
-            many,
-            p,
-        )  # many: of three classes or more
+    centred: bool | None  # as the first rows will have it
+    numbers: tuple[float, ...]
+    ready: type | None  # and shape: of rows that `learn_row` takes
+    shape: tuple[int, ...] | None
+    classes: Any  # an array, and their codes: of a classifier
+    codes: dict[Any, int]
+    factors: Any  # or mass, by class_weight: of each class, or the weight that it has had
+    mass: Any
+
+    def __init__(self, loss: str, p: int, k: int = 1, many: str | None = None) -> None:
+        self.loss, self.one, self.p = loss, loss, p
+        self.many = many or loss  # of three classes or more
         self.state, self.clock = np.zeros((2 * k + 2, p + 1)), np.zeros(5)
         self.y, self.weight = np.zeros(1), np.ones(1)
-        self.centred = None  # as the first rows will have it
-        self.numbers, self.ready, self.shape = None, None, None  # of rows that `learn_row` takes
-        self.classes, self.codes = None, {}  # of a classifier
-        self.factors = self.mass = None  # by class_weight: of each class, or the weight it has had
+        self.centred, self.numbers, self.ready, self.shape = None, (), None, None
+        self.classes, self.codes, self.factors, self.mass = None, {}, None, None
         self.total = 0.0  # of mass
         self.trace, self.examples, self.seconds = Trace(), 0, 0.0
 
     @property
-    def weights(self):
+    def weights(self) -> Array:
         """A view (k, p + 1), the intercept last."""
         return self.state[: len(self.state) // 2 - 1]
 
-    def follow(self, coef, intercept, past, slope, error=0.0):
+    def follow(
+        self, coef: ArrayLike, intercept: ArrayLike, past: float, slope: float, error: float = 0.0
+    ) -> None:
         """Go on from weights that were learnt from `past` examples of a typical squared `slope`."""
         self.weights[:, :-1], self.weights[:, -1] = coef, intercept
         # Rates of 1/past, not of 1/√past as a stream's own: noise is not to drown what is known.
         self.clock[[0, 2, 3]] = past, past * error, past * past * slope
 
     @property
-    def lags(self):
+    def lags(self) -> bool:
         """Whether penalties wait for their columns."""
         return self.centred is False and (self.numbers[2] > 0 or self.numbers[3] > 0)
 
-    def settled(self):
+    def settled(self) -> Array:
         """The weights (k, p + 1) with all that penalties still have to do, a copy."""
         state = self.state.copy()
         csr_online_settle(state, self.numbers)
         return state[: len(state) // 2 - 1]
 
-    def under(self, numbers):
+    def under(self, numbers: tuple[float, ...]) -> None:
         """Learn by these numbers from now on: what has waited is due to the old ones."""
         if self.centred is False and numbers[2:5] != self.numbers[2:5]:
             csr_online_settle(self.state, self.numbers)
         self.numbers = numbers
         self._get_ready()
 
-    def _get_ready(self):
+    def _get_ready(self) -> None:
         self.ready = {None: None, True: np.ndarray, False: CSR}[self.centred]
         self.shape = (self.p,) if self.centred else (1, self.p)
 
-    def learn_row(self, x):
+    def learn_row(self, x: Any) -> None:
         """Learn from a row of the type `ready` and of that shape; y and its weight are noted."""
         if self.centred:
             online_pass(self.loss, x, self.y, self.weight, self.state, self.clock, self.numbers)
@@ -81,7 +91,7 @@ class Stream:
             csr_online_pass(self.loss, x.data, x.indices, x.indptr, self.y, self.weight, self.state,
                             self.clock, self.numbers)  # fmt: skip
 
-    def margins(self, X):
+    def margins(self, X: CSR) -> Array:
         """z (n, k) of sparse rows, without catching up with the columns that they do not hold."""
         held, at = np.unique(X.indices, return_inverse=True)
         state = np.ascontiguousarray(self.state[:, [*held.tolist(), self.p]])
@@ -89,7 +99,7 @@ class Stream:
         w, X = state[: len(state) // 2 - 1], CSR(X.data, at, X.indptr, (len(X), max(1, len(held))))
         return margins(X, w[:, : X.shape[1]], w[:, -1])
 
-    def study(self, X, y, weights):
+    def study(self, X: Matrix, y: Array, weights: Array) -> None:
         """Learn from the rows, and note in the trace how well they were foretold."""
         began, mass = time.perf_counter(), float(weights.sum())
         lost = self.learn(X, y, weights)
@@ -100,7 +110,7 @@ class Stream:
             examples=self.examples,
         )  # fmt: skip
 
-    def learn(self, X, y, weights):
+    def learn(self, X: Matrix, y: Array, weights: Array) -> float:
         """The summed loss of the rows, each before it was learnt."""
         if self.centred is None and len(X):
             self.centred = not isinstance(X, CSR)
@@ -117,7 +127,7 @@ class Stream:
             total += self.learn(X[rows].dense(), y[rows], weights[rows])
         return total
 
-    def admit(self, classes):
+    def admit(self, classes: Array) -> None:
         """Take on the classes, sorted, all of those there are among them."""
         old, new = list(self.codes), classes.tolist()
         if len(new) < 3:
@@ -132,12 +142,12 @@ class Stream:
             self.mass[[new.index(label) for label in old]] = mass[: len(old)]
         self.called(classes)
 
-    def called(self, classes):
+    def called(self, classes: Array) -> None:
         """The classes of the outputs there are."""
         self.classes, self.codes = classes, {each: c for c, each in enumerate(classes.tolist())}
         self.loss = self.many if len(classes) > 2 else self.one
 
-    def _spread(self, places, k):
+    def _spread(self, places: list[int], k: int) -> None:
         """A row of weights for each class: those of the known ones keep their differences.
 
         One margin z of two becomes ±z/2, or ±z where each class is against the rest. A new class
@@ -161,7 +171,7 @@ class Stream:
         state[-2:] = self.state[-2:]
         self.state = state
 
-    def balance(self, codes, weights):
+    def balance(self, codes: Array, weights: Array) -> Array:
         """Weight of all rows so far / (k · that of the row's class), row by row; counts them."""
         total, own = running(self.total, weights), np.zeros(len(codes))
         for code in np.unique(codes):
@@ -172,7 +182,7 @@ class Stream:
         return total / (len(self.mass) * own)
 
 
-def require_learnable(X, weights, y=None):
+def require_learnable(X: Matrix, weights: Array, y: Array | None = None) -> None:
     """Refuse what the kernels refuse, before anything has changed."""
     require(
         largest(X.data if isinstance(X, CSR) else X.reshape(-1)) <= MOST,
@@ -185,13 +195,34 @@ def require_learnable(X, weights, y=None):
         require(largest(y) <= MOST, "y holds a number beyond 1e150. Remove such rows, or divide y.")
 
 
-def stored(X):
+def stored(X: Array) -> CSR:
     """Dense rows as sparse ones."""
     held = X != 0
     indptr = np.append(0, np.count_nonzero(held, axis=1).cumsum())
     return CSR(X[held], held.nonzero()[1], indptr, X.shape)
 
 
-def running(start, weights):
+def running(start: float, weights: Array) -> Array:
     """The sums from `start` on, added one after the other: as bits would have it, call by call."""
     return np.cumsum(np.concatenate([[start], weights]))[1:]
+
+
+def stretches(y: Array, known: Container[Any]) -> list[slice]:
+    """Slices of y, of which each but the first begins with a label that is not known yet."""
+    first = np.unique(y, return_index=True)
+    cuts = sorted(
+        i for label, i in zip(first[0].tolist(), first[1], strict=True) if label not in known
+    )
+    cuts = sorted({0, *cuts})
+    return [slice(a, b) for a, b in itertools.pairwise([*cuts, len(y)])]
+
+
+def known_loss(given: Any, known: Mapping[str, type[Loss]]) -> Loss:
+    """The loss behind a name or an object, which a stream must know."""
+    loss: Loss = as_loss(given, known)
+    require(
+        isinstance(loss, Loss),
+        "A stream takes the losses of gd.losses alone, not one of your own. Use fit, or one of "
+        f"{', '.join(map(repr, known))}.",
+    )
+    return loss

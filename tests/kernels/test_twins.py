@@ -57,11 +57,17 @@ def test_families_hold_the_same_names(pair, family):
     assert sorted(native) == sorted(plain) == list(plain)
 
 
+def bare(kernel):
+    """The signature without types, which the NumPy twin states for both."""
+    parts = inspect.signature(kernel).parameters.values()
+    return [part.replace(annotation=part.empty) for part in parts]
+
+
 @pytest.mark.parametrize("name", KERNELS)
 def test_twins_share_name_signature_and_words(pair, name):
     plain, native = (getattr(one, name) for one in pair)
     assert plain.__name__ == native.__name__ == name
-    assert inspect.signature(plain) == inspect.signature(native)
+    assert bare(plain) == bare(native)
     assert plain.__doc__ == native.__doc__
     assert plain.__doc__.endswith(".")
 
