@@ -1,7 +1,30 @@
 """Short names for annotations: an array's meaning is in its name (θ, X, g), not in its type."""
 
-from typing import Any, TypeAlias
+import os
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
+if TYPE_CHECKING:  # 1 ms
+    from numpy.typing import ArrayLike as ArrayLike
+    from numpy.typing import DTypeLike as DTypeLike
+else:
+    ArrayLike = DTypeLike = Any
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+PathLike: TypeAlias = str | os.PathLike[str]
+State: TypeAlias = dict[str, Array]  # of an optimizer: its moments, and "t"
+
+
+class Proof(Protocol):
+    """What rules ask of the one who can prove how far J is from its minimum."""
+
+    def estimate(self, theta: Array, g: Any, value: float) -> float: ...
+    def bound(self, theta: Array, g: Any, value: float, wanted: float) -> float: ...
+    def saturated(self, theta: Array, g: Any, value: float) -> bool: ...
+
+
+class Sparse(Protocol):
+    """A matrix of another library that can be had by its rows, as SciPy's."""
+
+    def tocsr(self) -> Any: ...
