@@ -14,7 +14,6 @@ EPS = float(np.finfo(float).eps)
 # between: longer steps meet more kinks.
 ROOT = 1 / 4
 STEP = EPS**ROOT
-Direction: TypeAlias = Array | int  # a vector, or the number of a coordinate
 LONGEST = 0.05  # of the coordinate's size: the step where f is noisy
 SHORTER, LONGER = tuple(range(-1, -14, -1)), (1, 2)  # powers of 8 times the first step
 REACHES = (2.0**-33, 2.0**-23, 2.0**-13)  # between points whose differences tell the noise
@@ -24,6 +23,8 @@ CLEAR = 0.01  # of a jump: the error that it may have
 ABOVE = 50  # times the noise: a remainder that says something
 FITTED = 5  # remainders, the smallest of those, that tell the order
 HALVINGS = 36
+
+Direction: TypeAlias = Array | int  # a vector, or the number of a coordinate
 
 
 @dataclass

@@ -11,8 +11,9 @@ from gdcore.hooks import Plan
 from gdcore.optim.tree import leaves
 from gdcore.result import Result
 
-Point: TypeAlias = tuple[int, Array, float]  # step, θ, cost
 MOST_BYTES = 1 << 28  # of all points together
+
+Point: TypeAlias = tuple[int, Array, float]  # step, θ, cost
 
 
 class Path:

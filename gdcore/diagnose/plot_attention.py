@@ -13,9 +13,10 @@ from gdcore.layers.passes import Pass
 from gdcore.models.gpt import GPT
 
 MOST = 48  # tokens that can be read along an axis; of more, every so many is named
-Heads: TypeAlias = int | Sequence[int] | None
 ACROSS = 4  # panels side by side
 SHOWN = {" ": "␣", "\n": "↵", "\t": "⇥"}
+
+Heads: TypeAlias = int | Sequence[int] | None
 
 
 def attention_of(gpt: GPT, ids: ArrayLike, layer: int = 0) -> Array:

@@ -18,10 +18,11 @@ from gdcore.parameters import aligned
 from gdcore.threads import Threads
 
 TILE_WIDTH = 384  # and so do fewer columns
+MOST_PACKED = 1 << 21  # parameters that are packed for all shards, which takes their memory twice
+
 Task: TypeAlias = tuple[Array, Array, Array]  # a, b, out
 Pair: TypeAlias = tuple[Array, Array]  # x, dz
 Note: TypeAlias = tuple[str, Array, Array]  # full name, and two arrays that wait
-MOST_PACKED = 1 << 21  # parameters that are packed for all shards, which takes their memory twice
 
 
 class Arena:

@@ -22,8 +22,9 @@ from gdcore.threads import Threads, resolve
 
 MOST_BYTES = 1 << 28  # of an arena; a batch that needs more is accumulated from micro-batches
 GOLDEN = 0x9E3779B97F4A7C15  # keys of successive steps differ in every bit
-Backward: TypeAlias = Callable[[Array, Any], Any]
 SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
+
+Backward: TypeAlias = Callable[[Array, Any], Any]
 
 
 @lru_cache(maxsize=8)

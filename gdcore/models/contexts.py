@@ -11,6 +11,7 @@ from typing import Any, Self, TypeAlias, TypeVar, cast
 from gdcore._typing import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
+
 Attributes: TypeAlias = Callable[[Array], dict[str, Any]] | None
 
 

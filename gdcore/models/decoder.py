@@ -13,8 +13,9 @@ from gdcore.layers.passes import Pass, rotary_turns
 from gdcore.layers.products import packs, panel_numbers
 from gdcore.parameters import aligned
 
-Call: TypeAlias = Callable[[], object]
 MOST_PACKED = 1 << 24  # parameters that are packed for products: they take their memory once more
+
+Call: TypeAlias = Callable[[], object]
 
 
 class Decoder:

@@ -265,9 +265,7 @@ class LinearFamily:
 
     def add_moments(self, shard: Rows, bends: Array, H: Array) -> None:
         """Add Σ h·x̃x̃ᵀ, the intercept's 1 last, to H (p + 1, p + 1)."""
-        X = (
-            shard.X.dense() if isinstance(shard.X, CSR) else shard.X
-        )  # few columns: the shard is small
+        X = shard.X.dense() if isinstance(shard.X, CSR) else shard.X  # few columns: it is small
         kernels.linear_hessian(X, np.ascontiguousarray(bends), self.columns, H)
 
     def measure(self, rows: Rows, each: Each = map) -> tuple[float, float]:

@@ -34,12 +34,13 @@ from gdcore.result import Result
 from gdcore.tokenizers import LEARNED, encoded, size_of, tokenizer_for
 
 MOST_TOKENS = 1 << 24  # of a vocabulary that nobody gave
-Text: TypeAlias = str | ArrayLike  # or tokens
 VALIDATION_WINDOWS = 512  # at most, on which the held-out loss is measured
 SHAPING = (
     "n_layer", "n_head", "n_embd", "block_size", "dropout", "positions", "tied", "bias",
     "activation", "n_inner", "eps", "recompute", "dtype",
 )  # fmt: skip
+
+Text: TypeAlias = str | ArrayLike  # or tokens
 
 
 @dataclass(kw_only=True, eq=False)

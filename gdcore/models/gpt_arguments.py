@@ -11,11 +11,11 @@ from gdcore.errors import require, require_choice, require_number
 from gdcore.optim.base import Optimizer
 from gdcore.schedules import Constant, WarmUpCosine
 
-Schedule: TypeAlias = Callable[[int], float]
-
 DTYPES = {"float32": np.float32, "float64": np.float64}
 WARMUP, FLOOR = 100, 0.1  # of the automatic schedule: steps, at most a tenth of all; last factor
 DECAY, BETA2 = 0.1, 0.99  # of the automatic AdamW
+
+Schedule: TypeAlias = Callable[[int], float]
 
 
 def require_budgets(budgets: dict[str, int], clip_norm: float | None, patience: int | None) -> None:

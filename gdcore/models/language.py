@@ -20,8 +20,9 @@ MOST_SHARDS = 64
 DRAWN = 64  # steps whose windows are drawn at once
 LOOKED_AT = 12  # windows that go through at once, untrained, or a batch
 SAMPLE = 32  # windows on which J is measured where nobody asked for more
-Observer: TypeAlias = Callable[[int, float, int], None]  # of steps, loss, tokens
 PART = 1 << 20  # tokens looked at together
+
+Observer: TypeAlias = Callable[[int, float, int], None]  # of steps, loss, tokens
 
 
 class LanguageModel(Flat):

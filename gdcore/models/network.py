@@ -20,13 +20,14 @@ LONGEST_CHAIN = 32  # layers that the kernel of small networks takes
 SHARD_ROWS = 256  # fewer rows than this make a matrix product slower
 MOST_SHARDS = 64
 CHUNK = 1024  # rows at a time where nothing but predictions is wanted
-Scaling: TypeAlias = tuple[Array, Array] | None  # shift and inverse scale of the columns
-Head: TypeAlias = Callable[[Array, Array, Array, float, Array], float]
 HEADS: dict[type, str] = {
     Softmax: "softmax_cross_entropy",
     Logistic: "logistic_cross_entropy",
     Squared: "squared_error",
 }
+
+Scaling: TypeAlias = tuple[Array, Array] | None  # shift and inverse scale of the columns
+Head: TypeAlias = Callable[[Array, Array, Array, float, Array], float]
 
 
 class Network(Flat):

@@ -16,10 +16,10 @@ from gdcore.models.estimator import Features
 from gdcore.passes import Checked, Shuffled
 from gdcore.survey import Passes, Survey, survey
 
+LARGE = 1 << 28  # bytes from where on a memory map is read in chunks
+
 Data: TypeAlias = "Features | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]]"
 Held: TypeAlias = tuple[float, int] | None  # share and seed of the rows held out
-
-LARGE = 1 << 28  # bytes from where on a memory map is read in chunks
 
 
 def as_chunks(X: Any, y: Any, sample_weight: ArrayLike | None) -> Any:

@@ -28,13 +28,14 @@ FIRST = 0.5  # of the loss's width: the corner's rounding at first
 INSIDE = 80  # steps of an interior-point method; it takes 10 to 40
 SOON = 1e-9  # seconds
 STAGES = 15  # of less and less rounding
-AnyCost: TypeAlias = Cost | ChunkCost
 # Slopes of such losses are about 1: no stage is solved further where nothing is proven.
 STEEP = 1e-7
 LEAST = 8  # times as many rows as numbers in θ, or a sample's minimum says little
 ROWS_EACH = 4  # rows for each number in θ, or reading them is cheaper than a matrix
 SPARED = 8  # times as many rows as a sample needs, from where on it is worth its time
 ROUNDING = {4: 1e-6, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
+
+AnyCost: TypeAlias = Cost | ChunkCost
 
 
 def choose(cost: AnyCost, full: bool) -> tuple[Optimizer, str]:

@@ -104,7 +104,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
 
 
-def by_name(name: str) -> type[Optimizer]:
+def by_name(name: str) -> "type[Optimizer]":
     """The class behind a name in lower case, as "adam".
 
     Example
