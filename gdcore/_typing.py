@@ -14,7 +14,7 @@ else:
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Rate: TypeAlias = float | Callable[[int], float] | None  # a number, or a schedule t → factor
-Seed: TypeAlias = int | np.random.Generator | None
+Seed: TypeAlias = "int | np.random.Generator | None"  # a text: numpy.random is loaded when used
 PathLike: TypeAlias = str | os.PathLike[str]
 State: TypeAlias = dict[str, Array]  # of an optimizer: its moments, and "t"
 

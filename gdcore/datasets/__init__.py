@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require_choice
 
 __all__ = ["Dataset", "load", "load_breast_cancer", "load_diabetes", "load_digits"]
@@ -35,19 +36,19 @@ class Dataset:
     """
 
     name: str
-    X: np.ndarray
-    y: np.ndarray
-    feature_names: list
-    target_names: list | None
+    X: Array
+    y: Array
+    feature_names: list[str]
+    target_names: list[str] | None
     description: str
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n, p = self.X.shape
         kind = f"{len(self.target_names)} classes" if self.target_names else "regression"
         return f"Dataset({self.name}: {n} examples × {p} features, {kind})"
 
 
-def load(name):
+def load(name: str) -> Dataset:
     """The data set of that name; fresh arrays at every call.
 
     Raises
@@ -74,7 +75,7 @@ def load(name):
         )
 
 
-def load_diabetes():
+def load_diabetes() -> Dataset:
     """Diabetes: 442 × 10, regression, in the units in which it was measured.
 
     Example
@@ -86,7 +87,7 @@ def load_diabetes():
     return load("diabetes")
 
 
-def load_breast_cancer():
+def load_breast_cancer() -> Dataset:
     """Breast cancer: 569 × 30, two classes.
 
     Example
@@ -98,7 +99,7 @@ def load_breast_cancer():
     return load("breast_cancer")
 
 
-def load_digits():
+def load_digits() -> Dataset:
     """Digits: 1797 × 64, ten classes.
 
     Example

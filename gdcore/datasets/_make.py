@@ -4,13 +4,16 @@ Run by hand with scikit-learn installed: python -m gdcore.datasets._make
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from gdcore._typing import Array
 
 MOST_DECIMALS = 9
 
 
-def compact(values):
+def compact(values: Array) -> tuple[Array, int]:
     """(whole numbers, decimals): values = whole / 10**decimals, to the bit.
 
     The sources are decimal numbers, and a quotient of two whole numbers is rounded as the decimal
@@ -23,13 +26,13 @@ def compact(values):
     raise ValueError(f"No {MOST_DECIMALS} decimals give the values back. Store them as they are.")
 
 
-def narrow(whole):
+def narrow(whole: Array) -> Array:
     """The same whole numbers in the narrowest dtype."""
     dtypes = [np.dtype(name) for name in ("u1", "i2", "i4", "i8")]
     return whole.astype(next(d for d in dtypes if np.array_equal(whole.astype(d), whole)))
 
 
-def arrays(data):
+def arrays(data: Any) -> dict[str, Any]:
     """What the file of one scikit-learn data set holds."""
     columns = [compact(column) for column in data.data.T]
     target, decimals = compact(data.target.astype(np.float64))
@@ -45,7 +48,7 @@ def arrays(data):
     return held
 
 
-def main(folder=Path(__file__).parent):
+def main(folder: Path = Path(__file__).parent) -> None:
     """Write diabetes.npz, breast_cancer.npz and digits.npz."""
     from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 

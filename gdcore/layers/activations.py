@@ -1,9 +1,13 @@
 """Which activations there are, and what layers with weights and one of them share."""
 
+from collections.abc import Callable
+from typing import Any
+
 from gdcore import kernels
 from gdcore._numpy.activations import KINDS
+from gdcore._typing import Array
 from gdcore.errors import require_choice
-from gdcore.layers.base import Part
+from gdcore.layers.base import Gradient, Part, Scope
 from gdcore.layers.initializers import initializer
 
 # name: the initializer for the weights before it; the kernels' codes are places in this order
@@ -22,21 +26,21 @@ ACTIVATIONS = {
 KEEPS_SLOPE = {name: from_value is None for name, (_, from_value) in KINDS.items()}
 
 
-def require_weighted(layer):
+def require_weighted(layer: Any) -> None:
     """Refuse an unknown activation or initializer."""
     require_choice("activation", layer.activation, list(ACTIVATIONS))
     if layer.init != "auto":
         initializer(layer.init)
 
 
-def weighted_parts(layer, inputs, units):
+def weighted_parts(layer: Any, inputs: int, units: int) -> dict[str, Part]:
     """weight (inputs, units), and bias (units,) where the layer has one."""
     start = ACTIVATIONS[layer.activation] if layer.init == "auto" else layer.init
     parts = {"weight": Part((inputs, units), start)}
     return parts | ({"bias": Part((units,), "zeros")} if layer.bias else {})
 
 
-def activate(theta, name, y, biased):
+def activate(theta: Scope, name: str, y: Array, biased: bool) -> Callable[[Array, Gradient], Array]:
     """y (n, …, k) becomes act(y + bias); returns backward(dy, g), which does the same to dy."""
     rows = y if y.ndim == 2 else y.reshape(-1, y.shape[-1])
     bias = theta["bias"] if biased else theta.buffer("none", (0,))
@@ -44,7 +48,7 @@ def activate(theta, name, y, biased):
     slope = slope if slope.ndim == 2 else slope.reshape(rows.shape)
     kernels.activate(name, rows, bias, slope)
 
-    def backward(dy, g):
+    def backward(dy: Array, g: Gradient) -> Array:
         dz = dy if dy.ndim == 2 else dy.reshape(rows.shape)
         kernels.activate_backward(name, rows, slope, dz, g["bias"] if biased else bias)
         return dz

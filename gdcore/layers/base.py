@@ -1,20 +1,26 @@
 """The contract of a layer: `y, backward = layer(θ, x)`, and what θ and the gradient are to it."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
 from gdcore import kernels
-from gdcore.layers.initializers import initializer
+from gdcore._typing import Array, DTypeLike
+from gdcore.layers.initializers import Shape, Start, initializer
 from gdcore.layers.products import bound, product
+
+T = TypeVar("T")
+Backward: TypeAlias = "Callable[[Array, Gradient], Any]"  # dx, or None where x cannot move
+Answer: TypeAlias = tuple[Array, Backward]  # of a layer
 
 
 class Part(NamedTuple):
     """One array of a layer's parameters: its shape, how it starts, whether descent moves it."""
 
-    shape: tuple
-    start: object  # a name of `initializers`, or a callable (rng, shape) → array
+    shape: Shape
+    start: Start  # a name of `initializers`, or a callable (rng, shape) → array
     trainable: bool = True
 
 
@@ -27,26 +33,35 @@ class Layer(ABC):
     it as scratch. It is called at most once, before the next call with the same θ.
     """
 
-    whole_batch = False  # True: all rows of a batch at once, as batch statistics need
-    random = False  # True: training draws numbers, so J is another one at each step
+    @property
+    def whole_batch(self) -> bool:
+        """Whether all rows of a batch are seen at once, as batch statistics need."""
+        return False
+
+    @property
+    def random(self) -> bool:
+        """Whether training draws numbers, so that J is another one at each step."""
+        return False
 
     @abstractmethod
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """{name: Part} for inputs of this shape, without the axis of the rows."""
 
     @abstractmethod
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """The shape of one output, for inputs of this shape."""
 
     @abstractmethod
-    def __call__(self, theta, x):
+    def __call__(self, theta: "Scope", x: Array) -> Answer:
         """(y, backward)."""
 
-    def inside(self, shape):
+    def inside(self, shape: Shape) -> Iterable[tuple["Layer", Shape]]:
         """(layer, shape of its inputs) for each layer that this one is made of."""
         return ()
 
-    def scope(self, shape, rng=None, dtype=np.float64, training=False):
+    def scope(
+        self, shape: Shape, rng: Any = None, dtype: DTypeLike = np.float64, training: bool = False
+    ) -> "Scope":
         """A `Scope` of fresh parameters for inputs of this shape, to try a layer alone.
 
         Example
@@ -67,7 +82,7 @@ class Layer(ABC):
         return Scope(self, shape, arrays, Context(dtype, training=training))
 
 
-def named(layer, shape, prefix=""):
+def named(layer: Layer, shape: Shape, prefix: str = "") -> Iterator[tuple[str, Part]]:
     """(full name, Part) of a layer's parameters, those of the layers inside with their number."""
     for name, part in layer.parts(shape).items():
         yield prefix + name, part
@@ -80,27 +95,31 @@ class Context:
 
     keeps = False  # whether the next pass finds its memory where this one did
 
-    def __init__(self, dtype, training=False, first=0, key=0):
+    def __init__(
+        self, dtype: DTypeLike, training: bool = False, first: int = 0, key: int = 0
+    ) -> None:
         self.dtype, self.training = np.dtype(dtype), training
         self.first, self.key = first, key
 
-    def memory(self, scope, name, shape, dtype):
+    def memory(self, scope: "Scope", name: str, shape: Shape, dtype: DTypeLike | None) -> Array:
         """An uninitialised array."""
         return np.empty(shape, dtype or self.dtype)
 
-    def product(self, gradient, name, x, dz):
+    def product(self, gradient: "Gradient", name: str, x: Array, dz: Array) -> None:
         """gradient[name] += xᵀ·dz."""
         gradient.multiply(name, x, dz)
 
-    def scatter(self, gradient, name, rows, values):
+    def scatter(self, gradient: "Gradient", name: str, rows: Array, values: Array) -> None:
         """gradient[name][rows] += values."""
         kernels.add_rows(gradient[name], rows, values)
 
-    def matmul(self, a, b, out):
+    def matmul(self, a: Array, b: Array, out: Array) -> Array:
         """out = a·b."""
         return product(a, b, out)
 
-    def multiplication(self, name, turned, a, b, out):
+    def multiplication(
+        self, name: str, turned: bool, a: Array, b: Array, out: Array
+    ) -> Callable[[], Any]:
         """A call that computes out = a·b, where b is the parameter of this name, or is turned."""
         return bound(a, b, out)
 
@@ -110,39 +129,47 @@ class Scope:
 
     __slots__ = ("_kept", "_made", "_views", "children", "context", "name", "number", "wants_dx")
 
-    def __init__(self, layer, shape, arrays, context, prefix=""):
+    def __init__(
+        self,
+        layer: Layer,
+        shape: Shape,
+        arrays: Mapping[str, Array],
+        context: Context,
+        prefix: str = "",
+    ) -> None:
         self.name, self.context, self.wants_dx = prefix, context, True
         self.number = hash_of(prefix)
-        self._kept, self._made = {}, {}
+        self._kept: dict[str, Array] = {}
+        self._made: dict[Any, Any] = {}
         self._views = {name: arrays[prefix + name] for name in layer.parts(shape)}
         self.children = [
             Scope(inner, its, arrays, context, f"{prefix}{k}.")
             for k, (inner, its) in enumerate(layer.inside(shape))
         ]
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Array:
         return self._views[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
-    def buffer(self, name, shape, dtype=None):
+    def buffer(self, name: str, shape: Shape, dtype: DTypeLike | None = None) -> Array:
         """Memory to write into, of θ's dtype where no other is asked for; shape[0] counts rows."""
         kept = self._kept.get(name)
         if kept is not None and kept.shape == shape:
             return kept
         return self.context.memory(self, name, shape, dtype)
 
-    def matmul(self, a, b, out):
+    def matmul(self, a: Array, b: Array, out: Array) -> Array:
         """out = a·b, by several threads where it is large."""
         return self.context.matmul(a, b, out)
 
-    def multiplication(self, a, name, turned, out):
+    def multiplication(self, a: Array, name: str, turned: bool, out: Array) -> Callable[[], Any]:
         """A call that computes out = a·W, or a·Wᵀ, for W of this name, as often as it is called."""
         W = self[name].T if turned else self[name]
         return self.context.multiplication(self.name + name, turned, a, W, out)
 
-    def recall(self, key, make):
+    def recall(self, key: Any, make: Callable[[], T]) -> T:
         """What make() gave for this key since the parameters last moved to other arrays.
 
         Made anew where memory is fresh at each call.
@@ -154,31 +181,31 @@ class Scope:
             made = self._made[key] = make()
         return made
 
-    def forget(self):
+    def forget(self) -> None:
         """Let go of all memory for results."""
         self._made.clear()
         self._kept.clear()
 
-    def keep(self, name, array):
+    def keep(self, name: str, array: Array) -> None:
         """Give this array whenever a buffer of its name and shape is asked for."""
         self._kept[name] = array
 
     @property
-    def training(self):
+    def training(self) -> bool:
         """Whether this pass is one of training."""
         return self.context.training
 
     @property
-    def first(self):
+    def first(self) -> int:
         """Number, within the batch, of the first row that this pass sees."""
         return self.context.first
 
     @property
-    def key(self):
+    def key(self) -> int:
         """Key of the counter-based generators: another one for each layer and each step."""
         return (self.context.key + self.number) & 0xFFFFFFFFFFFFFFFF
 
-    def bind(self, arrays):
+    def bind(self, arrays: Mapping[str, Array]) -> None:
         """Take the parameters from other arrays from now on; the memory for results stays."""
         self._made.clear()
         for name in self._views:
@@ -186,18 +213,18 @@ class Scope:
         for child in self.children:
             child.bind(arrays)
 
-    def gradient(self):
+    def gradient(self) -> "Gradient":
         """A `Gradient` of zeros, with memory of its own."""
         arrays = {
             scope.name + n: np.zeros_like(v) for scope in self.walk() for n, v in scope.items()
         }
         return Gradient(self, arrays, self.context)
 
-    def items(self):
+    def items(self) -> ItemsView[str, Array]:
         """(name, view) of this layer's own parameters."""
         return self._views.items()
 
-    def walk(self):
+    def walk(self) -> Iterator["Scope"]:
         """This scope and all inside."""
         yield self
         for child in self.children:
@@ -209,12 +236,13 @@ class Gradient:
 
     __slots__ = ("_arrays", "_context", "_views", "children", "name", "names", "touched")
 
-    def __init__(self, scope, arrays, context):
+    def __init__(self, scope: Scope, arrays: Mapping[str, Array], context: Context) -> None:
         self.name, self._context, self._arrays = scope.name, context, arrays
-        self.names, self.touched, self._views = list(scope), set(), {}
+        self.names, self.touched = list(scope), set[str]()
+        self._views: dict[str, Array] = {}
         self.children = [Gradient(child, arrays, context) for child in scope.children]
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Array:
         """The view to add into; zero at the first touch of a step."""
         view = self.view(name)
         if name not in self.touched:
@@ -222,7 +250,7 @@ class Gradient:
             view.fill(0)
         return view
 
-    def begin(self, views):
+    def begin(self, views: Mapping[str, Array]) -> None:
         """Touch all of these, {name: view}, at once."""
         if self.touched.isdisjoint(views):
             for view in views.values():
@@ -232,34 +260,34 @@ class Gradient:
             for name in views:
                 self[name]
 
-    def __setitem__(self, name, value):  # g["bias"] += … ends here
+    def __setitem__(self, name: str, value: Array) -> None:  # g["bias"] += … ends here
         view = self[name]
         if value is not view:
             view[...] = value
 
-    def view(self, name):
+    def view(self, name: str) -> Array:
         """The memory behind a name, as it is."""
         view = self._views.get(name)
         if view is None:
             view = self._views[name] = self._arrays[self.name + name]
         return view
 
-    def bind(self, arrays):
+    def bind(self, arrays: Mapping[str, Array]) -> None:
         """Write into other arrays from now on."""
         self._arrays = arrays
         self._views.clear()
         for child in self.children:
             child.bind(arrays)
 
-    def product(self, name, x, dz):
+    def product(self, name: str, x: Array, dz: Array) -> None:
         """Add xᵀ·dz, possibly later: neither array may change until the step's end."""
         self._context.product(self, name, x, dz)
 
-    def scatter(self, name, rows, values):
+    def scatter(self, name: str, rows: Array, values: Array) -> None:
         """Add values to the rows of these numbers, possibly later, as `product` does."""
         self._context.scatter(self, name, rows, values)
 
-    def multiply(self, name, x, dz):
+    def multiply(self, name: str, x: Array, dz: Array) -> None:
         """Add xᵀ·dz now."""
         if name in self.touched:
             self.view(name)[...] += x.T @ dz
@@ -267,7 +295,7 @@ class Gradient:
             self.touched.add(name)
             self._context.matmul(x.T, dz, self.view(name))
 
-    def finish(self):
+    def finish(self) -> None:
         """End a step: what no backward pass touched is zero."""
         if len(self.touched) != len(self.names):
             for name in self.names:
@@ -277,20 +305,20 @@ class Gradient:
         for child in self.children:
             child.finish()
 
-    def forget(self):
+    def forget(self) -> None:
         """Begin anew, whatever the memory holds."""
         self.touched.clear()
         for child in self.children:
             child.forget()
 
-    def walk(self):
+    def walk(self) -> Iterator["Gradient"]:
         """This gradient and all inside."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
-def hash_of(text):
+def hash_of(text: str) -> int:
     """A 64-bit number for a name, the same on every machine (FNV-1a)."""
     value = 0xCBF29CE484222325
     for byte in text.encode():

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require, require_choice, require_number
 from gdcore.layers.activations import activate, require_weighted, weighted_parts
-from gdcore.layers.base import Layer
+from gdcore.layers.base import Answer, Gradient, Layer, Part, Scope
+from gdcore.layers.initializers import Shape, Start
 
 
-def windows(x, size, stride):
+def windows(x: Array, size: int, stride: int) -> list[Array]:
     """Views (n, rows, columns, c) of x (n, h, w, c), one for each place in a window, row by row."""
     _, h, w, _ = x.shape
     rows, columns = (h - size) // stride + 1, (w - size) // stride + 1
@@ -21,7 +23,7 @@ def windows(x, size, stride):
     ]
 
 
-def require_image(layer, shape, size):
+def require_image(layer: Layer, shape: Shape, size: int) -> None:
     name = type(layer).__name__
     require(
         len(shape) == 3,
@@ -59,12 +61,12 @@ class Conv2D(Layer):
     channels: int
     size: int = 3
     stride: int = 1
-    padding: object = "same"
+    padding: str | int = "same"
     activation: str = "linear"
     bias: bool = True
-    init: object = "auto"
+    init: Start = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("channels", "size", "stride"):
             require_number(name, getattr(self, name), low=1, whole=True)
         if isinstance(self.padding, str):
@@ -73,29 +75,29 @@ class Conv2D(Layer):
             require_number("padding", self.padding, low=0, whole=True)
         require_weighted(self)
 
-    def _margins(self, extent):
+    def _margins(self, extent: int) -> tuple[int, int]:
         """Zeros before and after an axis."""
         if self.padding == "same":
             needed = (-(-extent // self.stride) - 1) * self.stride + self.size - extent
             return max(needed, 0) // 2, max(needed, 0) - max(needed, 0) // 2
-        zeros = 0 if self.padding == "valid" else self.padding
+        zeros = 0 if isinstance(self.padding, str) else self.padding
         return zeros, zeros
 
-    def _padded(self, shape):
+    def _padded(self, shape: Shape) -> Shape:
         return tuple(extent + sum(self._margins(extent)) for extent in shape[:2])
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """weight (size·size·c, channels) and bias (channels,)."""
         self.output(shape)
         return weighted_parts(self, self.size * self.size * shape[2], self.channels)
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """(h′, w′, channels)."""
         require_image(self, (*self._padded(shape), *shape[2:]), self.size)
         h, w = ((e - self.size) // self.stride + 1 for e in self._padded(shape))
         return h, w, self.channels
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(y, backward)."""
         n, c, patch = len(x), x.shape[3], self.size * self.size * x.shape[3]
         shape = self.output(x.shape[1:])
@@ -109,14 +111,14 @@ class Conv2D(Layer):
         theta.matmul(flat, weight, y.reshape(-1, self.channels))
         through = activate(theta, self.activation, y, self.bias)
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> Array | None:
             dz = through(dy, g)
             g.product("weight", flat, dz)
             return self._inputs(theta, dz, x.shape) if theta.wants_dx else None
 
         return y, backward
 
-    def _pad(self, theta, x):
+    def _pad(self, theta: Scope, x: Array) -> Array:
         (top, bottom), (left, right) = (self._margins(extent) for extent in x.shape[1:3])
         if not (top or bottom or left or right):
             return x
@@ -126,7 +128,7 @@ class Conv2D(Layer):
         padded[:, top : top + h, left : left + w] = x
         return padded
 
-    def _inputs(self, theta, dz, shape):
+    def _inputs(self, theta: Scope, dz: Array, shape: Shape) -> Array:
         """The gradient of x: each patch's is added where the patch was taken."""
         n, h, w, c = shape
         rows, columns, _ = self.output(shape[1:])
@@ -147,7 +149,30 @@ class Conv2D(Layer):
 
 
 @dataclass(frozen=True)
-class MaxPool2D(Layer):
+class Pool(Layer):
+    """What the poolings share: a number of each window and channel."""
+
+    size: int = 2
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        require_number("size", self.size, low=1, whole=True)
+        if self.stride is not None:
+            require_number("stride", self.stride, low=1, whole=True)
+
+    def parts(self, shape: Shape) -> dict[str, Part]:
+        """None."""
+        return {}
+
+    def output(self, shape: Shape) -> Shape:
+        """(h′, w′, c)."""
+        require_image(self, shape, self.size)
+        step = self.stride or self.size
+        return *((extent - self.size) // step + 1 for extent in shape[:2]), shape[2]
+
+
+@dataclass(frozen=True)
+class MaxPool2D(Pool):
     """The largest number of each window and channel (Ranzato et al., 2007); of equals the first.
 
     Shapes: x (n, h, w, c), y (n, h′, w′, c) with h′ = ⌊(h − size)/stride⌋ + 1.
@@ -166,25 +191,7 @@ class MaxPool2D(Layer):
     3.0
     """
 
-    size: int = 2
-    stride: object = None
-
-    def __post_init__(self):
-        require_number("size", self.size, low=1, whole=True)
-        if self.stride is not None:
-            require_number("stride", self.stride, low=1, whole=True)
-
-    def parts(self, shape):
-        """None."""
-        return {}
-
-    def output(self, shape):
-        """(h′, w′, c)."""
-        require_image(self, shape, self.size)
-        step = self.stride or self.size
-        return *((extent - self.size) // step + 1 for extent in shape[:2]), shape[2]
-
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(y, backward)."""
         step, shape = self.stride or self.size, (len(x), *self.output(x.shape[1:]))
         y, first = theta.buffer("y", shape), True
@@ -198,7 +205,7 @@ class MaxPool2D(Layer):
                 np.copyto(y, view, where=larger)
                 np.copyto(place, k, where=larger)
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> Array | None:
             dx = theta.buffer("dx", x.shape)
             dx.fill(0)
             for k, view in enumerate(windows(dx, self.size, step)):
@@ -209,7 +216,7 @@ class MaxPool2D(Layer):
 
 
 @dataclass(frozen=True)
-class MeanPool2D(Layer):
+class MeanPool2D(Pool):
     """The mean of each window and channel (LeCun et al., 1989).
 
     Shapes and parameters are those of `MaxPool2D`.
@@ -222,14 +229,7 @@ class MeanPool2D(Layer):
     1.5
     """
 
-    size: int = 2
-    stride: object = None
-
-    __post_init__ = MaxPool2D.__post_init__
-    parts = MaxPool2D.parts
-    output = MaxPool2D.output
-
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(y, backward)."""
         step, shape = self.stride or self.size, (len(x), *self.output(x.shape[1:]))
         y, share = theta.buffer("y", shape), 1 / self.size**2
@@ -238,7 +238,7 @@ class MeanPool2D(Layer):
             y += view
         y *= share
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> Array | None:
             dx = theta.buffer("dx", x.shape)
             dx.fill(0)
             dy *= share

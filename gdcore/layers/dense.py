@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require, require_choice, require_number
 from gdcore.layers.activations import (
     ACTIVATIONS,
@@ -12,7 +13,8 @@ from gdcore.layers.activations import (
     require_weighted,
     weighted_parts,
 )
-from gdcore.layers.base import Layer
+from gdcore.layers.base import Answer, Gradient, Layer, Part, Scope
+from gdcore.layers.initializers import Shape, Start
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ class Dense(Layer):
     units: int
     activation: str = "linear"
     bias: bool = True
-    init: object = "auto"
+    init: Start = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("units", self.units, low=1, whole=True)
         require_weighted(self)
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """weight (p, units) and bias (units,)."""
         require(
             len(shape) == 1,
@@ -56,18 +58,18 @@ class Dense(Layer):
         )
         return weighted_parts(self, shape[0], self.units)
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """(units,)."""
         return (self.units,)
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(act(xW + b), backward)."""
         weight = theta["weight"]
         y = theta.buffer("y", (len(x), self.units))
         theta.matmul(x, weight, y)
         through = activate(theta, self.activation, y, self.bias)
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> Array | None:
             dz = through(dy, g)
             g.product("weight", x, dz)
             if not theta.wants_dx:
@@ -95,24 +97,24 @@ class Activation(Layer):
 
     name: str = "relu"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_choice("name", self.name, list(ACTIVATIONS))
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """None."""
         return {}
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """As it came."""
         return shape
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(act(x), backward)."""
         y = theta.buffer("y", x.shape)
         np.copyto(y, x)
         through = activate(theta, self.name, y, biased=False)
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> Array | None:
             through(dy, g)
             return dy
 
@@ -131,15 +133,15 @@ class Flatten(Layer):
     (4, 6)
     """
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """None."""
         return {}
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """(product of the axes,)."""
         return (math.prod(shape),)
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(x as (n, …), backward)."""
         return x.reshape(len(x), -1), lambda dy, g: dy.reshape(x.shape)
 
@@ -161,18 +163,18 @@ class Reshape(Layer):
     (4, 8, 8, 1)
     """
 
-    shape: tuple
+    shape: Shape
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for extent in self.shape:
             require_number("shape", extent, low=1, whole=True)
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """None."""
         self.output(shape)
         return {}
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """The shape asked for."""
         require(
             math.prod(shape) == math.prod(self.shape),
@@ -181,6 +183,6 @@ class Reshape(Layer):
         )
         return tuple(self.shape)
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(x as (n, *shape), backward)."""
         return x.reshape(len(x), *self.shape), lambda dy, g: dy.reshape(x.shape)

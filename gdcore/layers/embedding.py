@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require, require_number
-from gdcore.layers.base import Layer, Part
+from gdcore.layers.base import Answer, Gradient, Layer, Part, Scope
+from gdcore.layers.initializers import Shape, Start
 
 
 @dataclass(frozen=True)
@@ -30,21 +32,21 @@ class Embedding(Layer):
 
     vocabulary: int
     features: int
-    init: object = "normal"
+    init: Start = "normal"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("vocabulary", self.vocabulary, low=1, whole=True)
         require_number("features", self.features, low=1, whole=True)
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """weight (vocabulary, features)."""
         return {"weight": Part((self.vocabulary, self.features), self.init)}
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """(…, features)."""
         return (*shape, self.features)
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(weight[x], backward); the gradient of whole numbers is None."""
         ids = np.ascontiguousarray(x, np.int64)
         whole = x.dtype.kind in "iu" or bool((ids == x).all())
@@ -57,7 +59,7 @@ class Embedding(Layer):
         y = theta.buffer("y", (*x.shape, self.features))
         np.take(theta["weight"], ids, axis=0, out=y, mode="clip")
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> None:
             g.scatter("weight", ids.reshape(-1), dy.reshape(-1, self.features))
 
         return y, backward

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array
 from gdcore.errors import require, require_number
-from gdcore.layers.base import Layer, Part
+from gdcore.layers.base import Answer, Gradient, Layer, Part, Scope
+from gdcore.layers.initializers import Shape
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,18 @@ class LayerNorm(Layer):
 
     eps: float = 1e-5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("eps", self.eps, low=0, above=True)
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """gain and bias, one number a column."""
         return {"gain": Part(shape[-1:], "ones"), "bias": Part(shape[-1:], "zeros")}
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """As it came."""
         return shape
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(y, backward)."""
         gain, p = theta["gain"], x.shape[-1]
         y = theta.buffer("y", x.shape)
@@ -45,7 +47,7 @@ class LayerNorm(Layer):
         rows = x.reshape(-1, p)
         kernels.layer_norm(rows, gain, theta["bias"], self.eps, y.reshape(-1, p), statistics)
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> Array:
             flat = dy.reshape(-1, p)
             kernels.layer_norm_backward(rows, gain, statistics, flat, flat, g["gain"], g["bias"])
             return dy
@@ -76,11 +78,11 @@ class BatchNorm(Layer):
 
     whole_batch = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("eps", self.eps, low=0, above=True)
         require_number("momentum", self.momentum, low=0, high=1)
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """gain, bias, running_mean and running_variance, one number a column."""
         one = shape[-1:]
         return {
@@ -90,11 +92,11 @@ class BatchNorm(Layer):
             "running_variance": Part(one, "ones", trainable=False),
         }
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """As it came."""
         return shape
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(y, backward)."""
         gain, p, training = theta["gain"], x.shape[-1], theta.training
         y, rows = theta.buffer("y", x.shape), x.reshape(-1, x.shape[-1])
@@ -106,7 +108,7 @@ class BatchNorm(Layer):
         np.multiply(hat, gain, out=out)
         out += theta["bias"]
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> Array:
             d = dy.reshape(-1, p)
             g["bias"] += d.sum(axis=0)
             share = np.einsum("ij,ij->j", d, hat)
@@ -120,7 +122,7 @@ class BatchNorm(Layer):
 
         return y, backward
 
-    def _statistics(self, theta, rows):
+    def _statistics(self, theta: Scope, rows: Array) -> tuple[Array, Array]:
         """(mean, 1/√(variance + eps)) of the batch, which the running ones follow."""
         mean = rows.mean(axis=0)
         variance = np.square(rows - mean).mean(axis=0)
@@ -130,7 +132,7 @@ class BatchNorm(Layer):
         theta["running_variance"][...] += m * (unbiased - theta["running_variance"])
         return mean, 1 / np.sqrt(variance + np.asarray(self.eps, variance.dtype))
 
-    def _running(self, theta):
+    def _running(self, theta: Scope) -> tuple[Array, Array]:
         variance = theta["running_variance"]
         return theta["running_mean"], 1 / np.sqrt(variance + np.asarray(self.eps, variance.dtype))
 
@@ -156,21 +158,21 @@ class Dropout(Layer):
 
     random = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("rate", self.rate, low=0)
         require(
             self.rate < 1, f"rate must be below 1, got {self.rate}. Pass the share to leave out."
         )
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """None."""
         return {}
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """As it came."""
         return shape
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(x·mask/(1 − rate), backward); x itself outside training."""
         if not theta.training or self.rate == 0:
             return x, lambda dy, g: dy
@@ -178,7 +180,7 @@ class Dropout(Layer):
         key, first = theta.key, theta.first * (x.size // len(x))
         kernels.dropout(x.reshape(-1), self.rate, key, first, y.reshape(-1))
 
-        def backward(dy, g):
+        def backward(dy: Array, g: Gradient) -> Array:
             flat = dy.reshape(-1)
             kernels.dropout(flat, self.rate, key, first, flat)
             return dy

@@ -6,13 +6,21 @@ what it held as soon as it is not needed any more, so that products xᵀ·dz may
 are through.
 """
 
+from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from gdcore import kernels
 from gdcore._numpy.attention import attention_weights, turned
+from gdcore._typing import Array, DTypeLike
+from gdcore.layers.base import Gradient, Scope
 
+if TYPE_CHECKING:
+    from gdcore.layers.transformer import Transformer
+
+Vectors: TypeAlias = Scope | Gradient
 SITES = 0xD1B54A32D192ED03  # keys of dropout at successive places lie this far apart, not as steps'
 MASK = 0xFFFFFFFFFFFFFFFF
 
@@ -26,10 +34,12 @@ class Pass:
     them but for x.
     """
 
-    def __init__(self, net, theta, n, t):
+    def __init__(self, net: "Transformer", theta: Scope, n: int, t: int) -> None:
         self.net, self.theta, self.n, self.t = net, theta, n, t
         self.rate = net.dropout if theta.training else 0.0
-        self.rooms, self.calls, self.back = {}, [], None
+        self.rooms: dict[str, Array] = {}
+        self.calls: list[Callable[[], Any]] = []
+        self.back: Any = None
         dtype = theta["wte.weight"].dtype
         self.none, self.nothing = np.empty(0, dtype), np.empty((0, 0), dtype)
         self.zeros = np.zeros(net.features, dtype)  # the shift of norms that have none
@@ -40,14 +50,14 @@ class Pass:
         self._write_forward()
         self.logits = self._room("logits", net.vocabulary).reshape(n, t, -1)
 
-    def forward(self, ids):
+    def forward(self, ids: Array) -> Array:
         """Logits (n, t, vocabulary)."""
         self.ids[...] = ids.reshape(-1)
         for call in self.calls:
             call()
         return self.logits
 
-    def backward(self, dz, g):
+    def backward(self, dz: Array, g: Gradient) -> None:
         """Add the gradient of the parameters to g, dz that of the logits."""
         if self.back is None or self.back[0] is not g:
             self.back = g, *self._written_backward(g)
@@ -58,7 +68,7 @@ class Pass:
         for call in calls:
             call()
 
-    def keys_and_values(self, i):
+    def keys_and_values(self, i: int) -> tuple[Array, Array]:
         """Keys, turned where positions are rotary, and values of block i, (n·t, features) each."""
         c, d = self.net.features, self.net.features // self.net.heads
         qkv = self._own(i, "qkv", 3 * c)
@@ -70,17 +80,17 @@ class Pass:
             keys = turned(keys.reshape(self.n, self.t, -1, d), self.turns[:, None])
         return keys.reshape(-1, c), values
 
-    def attention(self, i):
+    def attention(self, i: int) -> Array:
         """Attention's weights in block i, (n, heads, t, t), which no kernel keeps."""
         qkv = self._by_sequence(self._own(i, "qkv", 3 * self.net.features))
         bias = self._bias(self.theta, i, "attn.c_attn")
         return attention_weights(qkv, bias, self.turns, self.net.heads)
 
-    def _then(self, function, *arguments):
+    def _then(self, function: Callable[..., Any], *arguments: Any) -> None:
         """The next call of the list that is being written."""
         self.calls.append(partial(function, *arguments))
 
-    def _write_forward(self):
+    def _write_forward(self) -> None:
         net, theta, x = self.net, self.theta, self._x(0)
         self._then(np.take, theta["wte.weight"], self.ids, 0, x, "clip")
         if net.positions == "learned":
@@ -97,7 +107,7 @@ class Pass:
         logits = self._room("logits", net.vocabulary)
         self._multiply(self._own(net.blocks, "h"), net.head, logits, turned=True)
 
-    def _written_backward(self, g):
+    def _written_backward(self, g: Gradient) -> tuple[dict[str, Array], list[Callable[[], Any]]]:
         """(vectors by name, whose gradients are added up from zero; calls)."""
         forward, self.calls = self.calls, []
         try:
@@ -107,7 +117,7 @@ class Pass:
             self.calls = forward
         return {name: g.view(name) for name in g.names if g.view(name).ndim == 1}, back
 
-    def _write_backward(self, g):
+    def _write_backward(self, g: Gradient) -> None:
         net = self.net
         h, dz = self._own(net.blocks, "h"), self._room("logits", net.vocabulary)
         self._then(g.product, net.head, dz, h)
@@ -127,7 +137,7 @@ class Pass:
         if net.positions == "learned":
             self._then(_place_back, g, dx.reshape(self.n, self.t, -1))
 
-    def _attend(self, i):
+    def _attend(self, i: int) -> None:
         """First half of block i: x2 and h2 from x and h."""
         at, a, x2 = f"h.{i}.attn.", self._own(i, "a"), self._own(i, "x2")
         qkv = self._own(i, "qkv", 3 * self.net.features)
@@ -137,14 +147,14 @@ class Pass:
         norm = f"h.{i}.ln_2", x2, self._own(i, "s2", 2), self._own(i, "h2")
         self._join(i, "attn.c_proj", self._x(i), x2, norm)
 
-    def _perceive(self, i):
+    def _perceive(self, i: int) -> None:
         """Second half of block i but for its last product: f from h2."""
         f, slope = self._own(i, "f", self.net.width), self._own(i, "slope", self.net.width)
         self._multiply(self._own(i, "h2"), f"h.{i}.mlp.c_fc.weight", f)
         bias = self._bias(self.theta, i, "mlp.c_fc")
         self._then(kernels.activate, self.net.activation, f, bias, slope)
 
-    def _perceive_back(self, g, i):
+    def _perceive_back(self, g: Gradient, i: int) -> None:
         """From the gradient of x of block i + 1 to that of x2, both in place."""
         net, mlp, df = self.net, f"h.{i}.mlp.", self._room("df", self.net.width)
         f, slope = self._own(i, "f", net.width), self._own(i, "slope", net.width)
@@ -159,7 +169,7 @@ class Pass:
         norm = f"h.{i}.ln_2", self._own(i, "x2"), self._own(i, "s2", 2)
         self._norm_back(g, norm, self._x(i + 1), (i, "attn.c_proj"))
 
-    def _attend_back(self, g, i):
+    def _attend_back(self, g: Gradient, i: int) -> None:
         """From the gradient of x2 to that of x, both in place."""
         at, a, qkv = f"h.{i}.attn.", self._own(i, "a"), self._own(i, "qkv", 3 * self.net.features)
         da = dh = self._room("dh")
@@ -174,7 +184,7 @@ class Pass:
         self._multiply(qkv, at + "c_attn.weight", dh, turned=True)
         self._norm_back(g, self._next_norm(i), self._own(i, "x2"), (i - 1, "mlp.c_proj"))
 
-    def _attention(self, kernel, i, *arrays):
+    def _attention(self, kernel: Callable[..., None], i: int, *arrays: Array) -> None:
         """Attention on either way; its key is that of the step."""
         qkv = self._by_sequence(self._own(i, "qkv", 3 * self.net.features))
         given = qkv, self._bias(self.theta, i, "attn.c_attn"), self.turns, self.net.heads, self.rate
@@ -184,22 +194,24 @@ class Pass:
 
         self._then(_attend, kernel, given, self.theta, 3 * i + 1, arrays)
 
-    def _multiply(self, a, weight, out, turned=False):
+    def _multiply(self, a: Array, weight: str, out: Array, turned: bool = False) -> None:
         """out = a·W, or a·Wᵀ."""
         self.calls.append(self.theta.multiplication(a, weight, turned, out))
 
-    def _norm(self, i):
+    def _norm(self, i: int) -> None:
         """h of block i from x."""
         name, x, s, h = self._next_norm(i)
         gain, shift = self.theta[f"{name}.weight"], self._shift(self.theta, name, self.zeros)
         self._then(kernels.layer_norm, x, gain, shift, self.net.eps, h, s)
 
-    def _next_norm(self, i):
+    def _next_norm(self, i: int) -> tuple[str, Array, Array, Array]:
         """(name, input, statistics, output) of the norm that makes h of x."""
         name = "ln_f" if i == self.net.blocks else f"h.{i}.ln_1"
         return name, self._x(i), self._room(f"{i}.s", 2), self._own(i, "h")
 
-    def _join(self, i, product, x, d, norm):
+    def _join(
+        self, i: int, product: str, x: Array, d: Array, norm: tuple[str, Array, Array, Array]
+    ) -> None:
         """d, what a product gave, + bias, dropped out, + x is the next residual; and its norm."""
         bias = self._bias(self.theta, i, product)
         if self.rate:
@@ -210,7 +222,9 @@ class Pass:
         gain, shift = self.theta[f"{name}.weight"], self._shift(self.theta, name, self.zeros)
         self._then(kernels.residual_norm, d, x, bias, gain, shift, self.net.eps, h, s)
 
-    def _norm_back(self, g, norm, residual, before):
+    def _norm_back(
+        self, g: Gradient, norm: tuple[Any, ...], residual: Array, before: tuple[int, str]
+    ) -> None:
         """The gradient of a residual stream, in place of it: from its norm, and from what it met.
 
         Its sum over the rows is the gradient of the bias of the product before.
@@ -224,7 +238,7 @@ class Pass:
             x, gain, s, self._room("dh"), residual, x, dgain, dshift, bias,
         )  # fmt: skip
 
-    def _join_back(self, g, i, product, d):
+    def _join_back(self, g: Gradient, i: int, product: str, d: Array) -> Array:
         """The gradient of what a product gave."""
         if not self.rate:
             return d
@@ -234,16 +248,16 @@ class Pass:
         self._then(kernels.activate_backward, "linear", dz, self.nothing, dz, bias)
         return dz
 
-    def _drop(self, site, x, out):
+    def _drop(self, site: int, x: Array, out: Array) -> None:
         if not self.rate:
             return
         x, out, row = x.reshape(-1), out.reshape(-1), self.t * self.net.features
         self._then(_drop, x, self.rate, self.theta, site, row, out)
 
-    def _site(self, i, product):
+    def _site(self, i: int, product: str) -> int:
         return 3 * i + (2 if product == "attn.c_proj" else 3)
 
-    def _room(self, name, width=None):
+    def _room(self, name: str, width: int | None = None) -> Array:
         """Memory (n·t, width) by name, the same throughout this pass."""
         room = self.rooms.get(name)
         if room is None:
@@ -252,24 +266,24 @@ class Pass:
             self.rooms[name] = room
         return room
 
-    def _own(self, i, name, width=None):
+    def _own(self, i: int, name: str, width: int | None = None) -> Array:
         return self._room(name if self.net.recompute else f"{i}.{name}", width)
 
-    def _x(self, i):
+    def _x(self, i: int) -> Array:
         return self._room(f"{i}.x")
 
-    def _logs(self, i):
+    def _logs(self, i: int) -> Array:
         name, t = "log" if self.net.recompute else f"{i}.log", self.t
         return self._room(name, self.net.heads).reshape(self.n, self.net.heads, t)
 
-    def _by_sequence(self, rows):
+    def _by_sequence(self, rows: Array) -> Array:
         return rows.reshape(self.n, self.t, -1)
 
-    def _bias(self, vectors, i, product):
+    def _bias(self, vectors: Vectors, i: int, product: str) -> Array:
         """A product's bias in θ, or its gradient."""
         return _vector(vectors, f"h.{i}.{product}.bias") if self.net.bias else self.none
 
-    def _shift(self, vectors, norm, otherwise):
+    def _shift(self, vectors: Vectors, norm: str, otherwise: Array) -> Array:
         return _vector(vectors, f"{norm}.bias") if self.net.bias else otherwise
 
 
@@ -277,29 +291,35 @@ class Pass:
 # for the collector.
 
 
-def _attend(kernel, given, theta, site, arrays):
+def _attend(
+    kernel: Callable[..., None],
+    given: tuple[Any, ...],
+    theta: Scope,
+    site: int,
+    arrays: tuple[Array, ...],
+) -> None:
     kernel(*given, _key(theta, site), theta.first, *arrays)
 
 
-def _drop(x, rate, theta, site, row, out):
+def _drop(x: Array, rate: float, theta: Scope, site: int, row: int, out: Array) -> None:
     kernels.dropout(x, rate, _key(theta, site), theta.first * row, out)
 
 
-def _key(theta, site):
+def _key(theta: Scope, site: int) -> int:
     return (theta.key + site * SITES) & MASK
 
 
-def _place_back(g, dx):
+def _place_back(g: Gradient, dx: Array) -> None:
     g["wpe.weight"][: dx.shape[1]] += dx.sum(axis=0)
 
 
-def _vector(vectors, name):
+def _vector(vectors: Vectors, name: str) -> Array:
     """From a `Scope`, or from a `Gradient` without touching it: that is done at each step."""
     return vectors.view(name) if hasattr(vectors, "view") else vectors[name]
 
 
 @lru_cache(maxsize=8)
-def rotary_turns(t, width, dtype):
+def rotary_turns(t: int, width: int, dtype: DTypeLike) -> Array:
     """cos and sin of place·10000^(−2j/width) for each place and pair j (Su et al., 2021)."""
     angles = np.arange(t)[:, None] * 10_000.0 ** (-2 * np.arange(width // 2) / width)
     return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(dtype)

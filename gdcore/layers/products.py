@@ -1,11 +1,14 @@
 """Who multiplies two matrices: the compiled kernel where it is the faster one, or NumPy's BLAS."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
 from gdcore._numpy.products import padded
+from gdcore._typing import Array
 
 NARROW = 512  # a sum no longer than this, over a row that lies in one piece: BLAS packs more then
 FEW = 32  # fewer rows do not pay for packing the other matrix
@@ -14,17 +17,17 @@ _compiled = kernels.backend()["matrix_product"] == "native"
 _wide = kernels.simd_level() in ("x86-64-v3", "x86-64-v4")  # where its speed has been measured
 
 
-def packs():
+def packs() -> bool:
     """Whether products of packed weights are there and fast."""
     return _compiled and _wide
 
 
-def panel_numbers(b):
+def panel_numbers(b: Array) -> int:
     """How many numbers the panels of b hold."""
     return len(b) * padded(b.shape[1], b.itemsize)
 
 
-def by_tiles(a, b, out):
+def by_tiles(a: Array, b: Array, out: Array) -> bool:
     """Whether the kernel computes out = a·b: layouts and the width of a say, which no cut changes.
 
     What the kernel does not take, as integers and an out that is a, is NumPy's.
@@ -39,7 +42,7 @@ def by_tiles(a, b, out):
     return n >= FEW and m <= NARROW and lies and alike and apart
 
 
-def product(a, b, out):
+def product(a: Array, b: Array, out: Array) -> Array:
     """out = a·b."""
     if by_tiles(a, b, out):
         kernels.matrix_product(a, b, False, out)
@@ -47,7 +50,7 @@ def product(a, b, out):
     return np.matmul(a, b, out=out)
 
 
-def bound(a, b, out):
+def bound(a: Array, b: Array, out: Array) -> Callable[[], Any]:
     """A call without arguments that computes out = a·b."""
     if by_tiles(a, b, out):
         return partial(kernels.matrix_product, a, b, False, out)

@@ -1,11 +1,15 @@
 """Layers one after another, and a user's own function as a layer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require
-from gdcore.layers.base import Layer, Part
+from gdcore.layers.base import Answer, Gradient, Layer, Part, Scope
+from gdcore.layers.initializers import Shape
 
 
 @dataclass(frozen=True)
@@ -24,31 +28,31 @@ class Sequential(Layer):
     ((3,), ['0.weight', '0.bias', '1.weight', '1.bias'])
     """
 
-    layers: tuple
+    layers: tuple[Layer, ...]
 
-    def __init__(self, *layers):
+    def __init__(self, *layers: Any) -> None:
         given = layers[0] if len(layers) == 1 and isinstance(layers[0], (list, tuple)) else layers
         object.__setattr__(self, "layers", tuple(map(as_layer, given)))
         require(self.layers, "Sequential needs at least one layer. Pass some, as Dense(10).")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
     @property
-    def whole_batch(self):
+    def whole_batch(self) -> bool:
         """True as soon as one of the layers needs all rows of a batch."""
         return any(layer.whole_batch for layer in self.layers)
 
     @property
-    def random(self):
+    def random(self) -> bool:
         """True as soon as one of the layers is."""
         return any(layer.random for layer in self.layers)
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """None of its own."""
         return {}
 
-    def inside(self, shape):
+    def inside(self, shape: Shape) -> list[tuple[Layer, Shape]]:
         """Each layer with the shape that reaches it."""
         pairs = []
         for layer in self.layers:
@@ -56,20 +60,20 @@ class Sequential(Layer):
             shape = layer.output(shape)
         return pairs
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """That of the last layer."""
         for layer in self.layers:
             shape = layer.output(shape)
         return shape
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(y of the last layer, backward through all of them)."""
         way_back = []
         for layer, inner in zip(self.layers, theta.children, strict=True):
-            x, backward = layer(inner, x)
-            way_back.append(backward)
+            x, back = layer(inner, x)
+            way_back.append(back)
 
-        def backward(dy, g):
+        def backward(dy: Any, g: Gradient) -> Any:
             for step, inner in zip(reversed(way_back), reversed(g.children), strict=True):
                 dy = step(dy, inner)
             return dy
@@ -81,32 +85,33 @@ class Sequential(Layer):
 class FunctionLayer(Layer):
     """A function `f(theta, x) → (y, backward)` with named parameters; made by `layer`."""
 
-    function: object
-    starts: tuple = ()  # (name, callable shape → first values)
+    function: Callable[..., Any]
+    starts: tuple[tuple[str, Callable[..., Any]], ...] = ()  # (name, callable shape → first values)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.function.__name__
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """As the starts give them."""
         return {name: _part(name, start, shape) for name, start in self.starts}
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """What the function makes of two rows of zeros."""
         y, _ = self.function(self.scope(shape, rng=0), np.zeros((2, *shape)))
-        return y.shape[1:]
+        return tuple(y.shape[1:])
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """The function's own answer."""
-        return self.function(theta, x)
+        answer: Answer = self.function(theta, x)
+        return answer
 
 
-def _part(name, start, shape):
+def _part(name: str, start: Callable[..., Any], shape: Shape) -> Part:
     first = np.asarray(start(*shape), dtype=np.float64)
     return Part(first.shape, lambda rng, its: first)
 
 
-def layer(**starts):
+def layer(**starts: Callable[..., Any]) -> Callable[[Callable[..., Any]], FunctionLayer]:
     """Make a layer of a function: its parameters by name, each with its first values.
 
     Parameters
@@ -133,7 +138,7 @@ def layer(**starts):
     return lambda function: FunctionLayer(function, tuple(starts.items()))
 
 
-def as_layer(given):
+def as_layer(given: Any) -> Layer:
     """A layer, or a plain function as one without parameters."""
     if isinstance(given, Layer):
         return given

@@ -6,9 +6,10 @@ from functools import partial
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require, require_choice, require_number
-from gdcore.layers.base import Layer, Part
-from gdcore.layers.initializers import normal
+from gdcore.layers.base import Answer, Layer, Part, Scope
+from gdcore.layers.initializers import Shape, normal
 from gdcore.layers.passes import Pass
 
 ACTIVATIONS = ("gelu_tanh", "gelu")
@@ -63,11 +64,11 @@ class Transformer(Layer):
     bias: bool = True
     dropout: float = 0.0
     activation: str = "gelu_tanh"
-    hidden: object = None
+    hidden: int | None = None
     eps: float = 1e-5
     recompute: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("vocabulary", "features", "heads", "blocks", "places"):
             require_number(name, getattr(self, name), low=1, whole=True)
         require(
@@ -89,16 +90,16 @@ class Transformer(Layer):
         require_number("eps", self.eps, low=0, above=True)
 
     @property
-    def random(self):
+    def random(self) -> bool:
         """True with dropout."""
         return self.dropout > 0
 
     @property
-    def width(self):
+    def width(self) -> int:
         """Of the MLP."""
         return 4 * self.features if self.hidden is None else self.hidden
 
-    def parts(self, shape):
+    def parts(self, shape: Shape) -> dict[str, Part]:
         """Matrices, then vectors, under GPT-2's names."""
         c, start = self.features, normal
         matrices = {"wte.weight": Part((self.vocabulary, c), start)}
@@ -122,27 +123,27 @@ class Transformer(Layer):
             matrices["lm_head.weight"] = Part((self.vocabulary, c), start)
         return matrices | vectors | self._norm("ln_f")
 
-    def _norm(self, name):
+    def _norm(self, name: str) -> dict[str, Part]:
         parts = {f"{name}.weight": Part((self.features,), "ones")}
         return parts | ({f"{name}.bias": Part((self.features,), "zeros")} if self.bias else {})
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         """(t, vocabulary)."""
         return (*shape, self.vocabulary)
 
     @property
-    def head(self):
+    def head(self) -> str:
         """The name of the matrix (vocabulary, features) that gives the logits."""
         return "wte.weight" if self.tied else "lm_head.weight"
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Scope, x: Array) -> Answer:
         """(logits, backward); the gradient of whole numbers is None."""
         ids = self._checked(x)
         key = (*ids.shape, theta.training)
         run = theta.recall(key, lambda: Pass(self, theta, *ids.shape))
         return run.forward(ids), run.backward
 
-    def _checked(self, x):
+    def _checked(self, x: Array) -> Array:
         ids = np.ascontiguousarray(x, np.int64)
         require(
             x.shape[1] <= self.places,

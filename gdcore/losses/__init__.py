@@ -4,6 +4,9 @@ Every loss here is convex in z. Its name and numbers say it to the kernels, whic
 products by X. An object of your own with `value(z, y)` and `slope(z, y)` will do as well.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from gdcore.errors import require_choice
 from gdcore.losses.base import Loss
 from gdcore.losses.classes import Hinge, Logistic, Softmax, SquaredHinge
@@ -13,7 +16,7 @@ REGRESSION = {each.name: each for each in (Squared, Huber, Quantile, Poisson, Ga
 MARGIN = {each.name: each for each in (Hinge, SquaredHinge)}
 
 
-def as_loss(given, known):
+def as_loss(given: Any, known: Mapping[str, type[Loss]]) -> Any:
     """The loss behind a name among `known`, or an object with value(z, y) and slope(z, y)."""
     if isinstance(given, str):
         require_choice("loss", given, list(known))

@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, ArrayLike
 
 
 class Loss:
@@ -16,63 +18,79 @@ class Loss:
     """
 
     name = ""
-    shape = smooth = 0.0
-    curvature = math.inf
-    concordance = None
+    smooth: float = 0.0
+    concordance: float | None = None
 
-    def value(self, z, y):
+    @property
+    def shape(self) -> float:
+        """The loss's own number, for the kernels."""
+        return 0.0
+
+    @property
+    def curvature(self) -> float:
+        """An upper bound of d²ℓ/dz²."""
+        return math.inf
+
+    def value(self, z: Array, y: Array) -> Array:
         """ℓ of each row, shape (n,)."""
         return self._written(z, y)[0]
 
-    def slope(self, z, y):
+    def slope(self, z: Array, y: Array) -> Array:
         """dℓ/dz, of z's shape."""
         return self._written(z, y)[1]
 
-    def _written(self, z, y):
+    def _written(self, z: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         z, y = (np.ascontiguousarray(each, np.float64) for each in (z, y))
         lost, slopes = np.empty(len(z)), np.empty(z.shape)
         kernels.linear_losses(self.name, self.shape, self.smooth, z, y, lost, slopes)
         return lost, slopes
 
-    def bend(self, z, y):
+    def bend(self, z: Array, y: Array) -> Array:
         """d²ℓ/dz², of z's shape; zero at corners."""
         raise NotImplementedError
 
-    def conjugate(self, r, y):
+    def conjugate(self, r: Array, y: Array) -> Array:
         """sup over z of rz − ℓ(z, y), without rounded corners, for slopes r that ℓ can have."""
         raise NotImplementedError
 
-    def mean(self, z):
+    def mean(self, z: Array) -> Array:
         """E[y | z]: the prediction itself."""
         return z[:, 0]
 
-    def typical_curvature(self, y, weights):
+    def typical_curvature(self, y: Array, weights: Array) -> float:
         """A curvature to take a first step length from, where there is no bound."""
         return self.curvature
 
-    def check(self, y):
+    def check(self, y: Array) -> None:
         """Refuse targets that have no finite loss."""
 
 
-class Corners:
+class Corners(Loss):
     """Losses with a corner, which `rounded` smooths over a width: at most ½·width below."""
 
-    def rounded(self, width):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def rounded(self, width: float) -> Self:
         """The loss with its corner rounded."""
         return replace(self, smooth=float(width))
 
     @property
-    def curvature(self):
+    def curvature(self) -> float:
         """1/width; infinite at a corner."""
         return 1 / self.smooth if self.smooth else math.inf
 
-    def bend(self, z, y):
+    def _inside(self, r: Array) -> Array:
+        """Whether slopes are those of no corner's end."""
+        raise NotImplementedError
+
+    def bend(self, z: Array, y: Array) -> Array:
         """1/width where the corner is rounded."""
         if not self.smooth:
             return np.zeros_like(z)
         return np.where(self._inside(self.slope(z, y)), 1 / self.smooth, 0.0)
 
 
-def entropy(u):
+def entropy(u: Array) -> Array:
     """u log u, zero at zero."""
-    return u * np.log(np.where(u > 0, u, 1))
+    found: Array = u * np.log(np.where(u > 0, u, 1))
+    return found

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require, require_number
 from gdcore.losses.base import Corners, Loss, entropy
 
@@ -30,15 +31,15 @@ class Squared(Loss):
     curvature = 1.0
     concordance = 0.0
 
-    def bend(self, z, y):
+    def bend(self, z: Array, y: Array) -> Array:
         """1."""
         return np.ones_like(z)
 
-    def conjugate(self, r, y):
+    def conjugate(self, r: Array, y: Array) -> Array:
         """½r² + ry."""
         return r[:, 0] * (0.5 * r[:, 0] + y)
 
-    def constant(self, y, weights, k):
+    def constant(self, y: Array, weights: Array, k: int) -> Array:
         """The constant margin of lowest loss: the mean."""
         return np.array([np.average(y, weights=weights)])
 
@@ -62,29 +63,30 @@ class Huber(Loss):
     name = "huber"
     curvature = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("delta", self.delta, low=0, above=True)
 
     @property
-    def shape(self):
+    def shape(self) -> float:
         """δ, for the kernels."""
         return float(self.delta)
 
-    def bend(self, z, y):
+    def bend(self, z: Array, y: Array) -> Array:
         """1 for |u| ≤ δ."""
-        return (np.abs(z - y[:, None]) <= self.delta).astype(float)
+        inside: Array = np.abs(z - y[:, None]) <= self.delta
+        return inside.astype(float)
 
-    def conjugate(self, r, y):
+    def conjugate(self, r: Array, y: Array) -> Array:
         """½r² + ry for |r| ≤ δ."""
         return r[:, 0] * (0.5 * r[:, 0] + y)
 
-    def constant(self, y, weights, k):
+    def constant(self, y: Array, weights: Array, k: int) -> Array:
         """The median, near the margin of lowest loss."""
         return np.array([_weighted_quantile(y, weights, 0.5)])
 
 
 @dataclass(frozen=True)
-class Quantile(Corners, Loss):
+class Quantile(Corners):
     """The pinball loss, whose best constant is the q-quantile (Koenker & Bassett, 1978).
 
     ℓ = q(y − z) for z < y and (1 − q)(z − y) above; slopes −q and 1 − q. `smooth` rounds the
@@ -102,28 +104,28 @@ class Quantile(Corners, Loss):
 
     name = "quantile"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_number("q", self.q, low=0, high=1)
         require(0 < self.q < 1, f"q must be above 0 and below 1, got {self.q}. Try 0.5.")
         require_number("smooth", self.smooth, low=0)
 
     @property
-    def shape(self):
+    def shape(self) -> float:
         """q, for the kernels."""
         return float(self.q)
 
-    def _inside(self, r):
+    def _inside(self, r: Array) -> Array:
         return (r > -self.q) & (r < 1 - self.q)
 
-    def conjugate(self, r, y):
+    def conjugate(self, r: Array, y: Array) -> Array:
         """ry for r in [−q, 1 − q]."""
         return r[:, 0] * y
 
-    def constant(self, y, weights, k):
+    def constant(self, y: Array, weights: Array, k: int) -> Array:
         """The q-quantile."""
         return np.array([_weighted_quantile(y, weights, self.q)])
 
-    def typical_curvature(self, y, weights):
+    def typical_curvature(self, y: Array, weights: Array) -> float:
         """1/σ: slopes of ±1 are to move margins by about a deviation of the targets."""
         center = np.average(y, weights=weights)
         spread = math.sqrt(np.average((y - center) ** 2, weights=weights))
@@ -146,28 +148,30 @@ class Poisson(Loss):
     name = "poisson"
     concordance = 1.0
 
-    def bend(self, z, y):
+    def bend(self, z: Array, y: Array) -> Array:
         """eᶻ."""
-        return np.exp(np.clip(z, -708, 708))
+        bend: Array = np.exp(np.clip(z, -708, 708))
+        return bend
 
-    def conjugate(self, r, y):
+    def conjugate(self, r: Array, y: Array) -> Array:
         """(r + y) log(r + y) − (r + y) + y − y log y."""
         mean = np.maximum(r[:, 0] + y, 0)
         return entropy(mean) - entropy(y) - r[:, 0]
 
-    def mean(self, z):
+    def mean(self, z: Array) -> Array:
         """eᶻ."""
-        return np.exp(z[:, 0])
+        mean: Array = np.exp(z[:, 0])
+        return mean
 
-    def constant(self, y, weights, k):
+    def constant(self, y: Array, weights: Array, k: int) -> Array:
         """The log of the mean."""
         return np.array([math.log(max(np.average(y, weights=weights), 1e-300))])
 
-    def typical_curvature(self, y, weights):
+    def typical_curvature(self, y: Array, weights: Array) -> float:
         """The mean: the curvature at the best constant."""
         return float(np.average(y, weights=weights)) or 1.0
 
-    def check(self, y):
+    def check(self, y: Array) -> None:
         """Counts are not negative."""
         require(
             bool((y >= 0).all()),
@@ -192,27 +196,31 @@ class Gamma(Loss):
     name = "gamma"
     concordance = 1.0
 
-    def bend(self, z, y):
+    def bend(self, z: Array, y: Array) -> Array:
         """ye⁻ᶻ."""
-        return y[:, None] * np.exp(np.clip(-z, -708, 708))
+        bend: Array = y[:, None] * np.exp(np.clip(-z, -708, 708))
+        return bend
 
-    def conjugate(self, r, y):
+    def conjugate(self, r: Array, y: Array) -> Array:
         """(1 − r) log(1 − r) + r(1 + log y)."""
-        return entropy(np.maximum(1 - r[:, 0], 0)) + r[:, 0] * (1 + np.log(y))
+        r = r[:, 0]
+        found: Array = entropy(np.maximum(1 - r, 0)) + r * (1 + np.log(y))
+        return found
 
-    def mean(self, z):
+    def mean(self, z: Array) -> Array:
         """eᶻ."""
-        return np.exp(z[:, 0])
+        mean: Array = np.exp(z[:, 0])
+        return mean
 
-    def constant(self, y, weights, k):
+    def constant(self, y: Array, weights: Array, k: int) -> Array:
         """The log of the mean."""
         return np.array([math.log(np.average(y, weights=weights))])
 
-    def typical_curvature(self, y, weights):
+    def typical_curvature(self, y: Array, weights: Array) -> float:
         """1: the curvature at the best constant, on average."""
         return 1.0
 
-    def check(self, y):
+    def check(self, y: Array) -> None:
         """Amounts are positive."""
         require(
             bool((y > 0).all()),
@@ -220,26 +228,25 @@ class Gamma(Loss):
         )
 
 
-def _weighted_quantile(y, weights, q):
+def _weighted_quantile(y: Array, weights: Array, q: float) -> float:
     total, below = float(weights.sum()), 0.0
     if len(y) > MANY:
         y, weights, below = _around(y, weights, q * total)
     order = np.argsort(y, kind="stable")
     mass = below + np.cumsum(weights[order])
-    at = np.searchsorted(mass, q * (total if below else mass[-1]))
+    at = int(np.searchsorted(mass, q * (total if below else mass[-1])))
     return float(y[order[min(at, len(y) - 1)]])
 
 
-def _around(y, weights, wanted):
+def _around(y: Array, weights: Array, wanted: float) -> tuple[Array, Array, float]:
     """(y, weights, mass below) of the rows among which the mass `wanted` is reached: no call
     sorts all of them, so that Ctrl-C is heard soon."""
     edges = np.unique(y[:: max(1, len(y) // 1024)])
     parts = [slice(a, a + MANY) for a in range(0, len(y), MANY)]
     bins = [np.searchsorted(edges, y[part]) for part in parts]
-    masses = sum(
-        np.bincount(own, weights[part], len(edges) + 1)
-        for own, part in zip(bins, parts, strict=True)
-    )
+    masses = np.zeros(len(edges) + 1)
+    for own, part in zip(bins, parts, strict=True):
+        masses += np.bincount(own, weights[part], len(edges) + 1)
     reached = np.cumsum(masses)
     chosen = min(int(np.searchsorted(reached, wanted)), np.flatnonzero(masses)[-1])
     kept = np.concatenate(bins) == chosen

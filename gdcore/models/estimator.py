@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAl
 import numpy as np
 
 from gdcore import optim
-from gdcore._typing import Array, ArrayLike
+from gdcore._typing import Array, ArrayLike, Sparse
 from gdcore.convergence import Rule
 from gdcore.data import Rows, as_features, as_rows, as_weights, mass_of, require_summable
 from gdcore.errors import (
@@ -45,13 +45,6 @@ class OwnLoss(Protocol):
 
     def slope(self, z: Array, y: Array, /) -> Array:
         """dℓ/dz, of z's shape."""
-
-
-class Sparse(Protocol):
-    """A matrix or an array of scipy.sparse."""
-
-    def tocsr(self) -> Any:
-        """By rows."""
 
 
 Features: TypeAlias = ArrayLike | CSR | Sparse

@@ -5,7 +5,7 @@ EMA …), `SparseGradient` and `Updater`. Names are loaded when they are first a
 files of dataclasses would take longer to import than NumPy.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gdcore.optim.adam import Adam, AdamW, AMSGrad
@@ -90,7 +90,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     if name not in _HOMES:
@@ -100,11 +100,11 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
 
 
-def by_name(name):
+def by_name(name: str) -> "type[Optimizer]":
     """The class behind a name in lower case, as "adam".
 
     Example
@@ -117,4 +117,5 @@ def by_name(name):
 
     names = {each.lower(): each for each in __all__}
     require_choice("optimizer", name, list(names))
-    return globals().get(names[name]) or __getattr__(names[name])
+    found: type[Optimizer] = globals().get(names[name]) or __getattr__(names[name])
+    return found

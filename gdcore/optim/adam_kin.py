@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gdcore._typing import Array, State
 from gdcore.optim.adam import corrections, reach, require_adam, running, sides
 from gdcore.optim.base import (
     Rule,
+    Shapes,
     require_flag,
     require_fraction,
     require_not_negative,
@@ -15,14 +17,14 @@ from gdcore.optim.base import (
     require_positive,
     require_rate,
 )
-from gdcore.optim.conventions import conventions
+from gdcore.optim.conventions import Like, conventions
 
 
 @conventions(
     torch={}, optax={"lr": 0.001, "psi": None}, keras={"lr": 0.001, "eps": 1e-7, "psi": 1.0}
 )
 @dataclass(frozen=True)
-class NAdam(Rule):
+class NAdam(Like, Rule):
     """Adam whose mean looks one step ahead, as Nesterov's does (Dozat, 2016).
 
     θ ← θ − lr·(μₜ₊₁·m/(1 − μ₁…μₜ₊₁) + (1 − μₜ)·g/(1 − μ₁…μₜ))/(√v̂ + eps), with
@@ -55,26 +57,26 @@ class NAdam(Rule):
     moments = ("m", "v")
     scale = "unit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_adam(self)
         if self.psi is not None:
             require_not_negative(self, "psi")
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """Moments, and the product of all μ so far."""
         return super().init(theta, shapes) | {"product": np.ones(1)}
 
-    def _mu(self, t):
+    def _mu(self, t: int) -> float:
         return (
             self.beta1 * (1 - 0.5 * 0.96 ** (t * self.psi)) if self.psi is not None else self.beta1
         )
 
-    def advance(self, state, lr):
+    def advance(self, state: State, lr: float) -> None:
         """t and μ₁…μₜ."""
         super().advance(state, lr)
         state["product"][0] *= self._mu(state["t"].item())
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """As Adam, over rate·m + now·g."""
         t, product = state["t"].item(), state["product"].item()
         _, root_c2 = corrections(self, t)
@@ -83,14 +85,14 @@ class NAdam(Rule):
         now = lr * root_c2 * (1 - mu) / (1 - product)
         return "nadam", (rate, now, *running(self), *sides(self, root_c2))
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> Array:
         """lr/(√v̂ + eps)."""
         return reach(self, state, lr)
 
 
 @conventions(torch={}, optax={"eps_mode": "outside", "strict": False})
 @dataclass(frozen=True)
-class RAdam(Rule):
+class RAdam(Like, Rule):
     """Adam whose first steps are plain, while v has seen too little to divide by.
 
     Liu et al., 2020.
@@ -125,7 +127,7 @@ class RAdam(Rule):
     moments = ("m", "v")
     scale = "unit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_adam(self)
         require_flag(self, "strict")
         require_positive(self, "threshold")
@@ -135,7 +137,7 @@ class RAdam(Rule):
                 "a number. Pass one, as 5."
             )
 
-    def _rectification(self, t):
+    def _rectification(self, t: int) -> float | None:
         """r, or None while there is none."""
         most = 2 / (1 - self.beta2) - 1
         power = self.beta2**t
@@ -144,7 +146,7 @@ class RAdam(Rule):
             return None
         return math.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """Adam's loop at a rectified rate, or the moments and lr·m̂ alone."""
         t = state["t"].item()
         c1, root_c2 = corrections(self, t)
@@ -153,7 +155,7 @@ class RAdam(Rule):
             return "moments", (lr / c1, *running(self))
         return "adam", (lr * r * root_c2 / c1, *running(self), *sides(self, root_c2), 1.0)
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> Array | float:
         """r·lr/(√v̂ + eps), or lr."""
         r = self._rectification(state["t"].item())
         return lr if r is None else reach(self, state, r * lr)
@@ -161,7 +163,7 @@ class RAdam(Rule):
 
 @conventions(torch={}, optax={}, keras={"lr": 0.001, "eps": 1e-7, "eps_mode": "outside"})
 @dataclass(frozen=True)
-class AdaMax(Rule):
+class AdaMax(Like, Rule):
     """Adam with the largest recent gradient in the root's place (Kingma & Ba, 2015, §7.1).
 
     m ← β₁m + (1 − β₁)g, u ← max(β₂u, |g| + eps), θ ← θ − lr·m/((1 − β₁ᵗ)·u).
@@ -190,26 +192,26 @@ class AdaMax(Rule):
     moments = ("m", "u")
     scale = "unit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_fraction(self, "beta1", "beta2")
         require_positive(self, "eps")
         require_one_of(self, "eps_mode", ["inside", "outside"])
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """u ← max(β₂u, |g| + inside), θ ← θ − rate·m/(u + outside)."""
         rate = lr / (1 - self.beta1 ** state["t"].item())
         eps = (self.eps, 0.0) if self.eps_mode == "inside" else (0.0, self.eps)
         return "adamax", (rate, self.beta1, 1 - self.beta1, self.beta2, *eps)
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> Array:
         """lr/u."""
         return lr / (state["u"] + (self.eps if self.eps_mode == "outside" else 0.0))
 
 
 @conventions(google={}, optax={"decay": 1e-3}, keras={"lr": 0.001})
 @dataclass(frozen=True)
-class Lion(Rule):
+class Lion(Like, Rule):
     """Step by the sign of an interpolated mean, found by program search (Chen et al., 2023).
 
     θ ← (1 − lr·decay)·θ − lr·sign(β₁m + (1 − β₁)g), then m ← β₂m + (1 − β₂)g: every coordinate
@@ -240,15 +242,15 @@ class Lion(Rule):
     scale = "unit"
     proximal = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_fraction(self, "beta1", "beta2")
         require_not_negative(self, "decay")
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """The sign, the decay, then the mean."""
         return "lion", (lr, *running(self), 1 - lr * self.decay)
 
-    def without_decay(self):
+    def without_decay(self) -> "Lion":
         """The same with decay 0."""
         return replace(self, decay=0.0)

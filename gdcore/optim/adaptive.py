@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array, State
 from gdcore.optim.base import (
     Rule,
     require_flag,
@@ -14,10 +16,10 @@ from gdcore.optim.base import (
     require_positive,
     require_rate,
 )
-from gdcore.optim.conventions import conventions
+from gdcore.optim.conventions import Like, conventions
 
 
-def _sides(optimizer):
+def _sides(optimizer: Any) -> tuple[float, float]:
     """(inside, outside): where ε stands, √(v + inside) + outside."""
     inside = optimizer.eps_mode == "inside"
     return (optimizer.eps, 0.0) if inside else (0.0, optimizer.eps)
@@ -29,7 +31,7 @@ def _sides(optimizer):
     keras={"lr": 0.001, "eps": 1e-7, "eps_mode": "inside", "initial_accumulator": 0.1},
 )
 @dataclass(frozen=True)
-class AdaGrad(Rule):
+class AdaGrad(Like, Rule):
     """Step by g over the root of all its squares, v ← v + g², θ ← θ − lr·g/(√v + eps).
 
     Duchi, Hazan & Singer, 2011. Defaults as in PyTorch.
@@ -63,31 +65,31 @@ class AdaGrad(Rule):
     moments = ("v",)
     scale = "unit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_positive(self, "eps")
         require_one_of(self, "eps_mode", ["outside", "inside"])
         require_not_negative(self, "initial_accumulator", "lr_decay")
 
     @property
-    def rule(self):
+    def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         return "adagrad" if self.eps_mode == "outside" and not self.lr_decay else None
 
-    def constants(self):
+    def constants(self) -> tuple[float, ...]:
         """eps."""
         return (self.eps,)
 
-    def start(self, moment):
+    def start(self, moment: str) -> float:
         """initial_accumulator."""
         return self.initial_accumulator
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """v ← v + g², θ ← θ − rate·g/(√(v + inside) + outside)."""
         rate = lr / (1 + (state["t"].item() - 1) * self.lr_decay) if self.lr_decay else lr
         return "adagrad", (rate, *_sides(self))
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> Array:
         """lr/(√v + eps)."""
         _, (rate, inside, outside) = self.kernel(state, lr)
         return rate / (np.sqrt(state["v"] + inside) + outside)
@@ -95,7 +97,7 @@ class AdaGrad(Rule):
 
 @conventions(torch={}, optax={}, keras={"lr": 0.001, "decay": 0.95, "eps": 1e-7})
 @dataclass(frozen=True)
-class AdaDelta(Rule):
+class AdaDelta(Like, Rule):
     """Step by g times the root mean square of past steps over that of past gradients.
 
     v ← decay·v + (1 − decay)·g², s = √(d + eps)/√(v + eps)·g, d ← decay·d + (1 − decay)·s²,
@@ -126,16 +128,16 @@ class AdaDelta(Rule):
     scale = "unit"
     automatic = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_fraction(self, "decay")
         require_positive(self, "eps")
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """Both running squares and the step."""
         return "adadelta", (lr, self.decay, 1 - self.decay, self.eps)
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> Array:
         """lr·√(d + eps)/√(v + eps)."""
         return lr * np.sqrt((state["d"] + self.eps) / (state["v"] + self.eps))
 
@@ -146,7 +148,7 @@ class AdaDelta(Rule):
     keras={"lr": 0.001, "decay": 0.9, "eps": 1e-7, "eps_mode": "inside", "lr_in_buffer": True},
 )
 @dataclass(frozen=True)
-class RMSProp(Rule):
+class RMSProp(Like, Rule):
     """Step by g over its running root mean square, v ← decay·v + (1 − decay)·g² (Hinton, 2012).
 
     θ ← θ − lr·g/(√v + eps). Defaults as in PyTorch.
@@ -191,7 +193,7 @@ class RMSProp(Rule):
 
     scale = "unit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_fraction(self, "decay", "momentum")
         require_positive(self, "eps")
@@ -205,25 +207,25 @@ class RMSProp(Rule):
             )
 
     @property
-    def moments(self):
+    def moments(self) -> tuple[str, ...]:  # type: ignore[override]
         """v, with m where it is centred and b where it has momentum."""
         return ("v",) + ("m",) * self.centered + ("b",) * (self.momentum > 0)
 
     @property
-    def rule(self):
+    def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         plain = self.eps_mode == "outside" and not self.bias_correction
         return "rmsprop" if plain and self.moments == ("v",) else None
 
-    def constants(self):
+    def constants(self) -> tuple[float, ...]:
         """decay, eps."""
         return (self.decay, self.eps)
 
-    def start(self, moment):
+    def start(self, moment: str) -> float:
         """initial_accumulator for v."""
         return self.initial_accumulator if moment == "v" else 0.0
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """One of four loops: plain, centred, with momentum, both."""
         inside, outside = _sides(self)
         lift = 1.0
@@ -237,7 +239,7 @@ class RMSProp(Rule):
         rate, push = (1.0, lr * lift) if self.lr_in_buffer else (lr, lift)
         return f"{name}_momentum", (rate, *running, self.momentum, push)
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> Array:
         """lr/(√v + eps), over 1 − momentum."""
         inside, outside = _sides(self)
         v = state["v"] - state["m"] ** 2 if self.centered else state["v"]

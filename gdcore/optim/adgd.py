@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore import kernels
-from gdcore.optim.base import Optimizer, require_positive, require_rate
+from gdcore._typing import Array, State
+from gdcore.optim.base import Optimizer, Shapes, require_positive, require_rate
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,18 @@ class AdGD(Optimizer):
     scale = "itself"
     full_batch = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_positive(self, "initial")
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """The last point and gradient, the last λ and its growth (none yet: infinite)."""
         scalars = {"pace": np.full(1, float(self.initial)), "growth": np.full(1, math.inf)}
         return super().init(theta, shapes) | scalars
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """θ ← θ − lr·λ·g."""
         t, x, last = state["t"].item(), state["x"], state["g"]
         pace = before = state["pace"].item()
@@ -63,7 +66,7 @@ class AdGD(Optimizer):
         x[:], last[:] = theta, g
         kernels.update("sgd", theta, g, (), (lr * pace,))
 
-    def _pace(self, before, moved, bent, state):
+    def _pace(self, before: float, moved: float, bent: float, state: State) -> float:
         """The next λ; as before where θ did not move, ten times that without curvature."""
         if not moved > 0:
             return before
@@ -71,6 +74,6 @@ class AdGD(Optimizer):
         pace = min(math.sqrt(1 + state["growth"].item()) * before, near)
         return max(pace, 1e-300) if math.isfinite(pace) else 10 * before
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> float:
         """The length of the step taken."""
-        return lr * state["pace"].item()
+        return lr * float(state["pace"][0])

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, State
 from gdcore.errors import require
 from gdcore.optim.base import (
     Optimizer,
+    Shapes,
     require_finite,
     require_flag,
     require_fraction,
@@ -50,22 +52,24 @@ class Polyak(Optimizer):
     needs_cost = True
     scale = "itself"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_finite(self, "minimum")
         if self.max_step is not None:
             require_positive(self, "max_step")
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """The last step's length."""
         return super().init(theta, shapes) | {"step": np.zeros(1)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """θ ← θ − lr·min((cost − minimum)/‖g‖², max_step)·g."""
-        require(
-            cost is not None and not math.isnan(cost),
-            f"Polyak needs the cost of θ at each step, got {cost}. Pass step(…, cost=J).",
-        )
+        if cost is None or math.isnan(cost):
+            raise ValueError(
+                f"Polyak needs the cost of θ at each step, got {cost}. Pass step(…, cost=J)."
+            )
         require(
             cost >= self.minimum,
             f"Polyak needs minimum ≤ J, got J = {cost:.6g} below {self.minimum:.6g}. Pass a lower "
@@ -80,7 +84,7 @@ class Polyak(Optimizer):
         state["step"][0] = lr * length
         kernels.update("sgd", theta, g, (), (lr * length,))
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> float:
         """The length of the step taken."""
         return float(state["step"][0])
 
@@ -114,16 +118,18 @@ class DoWG(Optimizer):
     moments = ("from",)
     scale = "itself"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_positive(self, "eps")
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """θ₀, r = eps, v = 0."""
         state = {"from": theta.copy(), "r": np.full(1, float(self.eps)), "v": np.zeros(1)}
         return state | {"t": np.zeros(1, np.int64), "step": np.zeros(1)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """One step; v and r are sums over all coordinates."""
         state["t"] += 1
         r, v = state["r"], state["v"]
@@ -133,7 +139,7 @@ class DoWG(Optimizer):
         state["step"][0] = length
         kernels.update("sgd", theta, g, (), (length,))
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> float:
         """The length of the step taken."""
         return float(state["step"][0])
 
@@ -184,20 +190,22 @@ class Prodigy(Optimizer):
     proximal = False
     scale = "itself"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_fraction(self, "beta1", "beta2")
         require_positive(self, "eps", "d0", "d_coef")
         require_not_negative(self, "decay")
         require_flag(self, "bias_correction", "safeguard_warmup")
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """Moments, θ₀, d = d0, numerator 0."""
         state = {name: np.zeros_like(theta) for name in ("m", "v", "s")} | {"from": theta.copy()}
         first = {"d": np.full(1, float(self.d0)), "most": np.full(1, float(self.d0))}
         return state | first | {"numerator": np.zeros(1), "t": np.zeros(1, np.int64)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """The moments, the estimate from them, the step by it."""
         state["t"] += 1
         kind, t, d = theta.dtype.type, state["t"].item(), float(state["d"][0])
@@ -216,7 +224,7 @@ class Prodigy(Optimizer):
         theta *= kind(1 - self.decay * rate)
         theta -= kind(rate) * m / root
 
-    def _estimate(self, theta, g, state, rate):
+    def _estimate(self, theta: Array, g: Array, state: State, rate: float) -> bool:
         """Bring d up to date; False where there has been no gradient yet."""
         beta3, d = math.sqrt(self.beta2), float(state["d"][0])
         state["numerator"] *= beta3

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore._typing import Array, State
 from gdcore.errors import require
-from gdcore.optim.base import require_fraction, require_positive, require_whole
+from gdcore.optim.base import Shapes, require_fraction, require_positive, require_whole
 from gdcore.optim.transforms import Transform
 
 
@@ -26,21 +27,21 @@ class EMA(Transform):
 
     decay: float = 0.999
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_fraction(self, "decay")
 
-    def init(self, theta, shapes):
+    def init(self, theta: Array, shapes: Shapes) -> State:
         """Zeros, and no step yet."""
         return {"mean": np.zeros_like(theta), "t": np.zeros(1, np.int64)}
 
-    def after(self, theta, state):
+    def after(self, theta: Array, state: State) -> None:
         """a ← decay·a + (1 − decay)·θ."""
         state["t"] += 1
         kind, mean = theta.dtype.type, state["mean"]
         mean *= kind(self.decay)
         mean += kind(1 - self.decay) * theta
 
-    def average(self, theta, state):
+    def average(self, theta: Array, state: State) -> Array:
         """a/(1 − decayᵗ), or θ before the first step."""
         t = state["t"].item()
         return state["mean"] / theta.dtype.type(1 - self.decay**t) if t else theta
@@ -52,21 +53,21 @@ class PolyakAverage(Transform):
 
     start: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_whole(self, "start", 0)
 
-    def init(self, theta, shapes):
+    def init(self, theta: Array, shapes: Shapes) -> State:
         """Zeros, and no step yet."""
         return {"mean": np.zeros_like(theta), "t": np.zeros(1, np.int64)}
 
-    def after(self, theta, state):
+    def after(self, theta: Array, state: State) -> None:
         """mean ← mean + (θ − mean)/count."""
         state["t"] += 1
         count = state["t"].item() - self.start
         if count > 0:
             state["mean"] += (theta - state["mean"]) * theta.dtype.type(1 / count)
 
-    def average(self, theta, state):
+    def average(self, theta: Array, state: State) -> Array:
         """The mean, or θ before there is one."""
         return state["mean"].copy() if state["t"][0] > self.start else theta
 
@@ -81,16 +82,16 @@ class Lookahead(Transform):
     steps: int = 5
     alpha: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_whole(self, "steps", 1)
         require_positive(self, "alpha")
         require(self.alpha <= 1, f"Lookahead needs alpha ≤ 1, got {self.alpha}. Pass one, as 0.5.")
 
-    def init(self, theta, shapes):
+    def init(self, theta: Array, shapes: Shapes) -> State:
         """The slow weights start at θ."""
         return {"slow": theta.copy(), "t": np.zeros(1, np.int64)}
 
-    def after(self, theta, state):
+    def after(self, theta: Array, state: State) -> None:
         """At every steps-th step."""
         state["t"] += 1
         if state["t"][0] % self.steps == 0:

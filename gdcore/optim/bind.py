@@ -2,15 +2,19 @@
 
 import copy
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array, ArrayLike, State
 from gdcore.errors import require, require_number
+from gdcore.optim.base import Groups, Optimizer
 from gdcore.optim.chained import Chain
 from gdcore.optim.groups import checked, grouped
 from gdcore.optim.sparse import SparseGradient, sparse_step
-from gdcore.optim.tree import matching
+from gdcore.optim.tree import Tree, matching
 
 
 class Updater:
@@ -21,12 +25,20 @@ class Updater:
     flat copy, which is written back. Gradients are never changed.
     """
 
-    def __init__(self, optimizer, params, *, groups=None, schedule=None):
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        params: Tree,
+        *,
+        groups: Groups | None = None,
+        schedule: Callable[[int], float] | None = None,
+    ) -> None:
         if schedule is not None and not callable(schedule):
             raise ValueError("schedule must be a callable t → factor. Pass one of gd.schedules.")
         self._watches = hasattr(schedule, "observe")  # it changes: this updater's copy does
-        self.schedule = copy.deepcopy(schedule) if self._watches else schedule
-        self.params, self.optimizer = params, optimizer
+        self.schedule: Any = copy.deepcopy(schedule) if self._watches else schedule
+        self.params: Any = params
+        self.optimizer = optimizer
         self._chain = optimizer if isinstance(optimizer, Chain) else None
         rule = self._chain.optimizer if self._chain else optimizer
         self._bare = isinstance(params, np.ndarray)
@@ -40,17 +52,18 @@ class Updater:
             self._whole = _Whole(self._groups, self._chain)
         children = params.values() if isinstance(params, dict) else params
         flat = not self._bare and all(isinstance(child, np.ndarray) for child in children)
-        self._flat = {list: list, tuple: list, dict: dict}.get(type(params)) if flat else None
+        kinds: dict[Any, Any] = {list: list, tuple: list, dict: dict}
+        self._flat = kinds.get(type(params)) if flat else None
         alone = len(self._groups) == 1 and self._groups[0].names == list(self._named)
         plain = self._whole is None and alone and self._groups[0].plain
         self._quick = self._groups[0].quick if plain else None
 
     @property
-    def t(self):
+    def t(self) -> int:
         """Steps taken."""
         return int(self._groups[0].state["t"][0])
 
-    def step(self, grads, *, lr=None, cost=None):
+    def step(self, grads: Any, *, lr: float | None = None, cost: float | None = None) -> None:
         """Move the parameters against their gradients, given in the parameters' structure.
 
         A gradient may be a `SparseGradient` for SGD, AdaGrad and Adam. `lr` overrides the
@@ -70,7 +83,9 @@ class Updater:
         if self._watches:
             self.schedule.observe(cost)
 
-    def _step(self, given, lr, factor, cost):
+    def _step(
+        self, given: dict[str, Any], lr: float | None, factor: float, cost: float | None
+    ) -> None:
         work = [group.gradients(given) for group in self._groups]
         if self._whole is None:
             for group, slopes in zip(self._groups, work, strict=True):
@@ -78,7 +93,7 @@ class Updater:
         else:
             self._whole.step(work, lr, factor, cost)
 
-    def _listed(self, grads):
+    def _listed(self, grads: Any) -> Sequence[Any]:
         """The gradients in the parameters' order; without a walk where the structure is flat."""
         if self._bare:
             return [grads]
@@ -89,12 +104,12 @@ class Updater:
             return [grads[key] for key in self.params]
         return matching(grads, self.params)
 
-    def state_dict(self):
+    def state_dict(self) -> State:
         """A copy of everything that a resumed run needs: a dict of arrays, as np.savez takes it."""
         state = {name: array.copy() for name, array in (self._entries() | self._watched()).items()}
         return state | {"names": np.array(self._order())}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Take over what `state_dict` gave; nothing changes where it does not fit."""
         names = np.asarray(state.get("names", self._order())).tolist()
         if names != self._order():
@@ -127,7 +142,7 @@ class Updater:
             array[...] = state[name]
 
     @contextmanager
-    def averaged(self):
+    def averaged(self) -> Iterator[Any]:
         """Within, the parameters are the optimizer's solution, an average of their path.
 
         For Schedule-Free rules, EMA and PolyakAverage: evaluate and save there, train outside.
@@ -142,17 +157,17 @@ class Updater:
             for name, array in self._named.items():
                 array[...] = kept[name]
 
-    def _order(self):
+    def _order(self) -> list[str]:
         """The paths of the arrays as the state has them: group after group."""
         return [name for group in self._groups for name in group.names]
 
-    def _watched(self):
+    def _watched(self) -> State:
         """What a schedule that observes costs has come to."""
         if not hasattr(self.schedule, "state_dict"):
             return {}
         return {f"schedule.{name}": a for name, a in self.schedule.state_dict().items()}
 
-    def _entries(self):
+    def _entries(self) -> State:
         entries = {
             f"{number}.{name}": array
             for number, group in enumerate(self._groups)
@@ -160,7 +175,7 @@ class Updater:
         }
         return entries | (self._whole.entries() if self._whole else {})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         count = sum(array.size for array in self._named.values())
         return f"Updater({self.optimizer}, {len(self._named)} arrays, {count} numbers, t={self.t})"
 
@@ -168,14 +183,14 @@ class Updater:
 class _Group:
     """Arrays that share hyper-parameters and a dtype, with their state."""
 
-    def __init__(self, optimizer, named):
+    def __init__(self, optimizer: Any, named: dict[str, Array]) -> None:
         self.optimizer, self.named = optimizer, named
         self.names, self.arrays = list(named), list(named.values())
         self.dtype = self.arrays[0].dtype
         self.size = sum(array.size for array in self.arrays)
         self.shapes = [array.shape for array in self.arrays]
 
-    def lie_where_they_are(self):
+    def lie_where_they_are(self) -> None:
         """State over the arrays themselves; those with gaps are stepped in a copy."""
         theta = np.concatenate([array.ravel() for array in self.arrays])
         self.state = self.optimizer.init(theta, self.shapes)
@@ -183,15 +198,15 @@ class _Group:
         moments = self.optimizer.moments
         self.counters = [array for name, array in self.state.items() if name not in moments]
 
-    def rate(self, lr, factor):
+    def rate(self, lr: float | None, factor: float) -> float:
         """lr given, or the optimizer's own, times the schedule's factor."""
         return (self.optimizer.lr if lr is None else lr) * factor
 
-    def gradients(self, given):
+    def gradients(self, given: Mapping[str, Any]) -> list[Any]:
         """The group's gradients, of its dtype and contiguous; refused by name where unfit."""
         return [_slope(name, given[name], array) for name, array in self.named.items()]
 
-    def quick(self, grads, lr, factor):
+    def quick(self, grads: Sequence[Any], lr: float | None, factor: float) -> bool:
         """The step without looking, where the kernel accepts what there is; False where not."""
         optimizer, state = self.optimizer, self.state
         kept = [array.item() for array in self.counters]
@@ -204,7 +219,7 @@ class _Group:
             return False
         return True
 
-    def step(self, slopes, lr):
+    def step(self, slopes: list[Any], lr: float) -> None:
         """An elementwise rule over the arrays; sparse gradients touch their own rows alone."""
         if any(isinstance(slope, SparseGradient) for slope in slopes):
             sparse_step(self.optimizer, self.arrays, slopes, self.state, lr)
@@ -219,7 +234,7 @@ class _Group:
 class _Whole:
     """θ and its gradient as flat vectors, group after group, for what looks at all of them."""
 
-    def __init__(self, groups, chain):
+    def __init__(self, groups: list[_Group], chain: Chain | None) -> None:
         self.groups, self.chain = groups, chain
         kind = np.result_type(*(group.dtype for group in groups))
         size = sum(group.size for group in groups)
@@ -234,11 +249,11 @@ class _Whole:
         shapes = [shape for group in groups for shape in group.shapes]
         self.states = chain.init_transforms(self.theta, shapes) if chain else []
 
-    def _read(self):
+    def _read(self) -> None:
         arrays = [array.ravel() for group in self.groups for array in group.arrays]
         np.concatenate(arrays, out=self.theta)
 
-    def _pieces(self, vector):
+    def _pieces(self, vector: Array) -> Iterator[tuple[Array, Array]]:
         """(the user's array, its piece of a flat vector)."""
         at = 0
         for group in self.groups:
@@ -246,7 +261,9 @@ class _Whole:
                 yield array, vector[at : at + array.size].reshape(array.shape)
                 at += array.size
 
-    def step(self, work, lr, factor, cost):
+    def step(
+        self, work: list[list[Any]], lr: float | None, factor: float, cost: float | None
+    ) -> None:
         """Gather, transform, step every group, transform, write back."""
         for slopes in work:
             if any(isinstance(slope, SparseGradient) for slope in slopes):
@@ -268,7 +285,7 @@ class _Whole:
         for array, piece in self._pieces(self.theta):
             array[...] = piece
 
-    def solutions(self):
+    def solutions(self) -> list[tuple[Array, Array]]:
         """(the user's array, its solution)."""
         self._read()
         point = self.theta.copy()
@@ -278,7 +295,7 @@ class _Whole:
             point = self.chain.average(point, self.states)
         return list(self._pieces(point))
 
-    def entries(self):
+    def entries(self) -> State:
         """The state of the transforms."""
         return {
             f"transform{number}.{name}": array
@@ -287,7 +304,7 @@ class _Whole:
         }
 
 
-def _solutions(groups):
+def _solutions(groups: list[_Group]) -> Iterator[tuple[Array, Array]]:
     for group in groups:
         theta = np.concatenate([array.ravel() for array in group.arrays])
         point, at = group.optimizer.solution(theta, group.state), 0
@@ -296,7 +313,7 @@ def _solutions(groups):
             at += array.size
 
 
-def _slope(path, given, array):
+def _slope(path: str, given: Any, array: Array) -> Any:
     """One gradient, ready for the kernel."""
     name = f"grads[{path!r}]" if path else "grads"
     if isinstance(given, SparseGradient):

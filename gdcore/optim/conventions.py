@@ -7,12 +7,26 @@ is given beside it wins.
 
 import functools
 import inspect
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gdcore.errors import require_choice
 
+T = TypeVar("T")
 
-def conventions(**libraries):
+if TYPE_CHECKING:
+
+    @dataclass(frozen=True)
+    class Like:
+        like: str | None = field(default=None, kw_only=True)
+else:
+
+    class Like:
+        """A rule that is made `like` a library's, as `conventions` lets it; for type checkers."""
+
+
+def conventions(**libraries: dict[str, Any]) -> Callable[[T], T]:
     """A decorator for a rule's dataclass: {library: {keyword: value}}.
 
     Example
@@ -22,12 +36,12 @@ def conventions(**libraries):
     Adam(lr=0.01, beta1=0.9, beta2=0.999, eps=1e-07, eps_mode='hat')
     """
 
-    def decorate(rule):
+    def decorate(rule: Any) -> Any:
         plain = rule.__init__
-        names = [field.name for field in fields(rule)]
+        names = [each.name for each in fields(rule)]
 
         @functools.wraps(plain)
-        def __init__(self, *args, like=None, **given):
+        def __init__(self: Any, *args: Any, like: str | None = None, **given: Any) -> None:
             if like is not None:
                 require_choice("like", like, list(libraries))
                 taken = names[: len(args)]
@@ -36,10 +50,9 @@ def conventions(**libraries):
 
         signature = inspect.signature(plain)
         like = inspect.Parameter("like", inspect.Parameter.KEYWORD_ONLY, default=None)
-        __init__.__signature__ = signature.replace(
-            parameters=[*signature.parameters.values(), like]
-        )
+        parameters = [*signature.parameters.values(), like]
         rule.__init__ = __init__
+        rule.__init__.__signature__ = signature.replace(parameters=parameters)
         rule.conventions = libraries
         return rule
 

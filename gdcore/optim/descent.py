@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from gdcore._typing import State
 from gdcore.optim.base import Rule, require_flag, require_fraction, require_rate
-from gdcore.optim.conventions import conventions
+from gdcore.optim.conventions import Like, conventions
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,17 @@ class SGD(Rule):
 
     rule = "sgd"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """θ ← θ − lr·g."""
         return "sgd", (lr,)
 
 
 @conventions(torch={}, optax={}, keras={"lr_in_buffer": True}, sklearn={"lr_in_buffer": True})
 @dataclass(frozen=True)
-class Momentum(Rule):
+class Momentum(Like, Rule):
     """Step along a running sum of gradients, b ← momentum·b + g, θ ← θ − lr·b (Polyak, 1964).
 
     Parameters
@@ -71,35 +72,35 @@ class Momentum(Rule):
 
     moments = ("b",)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_fraction(self, "momentum", "dampening")
         require_flag(self, "lr_in_buffer")
 
     @property
-    def rule(self):
+    def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         return None if self.dampening or self.lr_in_buffer else "momentum"
 
-    def constants(self):
+    def constants(self) -> tuple[float, ...]:
         """momentum."""
         return (self.momentum,)
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """b ← momentum·b + gain·g, θ ← θ − rate·b."""
         gain = 1.0 if state["t"].item() == 1 else 1.0 - self.dampening
         if self.lr_in_buffer:
             return "momentum", (1.0, self.momentum, lr * gain)
         return "momentum", (lr, self.momentum, gain)
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> float:
         """lr·(1 − dampening)/(1 − momentum): a steady gradient adds up to that."""
         return lr * (1 - self.dampening) / (1 - self.momentum)
 
 
 @conventions(torch={}, optax={}, keras={"lr_in_buffer": True}, sklearn={"lr_in_buffer": True})
 @dataclass(frozen=True)
-class Nesterov(Rule):
+class Nesterov(Like, Rule):
     """Momentum that looks ahead, b ← momentum·b + g, θ ← θ − lr·(g + momentum·b) (Sutskever, 2013).
 
     Parameters
@@ -125,25 +126,25 @@ class Nesterov(Rule):
 
     moments = ("b",)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_fraction(self, "momentum")
         require_flag(self, "lr_in_buffer")
 
     @property
-    def rule(self):
+    def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         return None if self.lr_in_buffer else "nesterov"
 
-    def constants(self):
+    def constants(self) -> tuple[float, ...]:
         """momentum."""
         return (self.momentum,)
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """b ← momentum·b + gain·g, θ ← θ − rate·(gain·g + momentum·b)."""
         rate, gain = (1.0, lr) if self.lr_in_buffer else (lr, 1.0)
         return "nesterov", (rate, self.momentum, gain)
 
-    def reach(self, state, lr):
+    def reach(self, state: State, lr: float) -> float:
         """lr/(1 − momentum): a steady gradient adds up to that."""
         return lr / (1 - self.momentum)

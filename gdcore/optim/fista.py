@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore import kernels
-from gdcore.optim.base import Optimizer, require_rate
+from gdcore._typing import Array, State
+from gdcore.optim.base import Optimizer, Shapes, require_rate
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,23 @@ class FISTA(Optimizer):
 
     moments = ("x", "from")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """x = θ, s = 1."""
         state = {"x": theta.copy(), "from": theta.copy()}
         return state | {"s": np.ones(1), "t": np.zeros(1, np.int64)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """θ ← θ − lr·g; the acceleration follows in `extrapolate`, after the proximal operator."""
         state["t"] += 1
         state["from"][:] = theta
         kernels.update("sgd", theta, g, (), (lr,))
 
-    def extrapolate(self, theta, g, state):
+    def extrapolate(self, theta: Array, g: Array, state: State) -> None:
         """θ ← x₊ + (s − 1)/s₊·(x₊ − x), or x₊ itself where that would lead uphill."""
         x, s = state["x"], float(state["s"][0])
         if not np.isfinite(s):

@@ -1,15 +1,19 @@
 """The user's arrays, looked at before they are bound, and their groups of hyper-parameters."""
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require
-from gdcore.optim.tree import leaves
+from gdcore.optim.base import Groups
+from gdcore.optim.tree import Tree, leaves
 
 
-def checked(params):
+def checked(params: Tree) -> Iterator[tuple[str, Array]]:
     """(path, array) of everything that is to be moved."""
     seen, paths = [], set()
     for path, array in leaves(params):
@@ -34,7 +38,7 @@ def checked(params):
     require(seen, "params holds no array. Pass at least one.")
 
 
-def _require_apart(named):
+def _require_apart(named: list[tuple[str, Array]]) -> None:
     """Refuse arrays that share memory: what they share would move twice."""
     spans = []
     for path, array in named:
@@ -55,10 +59,13 @@ def _require_apart(named):
                 )
 
 
-def grouped(rule, named, groups):
+def grouped(
+    rule: Any, named: dict[str, Array], groups: Groups
+) -> list[tuple[Any, dict[str, Array]]]:
     """(rule, its arrays by path) by the first pattern that matches and by dtype; None stays out."""
     _require_groups(rule, groups)
-    sorted_in, used = {}, set()
+    sorted_in: dict[Any, dict[str, Array]] = {}
+    used = set()
     for path, array in named.items():
         pattern = next((each for each in groups if fnmatchcase(path, each)), None)
         used.add(pattern)
@@ -77,12 +84,12 @@ def grouped(rule, named, groups):
         )
     require(sorted_in, "groups leave no array to move. Give one of them hyper-parameters.")
     return [
-        (replace(rule, **groups[pattern]) if pattern is not None else rule, arrays)
+        (replace(rule, **groups[pattern] or {}) if pattern is not None else rule, arrays)
         for (pattern, _), arrays in sorted_in.items()
     ]
 
 
-def _require_groups(rule, groups):
+def _require_groups(rule: Any, groups: Groups) -> None:
     if not isinstance(groups, dict):
         raise TypeError(f'groups must be a dict, got {groups!r}. Pass {{"*.bias": {{"lr": 0.1}}}}.')
     known = {field.name for field in fields(rule)}

@@ -1,11 +1,14 @@
 """The limited-memory quasi-Newton rule: L-BFGS."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
-from gdcore.optim.base import Optimizer, require_rate, require_whole
+from gdcore._typing import Array, State
+from gdcore.optim.base import Optimizer, Shapes, require_rate, require_whole
 
 CAUTION = 1e-10  # a pair whose sᵀy is a smaller part of ‖s‖‖y‖ says nothing about curvature
 
@@ -40,18 +43,20 @@ class LBFGS(Optimizer):
     scale = "itself"
     full_batch = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_whole(self, "memory", 1)
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """No pairs yet; "x" and "g" are the last point and its gradient, once there is one."""
         room = (self.memory + 1, len(theta))  # a pair is looked at in the row between
         state = {"S": np.zeros(room), "Y": np.zeros(room), "rho": np.zeros(self.memory + 1)}
         state |= {"x": np.zeros(len(theta)), "g": np.zeros(len(theta))}
         return state | {"pairs": np.zeros(1, np.int64), "t": np.zeros(1, np.int64)}
 
-    def remember(self, x, before, state, *, slopes):
+    def remember(
+        self, x: Array, before: Array, state: State, *, slopes: tuple[Array, Array]
+    ) -> float:
         """Keep the pair of two points, unless its curvature is not positive; returns the distance.
 
         `slopes` are the gradients at both. Changes state.
@@ -63,7 +68,14 @@ class LBFGS(Optimizer):
             state["pairs"][0] = pairs + 1
         return far
 
-    def search(self, evaluate, start, state, x_new, g_new):
+    def search(
+        self,
+        evaluate: Callable[[Array, Array], float],
+        start: tuple[Array, Array, float],
+        state: State,
+        x_new: Array,
+        g_new: Array,
+    ) -> tuple[float, float, int]:
         """(f, distance, trials): a step by strong Wolfe conditions, written into x_new and g_new.
 
         `start` is (x, g, f) and evaluate(x, g) → f; f is NaN where no trial was lower. Changes
@@ -77,31 +89,40 @@ class LBFGS(Optimizer):
         state["t"][0] = state["t"].item() + 1
         return f, far, trials
 
-    def direction(self, g, state):
+    def direction(self, g: Array, state: State) -> tuple[Array, float]:
         """(−H·g by the two-loop recursion, −g without pairs; its product with g)."""
         pairs, d = state["pairs"].item(), np.empty(len(g))
         newest, count = (pairs - 1) % (self.memory + 1), min(pairs, self.memory)
         slope = kernels.two_loop(g, state["S"], state["Y"], state["rho"], newest, count, d)
         return d, slope
 
-    def aim(self, cost, theta, g, state):
+    def aim(self, cost: Any, theta: Array, g: Array, state: State) -> tuple[Array, float, float]:
         """(direction, its product with g, the first step to try) for a search along margins."""
         d, slope = self.direction(g, state)
         return d, slope, 1.0 if state["pairs"].item() else min(1.0, 1 / kernels.norm(g))
 
-    def learn(self, cost, start, room, moved, state):
+    def learn(
+        self,
+        cost: Any,
+        start: tuple[Array, Array, Any],
+        room: tuple[Array, Array],
+        moved: Any,
+        state: State,
+    ) -> float:
         """What a step from θ to the point in `room` teaches; returns its length. Changes state."""
         (theta, g, _), (x, slopes) = start, room
         state["t"][0] = state["t"].item() + 1
         return self.remember(x, theta, state, slopes=(slopes, g))
 
-    def forget(self, state):
+    def forget(self, state: State) -> bool:
         """Drop the pairs, which lead nowhere; False where there are none. Changes state."""
-        had = state["pairs"].item() > 0
+        had: bool = state["pairs"].item() > 0
         state["pairs"][0] = 0
         return had
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """One step without a search."""
         x, last, t = state["x"], state["g"], state["t"].item()
         here, slope = (np.asarray(a, np.float64) for a in (theta, g))

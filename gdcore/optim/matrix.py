@@ -1,15 +1,18 @@
 """Rules that see θ's matrices as matrices: Adafactor (factored v), Muon (orthogonal steps)."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, State
 from gdcore.optim.adam import AdamW
 from gdcore.optim.base import (
     Optimizer,
     Rule,
+    Shapes,
     require_flag,
     require_fraction,
     require_not_negative,
@@ -18,16 +21,16 @@ from gdcore.optim.base import (
     require_rate,
     require_whole,
 )
-from gdcore.optim.conventions import conventions
+from gdcore.optim.conventions import Like, conventions
 
 
-def encode(theta, shapes):
+def encode(theta: Array, shapes: Shapes) -> Array:
     """Shapes as one int64 array: the number of axes, then the axes, of part after part."""
     shapes = [theta.shape] if shapes is None else shapes
     return np.array([n for shape in shapes for n in (len(shape), *shape)], np.int64)
 
 
-def decode(code):
+def decode(code: Array) -> Iterator[tuple[int, ...]]:
     """The shapes again."""
     at, code = 0, code.tolist()
     while at < len(code):
@@ -36,7 +39,7 @@ def decode(code):
         at = end
 
 
-def parts(code, *vectors):
+def parts(code: Array, *vectors: Array) -> Iterator[tuple[Array, ...]]:
     """Views of each vector in the parts' shapes."""
     at = 0
     for shape in decode(code):
@@ -86,7 +89,7 @@ class Adafactor(Optimizer):
     proximal = False
     scale = "unit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_positive(self, *("eps1",) * (self.eps1 is not None), "eps2", "clip")
         require_not_negative(self, "decay")
@@ -96,7 +99,7 @@ class Adafactor(Optimizer):
                 "Pass one, as -0.8."
             )
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """Zeros for rows, columns, and whole vectors."""
         code = encode(theta, shapes)
         matrices = [shape for shape in decode(code) if len(shape) > 1]
@@ -107,7 +110,9 @@ class Adafactor(Optimizer):
         state = {name: np.zeros(size, theta.dtype) for name, size in sizes.items()}
         return state | {"shapes": code, "t": np.zeros(1, np.int64)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """One step on every part."""
         state["t"] += 1
         t, kind = state["t"].item(), theta.dtype.type
@@ -115,7 +120,7 @@ class Adafactor(Optimizer):
         least = np.finfo(theta.dtype).eps if self.eps1 is None else self.eps1
         at = dict.fromkeys(("rows", "columns", "v"), 0)
 
-        def take(name, shape):
+        def take(name: str, shape: tuple[int, ...]) -> Array:
             start, at[name] = at[name], at[name] + math.prod(shape)
             return state[name][start : at[name]].reshape(shape)
 
@@ -136,7 +141,7 @@ class Adafactor(Optimizer):
             x -= kind(length / max(1.0, _rms(u) / self.clip)) * u
 
 
-def _rms(x):
+def _rms(x: Array) -> float:
     return math.sqrt(np.vdot(x, x).real / max(x.size, 1))
 
 
@@ -145,7 +150,7 @@ def _rms(x):
     optax={"bias_correction": True, "adjust": "columns", "eps": 1e-8},
 )
 @dataclass(frozen=True)
-class Muon(Optimizer):
+class Muon(Like, Optimizer):
     """Momentum whose matrix steps are made orthogonal, all singular values near 1 (Jordan, 2024).
 
     m ← momentum·m + (1 − momentum)·g, u = (1 − momentum)·g + momentum·m (Nesterov), O ≈ UVᵀ of u by
@@ -196,7 +201,7 @@ class Muon(Optimizer):
     proximal = False
     scale = "unit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_rate(self)
         require_fraction(self, "momentum")
         require_not_negative(self, "decay")
@@ -211,13 +216,15 @@ class Muon(Optimizer):
                 "gd.optim.AdamW(1e-3)."
             )
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """m over all of θ, and the state of `rest`, over all of θ too."""
         inner = {f"rest.{k}": v for k, v in self.rest.init(theta).items()}
         state = {"m": np.zeros_like(theta), "shapes": encode(theta, shapes)}
         return state | inner | {"t": np.zeros(1, np.int64)}
 
-    def step(self, theta, g, state, lr, cost=None):
+    def step(
+        self, theta: Array, g: Array, state: State, lr: float, cost: float | None = None
+    ) -> None:
         """Matrices by orthogonal steps, what is left by `rest` at its own rate times lr/self.lr."""
         state["t"] += 1
         rest = [state[f"rest.{name}"] for name in self.rest.moments]
@@ -231,9 +238,10 @@ class Muon(Optimizer):
                 flat = [moment.reshape(-1) for moment in moments]
                 kernels.update(name, x, slope, flat, c)
             else:
-                self._turn(*(a.reshape(len(a), -1) for a in (x, slope, m)), lr, state)
+                x, slope, m = (a.reshape(len(a), -1) for a in (x, slope, m))
+                self._turn(x, slope, m, lr, state)
 
-    def _turn(self, x, g, m, lr, state):
+    def _turn(self, x: Array, g: Array, m: Array, lr: float, state: State) -> None:
         kind, mu, t = x.dtype.type, self.momentum, state["t"].item()
         m += kind(1 - mu) * (g - m)
         c, ahead = (1 - mu**t, 1 - mu ** (t + 1)) if self.bias_correction else (1.0, 1.0)
@@ -241,10 +249,10 @@ class Muon(Optimizer):
         x *= kind(1 - lr * self.decay)
         x -= kind(lr * self._kappa(*x.shape)) * self._orthogonal(u)
 
-    def _orthogonal(self, u):
+    def _orthogonal(self, u: Array) -> Array:
         return orthogonal(u, self.iterations, self.eps, floor=self.eps_mode == "floor")
 
-    def _kappa(self, rows, columns):
+    def _kappa(self, rows: int, columns: int) -> float:
         if self.adjust == "rows":
             return math.sqrt(max(1.0, rows / columns))
         if self.adjust == "columns":
@@ -252,7 +260,7 @@ class Muon(Optimizer):
         return 0.2 * math.sqrt(max(rows, columns)) if self.adjust == "rms" else 1.0
 
 
-def orthogonal(G, iterations=5, eps=1e-7, *, floor=False):
+def orthogonal(G: Array, iterations: int = 5, eps: float = 1e-07, *, floor: bool = False) -> Array:
     """About UVᵀ of G = USVᵀ: a quintic Newton–Schulz iteration with the steepest start.
 
     Its fixed band is [0.7, 1.2], not 1: singular values need not be exact here (Jordan, 2024).
@@ -267,7 +275,7 @@ def orthogonal(G, iterations=5, eps=1e-7, *, floor=False):
     """
     kind = G.dtype.type
     a, b, c = kind(3.4445), kind(-4.7750), kind(2.0315)
-    X = G.T if len(G) > G.shape[1] else G
+    X: Array = G.T if len(G) > G.shape[1] else G
     norm = kind(np.linalg.norm(X))
     X = X / (max(norm, kind(eps)) if floor else norm + kind(eps))
     for _ in range(iterations):

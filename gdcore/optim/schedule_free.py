@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore._typing import Array, State
 from gdcore.optim.base import (
     Rule,
+    Shapes,
     require_fraction,
     require_not_negative,
     require_positive,
@@ -22,20 +24,23 @@ class _ScheduleFree(Rule):
     """
 
     proximal = False
+    warmup: int
+    r: float
+    lr_power: float
 
-    def _check(self, interpolation):
+    def _check(self, interpolation: str) -> None:
         require_rate(self)
         require_not_negative(self, "decay", "r", "lr_power")
         require_whole(self, "warmup", 0)
         require_fraction(self, interpolation)
         require_positive(self, interpolation)  # at 0 the mean could not be told from θ
 
-    def init(self, theta, shapes=None):
+    def init(self, theta: Array, shapes: Shapes = None) -> State:
         """z = θ, no weight yet."""
         state = super().init(theta, shapes) | {"weight": np.zeros(1), "largest": np.zeros(1)}
         return state | {"pull": np.zeros(1), "z": theta.copy()}
 
-    def advance(self, state, lr):
+    def advance(self, state: State, lr: float) -> None:
         """t, the largest rate, the sum of weights, and what the newest point has of it."""
         super().advance(state, lr)
         t = state["t"].item()
@@ -44,15 +49,15 @@ class _ScheduleFree(Rule):
         state["weight"][0] += weight
         state["pull"][0] = weight / state["weight"][0] if weight else 0.0
 
-    def _rate(self, t, lr):
+    def _rate(self, t: int, lr: float) -> float:
         return lr * min(t / self.warmup, 1.0) if self.warmup else lr
 
-    def _path(self, state, lr, beta):
+    def _path(self, state: State, lr: float, beta: float) -> tuple[float, float, float]:
         """(rate, pull, blend): z ← z − rate·s, θ ← θ + pull·(z − θ) + blend·s."""
         rate, pull = self._rate(state["t"].item(), lr), state["pull"].item()
         return rate, pull, rate * (beta * (1 - pull) - 1)
 
-    def _mean(self, theta, state, beta):
+    def _mean(self, theta: Array, state: State, beta: float) -> Array:
         return theta + (1 - 1 / beta) * (state["z"] - theta)
 
 
@@ -93,14 +98,14 @@ class ScheduleFreeSGD(_ScheduleFree):
 
     moments = ("z",)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check("momentum")
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """The steps of z, its mean's weight, the decay."""
         return "schedule_free_sgd", (*self._path(state, lr, self.momentum), self.decay)
 
-    def solution(self, theta, state):
+    def solution(self, theta: Array, state: State) -> Array:
         """x = θ + (1 − 1/momentum)·(z − θ)."""
         return self._mean(theta, state, self.momentum)
 
@@ -143,17 +148,17 @@ class ScheduleFreeAdamW(_ScheduleFree):
     moments = ("z", "v")
     scale = "unit"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check("beta1")
         require_fraction(self, "beta2")
         require_positive(self, "eps")
 
-    def kernel(self, state, lr):
+    def kernel(self, state: State, lr: float) -> tuple[str, tuple[float, ...]]:
         """The steps of z, its mean's weight, the decay, and v."""
         root_c2 = math.sqrt(1 - self.beta2 ** state["t"].item())
         square = (self.beta2, 1 - self.beta2, root_c2, self.eps * root_c2)
         return "schedule_free_adamw", (*self._path(state, lr, self.beta1), self.decay, *square)
 
-    def solution(self, theta, state):
+    def solution(self, theta: Array, state: State) -> Array:
         """x = θ + (1 − 1/β₁)·(z − θ)."""
         return self._mean(theta, state, self.beta1)

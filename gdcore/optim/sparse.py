@@ -1,12 +1,16 @@
 """Gradients that touch a few rows only, as an embedding's do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, DTypeLike, State
 from gdcore.optim.adam import Adam
 from gdcore.optim.adaptive import AdaGrad
+from gdcore.optim.base import Rule
 from gdcore.optim.descent import SGD
 
 
@@ -33,14 +37,14 @@ class SparseGradient:
            [0., 0.]])
     """
 
-    indices: object
-    values: object
+    indices: Any
+    values: Any
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "indices", np.asarray(self.indices))
         object.__setattr__(self, "values", np.asarray(self.values))
 
-    def check(self, name, array):
+    def check(self, name: str, array: Array) -> None:
         """Refuse what does not fit a parameter."""
         indices, values = self.indices, self.values
         if indices.ndim != 1 or (indices.dtype.kind not in "iu" and indices.size):
@@ -60,13 +64,13 @@ class SparseGradient:
                 f"{name}.values must hold real numbers, got {values.dtype}. Convert it."
             )
 
-    def dense(self, shape):
+    def dense(self, shape: tuple[int, ...]) -> Array:
         """The same gradient with all its zeros."""
         full = np.zeros(shape, self.values.dtype if self.values.dtype.kind == "f" else float)
         np.add.at(full, self.indices, self.values)
         return full
 
-    def rows(self, dtype):
+    def rows(self, dtype: DTypeLike) -> tuple[Array, Array]:
         """(indices without repetition, their summed rows)."""
         indices, where = np.unique(self.indices.astype(np.intp), return_inverse=True)
         if len(indices) == len(self.indices):
@@ -78,7 +82,9 @@ class SparseGradient:
         return indices, values
 
 
-def sparse_step(optimizer, arrays, slopes, state, lr):
+def sparse_step(
+    optimizer: Rule, arrays: list[Array], slopes: Sequence[Any], state: State, lr: float
+) -> None:
     """One step of an elementwise rule on arrays of which some have sparse gradients."""
     if type(optimizer) not in (SGD, AdaGrad, Adam):
         raise ValueError(
@@ -100,7 +106,9 @@ def sparse_step(optimizer, arrays, slopes, state, lr):
                 array[...] = moved
 
 
-def _touch(name, c, array, slope, moments):
+def _touch(
+    name: str, c: tuple[float, ...], array: Array, slope: SparseGradient, moments: list[Array]
+) -> None:
     """The rows out, through the kernel, and back."""
     indices, values = slope.rows(array.dtype)
     rows = array[indices]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore import kernels
+from gdcore._typing import Array, State
 from gdcore.optim.base import (
+    Shapes,
     require_not_negative,
     require_one_of,
     require_positive,
@@ -18,19 +20,19 @@ from gdcore.optim.matrix import encode, parts
 class Transform:
     """A frozen dataclass with hooks before and after the rule's step; state in arrays."""
 
-    def init(self, theta, shapes):
+    def init(self, theta: Array, shapes: Shapes) -> State:
         """Fresh state for a flat θ."""
         return {}
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """Change g, or θ; False where this step is not to be taken."""
         return True
 
-    def after(self, theta, state):
+    def after(self, theta: Array, state: State) -> None:
         """Look at θ, or change it, after a step that was taken."""
         return None
 
-    def average(self, theta, state):
+    def average(self, theta: Array, state: State) -> Array:
         """The point to use instead of θ."""
         return theta
 
@@ -50,10 +52,10 @@ class ClipNorm(Transform):
 
     limit: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(self, "limit")
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """g ← g·min(1, limit/‖g‖)."""
         kernels.clip_norm(g, self.limit)
         return True
@@ -65,10 +67,10 @@ class ClipValue(Transform):
 
     limit: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(self, "limit")
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """g ← min(max(g, −limit), limit)."""
         kernels.clip_value(g, self.limit)
         return True
@@ -85,14 +87,14 @@ class AdaptiveClip(Transform):
     ratio: float = 0.01
     eps: float = 1e-3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(self, "ratio", "eps")
 
-    def init(self, theta, shapes):
+    def init(self, theta: Array, shapes: Shapes) -> State:
         """The shapes of θ's parts."""
         return {"shapes": encode(theta, shapes)}
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """gᵢ ← gᵢ·min(1, ratio·max(‖θᵢ‖, eps)/‖gᵢ‖)."""
         for x, slope in parts(state["shapes"], theta, g):
             most = self.ratio * np.maximum(np.linalg.norm(np.atleast_1d(x), axis=-1), self.eps)
@@ -115,15 +117,15 @@ class Noise(Transform):
     gamma: float = 0.55
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_not_negative(self, "eta", "gamma")
         require_whole(self, "seed", 0)
 
-    def init(self, theta, shapes):
+    def init(self, theta: Array, shapes: Shapes) -> State:
         """Steps so far."""
         return {"t": np.zeros(1, np.int64)}
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """g ← g + √(eta/(1 + t)^gamma)·N(0, 1)."""
         t = state["t"].item()
         state["t"] += 1
@@ -139,14 +141,14 @@ class Accumulate(Transform):
 
     steps: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_whole(self, "steps", 1)
 
-    def init(self, theta, shapes):
+    def init(self, theta: Array, shapes: Shapes) -> State:
         """The sum, and how many are in it."""
         return {"sum": np.zeros_like(theta), "count": np.zeros(1, np.int64)}
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """g ← the mean, at every steps-th call."""
         state["sum"] += g
         state["count"] += 1
@@ -162,11 +164,11 @@ class Accumulate(Transform):
 class SkipNonFinite(Transform):
     """Take no step on a gradient with NaN or infinity in it; state["skipped"] counts them."""
 
-    def init(self, theta, shapes):
+    def init(self, theta: Array, shapes: Shapes) -> State:
         """No step was skipped yet."""
         return {"skipped": np.zeros(1, np.int64)}
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """False where g is not finite."""
         if kernels.all_finite(g):
             return True
@@ -178,7 +180,7 @@ class SkipNonFinite(Transform):
 class ZeroNonFinite(Transform):
     """Put zero for every element of g that is NaN or infinite."""
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """gᵢ ← 0 where it is not finite."""
         if not kernels.all_finite(g):
             np.nan_to_num(g, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
@@ -192,11 +194,11 @@ class Decay(Transform):
     rate: float = 0.01
     mode: str = "decoupled"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_not_negative(self, "rate")
         require_one_of(self, "mode", ["decoupled", "coupled"])
 
-    def before(self, theta, g, state, lr):
+    def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """One of the two."""
         if self.mode == "coupled":
             g += g.dtype.type(self.rate) * theta

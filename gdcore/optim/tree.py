@@ -1,9 +1,16 @@
 """Nested dicts, lists and tuples of arrays as a list of leaves with paths."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
 
+from gdcore._typing import Array
 
-def leaves(tree, path=""):
+Tree: TypeAlias = "Array | Mapping[Any, Tree] | Sequence[Tree]"
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """(path, leaf) in order: "layers.0.w"; a bare array has the path "".
 
     Example
@@ -12,6 +19,7 @@ def leaves(tree, path=""):
     >>> [path for path, _ in leaves({"layers": [{"w": 1, "b": 2}], "out": 3})]
     ['layers.0.w', 'layers.0.b', 'out']
     """
+    items: Iterable[tuple[Any, Any]]
     if isinstance(tree, dict):
         items = tree.items()
     elif isinstance(tree, (list, tuple)):
@@ -23,8 +31,11 @@ def leaves(tree, path=""):
         yield from leaves(child, f"{path}.{key}" if path else str(key))
 
 
-def matching(tree, like, what="grads", of="params", path=""):
+def matching(
+    tree: Any, like: Any, what: str = "grads", of: str = "params", path: str = ""
+) -> list[Any]:
     """The leaves of `tree`, which must be built as `like` is, in the order of `like`."""
+    pairs: Iterable[tuple[Any, Any, Any]]
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
             raise _other(tree, what, f"the keys {', '.join(map(str, like))}", of, path)
@@ -44,14 +55,14 @@ def matching(tree, like, what="grads", of="params", path=""):
     return found
 
 
-def _other(tree, what, wanted, of, path):
+def _other(tree: Any, what: str, wanted: str, of: str, path: str) -> ValueError:
     here = f" at {path!r}" if path else ""
     return ValueError(
         f"{what} must hold {wanted}{here}, got {_name(tree)}. Give it the structure of {of}."
     )
 
 
-def _name(tree):
+def _name(tree: Any) -> str:
     if isinstance(tree, dict):
         return f"a dict with the keys {', '.join(map(str, tree))}"
     if isinstance(tree, (list, tuple)):

@@ -3,25 +3,35 @@
 import math
 import numbers
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require
+
+if TYPE_CHECKING:
+    from gdcore.schedules.phases import Joined
 
 
 class Schedule(ABC):
     """A factor for each step; a subclass gives `factor` for an array of steps."""
 
     @abstractmethod
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """Factors of the steps t, a float64 array of any shape whose elements are ≥ 0."""
 
-    def __call__(self, t):
+    @overload
+    def __call__(self, t: float) -> float: ...
+    @overload
+    def __call__(self, t: Array | Sequence[float]) -> Array: ...
+    def __call__(self, t: Any) -> Any:
         """The factor of step t: a float for a number, an array for an array."""
         factor = self.factor(steps_of(self, t))
         return float(factor) if np.ndim(factor) == 0 else factor
 
-    def then(self, schedule, *, after):
+    def then(self, schedule: Callable[..., Any], *, after: float) -> "Joined":
         """This schedule for `after` steps, then another one, which counts its own steps from there.
 
         Example
@@ -36,7 +46,7 @@ class Schedule(ABC):
         return Joined((self, schedule), at=(after,))
 
 
-def steps_of(schedule, t):
+def steps_of(schedule: Any, t: Any) -> Array:
     """t as a float64 array, or an error that says what a step is."""
     name = type(schedule).__name__
     try:
@@ -52,7 +62,15 @@ def steps_of(schedule, t):
     return steps
 
 
-def require_between(schedule, argument, low, high=math.inf, *, above=False, cure):
+def require_between(
+    schedule: Schedule,
+    argument: str,
+    low: float,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    cure: str,
+) -> None:
     """Refuse a setting that is not a finite number in [low, high]; above=True: in (low, high]."""
     value, name = getattr(schedule, argument), type(schedule).__name__
     real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
@@ -64,17 +82,21 @@ def require_between(schedule, argument, low, high=math.inf, *, above=False, cure
     require(inside, f"{name} needs {argument}{where}, got {value!r}. {cure}")
 
 
-def require_steps(schedule, argument="steps", cure="Pass the run's length in steps."):
+def require_steps(
+    schedule: Schedule, argument: str = "steps", cure: str = "Pass the run's length in steps."
+) -> None:
     """Refuse a length that is not a finite number above zero."""
     require_between(schedule, argument, 0, above=True, cure=cure)
 
 
-def require_floor(schedule):
+def require_floor(schedule: Schedule) -> None:
     """Refuse a last factor outside [0, 1]."""
     require_between(schedule, "floor", 0, 1, cure="Pass the factor at the end, as 0.")
 
 
-def require_milestones(schedule, argument, milestones):
+def require_milestones(
+    schedule: Schedule, argument: str, milestones: Iterable[float]
+) -> tuple[float, ...]:
     """Refuse steps that do not rise strictly from above zero; return them as a tuple."""
     name = type(schedule).__name__
     try:

@@ -1,10 +1,13 @@
 """Decays of the step length by one formula each."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.schedules.base import (
     Schedule,
     require_between,
@@ -27,10 +30,10 @@ class Constant(Schedule):
 
     value: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_between(self, "value", 0, cure="Pass the factor, as 1.")
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """value."""
         return np.full(t.shape, float(self.value))
 
@@ -53,10 +56,10 @@ class InverseTime(Schedule):
 
     scale: float = 1000.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self, "scale", "Pass steps to ½.")
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """1 / (1 + t/scale)."""
         return 1.0 / (1.0 + t / self.scale)
 
@@ -78,10 +81,10 @@ class InverseSqrt(Schedule):
 
     warmup: int = 4000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self, "warmup", "Pass steps to the peak, as 4000, or 1 for none.")
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """min((t+1)/warmup, √(warmup/(t+1)))."""
         return np.minimum((t + 1) / self.warmup, np.sqrt(self.warmup / (t + 1)))
 
@@ -101,12 +104,12 @@ class Linear(Schedule):
     start: float = 1.0
     end: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self)
         require_between(self, "start", 0, cure="Pass the first factor, as 1.")
         require_between(self, "end", 0, cure="Pass the last factor, as 0.")
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """start + (end − start)·min(t/steps, 1)."""
         return self.start + (self.end - self.start) * np.minimum(t / self.steps, 1.0)
 
@@ -126,12 +129,12 @@ class Polynomial(Schedule):
     power: float = 2.0
     floor: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self)
         require_between(self, "power", 0, above=True, cure="Pass 1 for a line, 2 for a parabola.")
         require_floor(self)
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """floor + (1 − floor)·(1 − min(t/steps, 1))ᵖ."""
         left = 1.0 - np.minimum(t / self.steps, 1.0)
         return self.floor + (1 - self.floor) * left**self.power
@@ -155,10 +158,10 @@ class Exponential(Schedule):
 
     rate: float = 0.999
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_between(self, "rate", 0, 1, above=True, cure="Pass one, as 0.999.")
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """rateᵗ."""
         return float(self.rate) ** t
 
@@ -178,11 +181,11 @@ class Step(Schedule):
     every: int = 1000
     rate: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self, "every", "Pass the steps between two falls.")
         require_between(self, "rate", 0, 1, above=True, cure="Pass one, as 0.1.")
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """rate^⌊t/every⌋."""
         return float(self.rate) ** np.floor(t / self.every)
 
@@ -199,14 +202,14 @@ class MultiStep(Schedule):
     [1.0, 0.5, 0.25]
     """
 
-    at: tuple
+    at: Sequence[float]
     rate: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "at", require_milestones(self, "at", self.at))
         require_between(self, "rate", 0, 1, above=True, cure="Pass one, as 0.1.")
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """rate to the number of milestones that t has reached."""
         return float(self.rate) ** np.searchsorted(self.at, t, side="right").astype(np.float64)
 
@@ -225,11 +228,11 @@ class Cosine(Schedule):
     steps: int = 10_000
     floor: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self)
         require_floor(self)
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """floor + (1 − floor)·½(1 + cos(π·min(t/steps, 1)))."""
         done = np.minimum(t / self.steps, 1.0)
         return self.floor + (1 - self.floor) * 0.5 * (1 + np.cos(np.pi * done))
@@ -258,18 +261,18 @@ class CosineRestarts(Schedule):
     growth: float = 1.0
     floor: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self, cure="Pass the first cosine's length in steps.")
         require_between(self, "growth", 1, cure="Pass 1 for equal lengths, 2 to double them.")
         require_floor(self)
 
-    def begin(self, n):
+    def begin(self, n: Any) -> Any:
         """The step at which cosine number n = 0, 1 … begins."""
         if self.growth == 1:
             return self.steps * n
         return self.steps * (self.growth**n - 1) / (self.growth - 1)
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """A cosine over t's place between two restarts."""
         if self.growth == 1:
             n = np.floor(t / self.steps)
@@ -277,5 +280,5 @@ class CosineRestarts(Schedule):
             n = np.floor(np.log1p(t / self.steps * (self.growth - 1)) / math.log(self.growth))
             # The logarithm may round across a restart.
             n = n - (t < self.begin(n)) + (t >= self.begin(n + 1))
-        done = (t - self.begin(n)) / (self.begin(n + 1) - self.begin(n))
+        done: Array = (t - self.begin(n)) / (self.begin(n + 1) - self.begin(n))
         return self.floor + (1 - self.floor) * 0.5 * (1 + np.cos(np.pi * done))

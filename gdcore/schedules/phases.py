@@ -1,9 +1,12 @@
 """Schedules of several phases: warm-ups, one-cycle, warm-up-stable-decay, any joined by hand."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require, require_choice
 from gdcore.schedules.base import (
     Schedule,
@@ -15,7 +18,7 @@ from gdcore.schedules.base import (
 from gdcore.schedules.decays import Constant, Cosine
 
 # The part of a fall that is left, by the part u of its time that is over.
-FALLS = {
+FALLS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda u: 1 - u,
     "cosine": lambda u: 0.5 * (1 + np.cos(np.pi * u)),
     "sqrt": lambda u: 1 - np.sqrt(u),
@@ -41,10 +44,10 @@ class Joined(Schedule):
     [0.0, 0.75, 1.0, 0.5, 0.0]
     """
 
-    schedules: tuple
-    at: tuple
+    schedules: Sequence[Callable[..., Any]]
+    at: Sequence[float]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         parts = self.schedules if isinstance(self.schedules, (tuple, list)) else ()
         require(
             len(parts) > 0 and all(callable(part) for part in parts),
@@ -59,7 +62,7 @@ class Joined(Schedule):
             f"{len(parts)}. Pass the step at which each but the first begins.",
         )
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Any:
         """The factor of the schedule that t falls to, at t less its beginning."""
         which, begins = np.searchsorted(self.at, t, side="right"), (0, *self.at)
         if t.ndim == 0:
@@ -71,7 +74,7 @@ class Joined(Schedule):
                 factors[mine] = schedule(t[mine] - begins[number])
         return factors
 
-    def observe(self, cost):
+    def observe(self, cost: float) -> None:
         """Hand a measured cost to those schedules that ask for it, as Plateau."""
         tell(self.schedules, cost)
 
@@ -92,15 +95,15 @@ class WarmUp(Schedule):
     """
 
     steps: int = 100
-    after: object = Constant()
+    after: Callable[..., Any] = field(default=Constant())
     start: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self, cure="Leave it out for no warm-up.")
         require(callable(self.after), "WarmUp needs a schedule as after. Pass one, as Constant().")
         require_between(self, "start", 0, 1, cure="Pass the factor before the first step, as 0.")
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Any:
         """The rise times after(0), then after(t − steps)."""
         rising = np.minimum((t + 1) / self.steps, 1.0)
         if self.start:
@@ -108,7 +111,7 @@ class WarmUp(Schedule):
         since = np.maximum(t - self.steps, 0)
         return rising * self.after(float(since) if since.ndim == 0 else since)
 
-    def observe(self, cost):
+    def observe(self, cost: float) -> None:
         """Hand a measured cost to `after` where it asks for it, as Plateau."""
         tell((self.after,), cost)
 
@@ -136,7 +139,7 @@ class WarmUpCosine(Schedule):
     warmup: int = 500
     floor: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self)
         require_between(self, "warmup", 0, cure="Pass the steps to the peak, 0 for none.")
         require(
@@ -146,7 +149,7 @@ class WarmUpCosine(Schedule):
         )
         require_floor(self)
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """(t + 1)/warmup up to 1, then floor + (1 − floor)·½(1 + cos πu)."""
         cosine = Cosine(self.steps - self.warmup, self.floor)
         return WarmUp(self.warmup, cosine).factor(t) if self.warmup else cosine.factor(t)
@@ -180,7 +183,7 @@ class OneCycle(Schedule):
     floor: float = 4e-6
     shape: str = "cosine"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_between(self, "steps", 1, above=True, cure="Pass the run's length in steps.")
         require_between(self, "rise", 0, 1, above=True, cure="Pass the rising part, as 0.3.")
         require(
@@ -192,7 +195,7 @@ class OneCycle(Schedule):
         require_floor(self)
         require_choice("shape", self.shape, ["cosine", "linear"])
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """start → 1 over rise·steps − 1 steps, 1 → floor by step steps − 1."""
         peak, end, left = self.rise * self.steps - 1, self.steps - 1, FALLS[self.shape]
         up = left(1 - np.minimum(t / peak, 1.0))
@@ -231,7 +234,7 @@ class WarmUpStableDecay(Schedule):
     floor: float = 0.0
     shape: str = "linear"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_steps(self)
         require_between(self, "warmup", 0, cure="Pass the steps to the peak, 0 for none.")
         require_between(self, "decay", 0, above=True, cure="Pass the steps of the fall.")
@@ -243,14 +246,14 @@ class WarmUpStableDecay(Schedule):
         require_floor(self)
         require_choice("shape", self.shape, list(FALLS))
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """The smaller of the rise, (t + 1)/warmup up to 1, and the fall."""
         over = np.clip((t - (self.steps - self.decay)) / self.decay, 0.0, 1.0)
         fall = self.floor + (1 - self.floor) * FALLS[self.shape](over)
         return np.minimum((t + 1) / self.warmup, fall) if self.warmup else fall
 
 
-def tell(schedules, cost):
+def tell(schedules: Iterable[Any], cost: float) -> None:
     """Hand a cost to those schedules that observe it."""
     for schedule in schedules:
         if hasattr(schedule, "observe"):

@@ -1,10 +1,13 @@
 """A step length that falls where the cost no longer does."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.errors import require
 from gdcore.schedules.base import Schedule, require_between, require_floor
 
@@ -50,7 +53,7 @@ class Plateau(Schedule):
     waited: int = field(default=0, init=False, repr=False)
     resting: int = field(default=0, init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_between(self, "rate", 0, 1, above=True, cure="Pass one, as 0.1.")
         require(self.rate < 1, f"Plateau needs rate < 1, got {self.rate}. Pass one, as 0.1.")
         require_between(self, "patience", 0, cure="Pass measurements to wait, as 10.")
@@ -58,11 +61,11 @@ class Plateau(Schedule):
         require_between(self, "cooldown", 0, cure="Pass measurements to skip, 0 for none.")
         require_floor(self)
 
-    def factor(self, t):
+    def factor(self, t: Array) -> Array:
         """The factor that the costs observed so far have led to."""
         return np.full(t.shape, self.value)
 
-    def observe(self, cost):
+    def observe(self, cost: float) -> None:
         """Take note of a measured cost; lower the factor where patience has run out.
 
         A cost of NaN or infinity is no better than any.
@@ -80,11 +83,11 @@ class Plateau(Schedule):
             self.value = max(self.value * self.rate, self.floor)
             self.waited, self.resting = 0, self.cooldown
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Array]:
         """What it has come to, as arrays that np.savez takes."""
         return {name: np.array(getattr(self, name), kind) for name, kind in STATE.items()}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         missing = [name for name in STATE if name not in state]
         require(
