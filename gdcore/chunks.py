@@ -206,7 +206,8 @@ def shuffled(chunks: Chunks, *, buffer: int = 8, seed: int = 0) -> Shuffled:
     """
     require_number("buffer", buffer, 1, whole=True)
     require_number("seed", seed, 0, whole=True)
-    return Shuffled(checked(chunks), buffer, seed)
+    source: Any = checked(chunks)
+    return Shuffled(source, buffer, seed)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -85,7 +85,8 @@ class Cost(Penalised):
         """z (n, k) in the parts of the shards: those kept, if they are of this θ, or new ones."""
         kept = None if self.margins is None else self.margins.of(theta)
         if kept is not None:
-            return kept
+            known: list[Array] = kept
+            return known
         parts = [np.empty((len(shard), self.model.outputs)) for shard in self.shards]
         work = list(zip(self.shards, parts, strict=True))
         self.threads.map(lambda part: self.model.write_margins(theta, *part), work)
@@ -144,7 +145,8 @@ class Cost(Penalised):
             self.model.combine(shard, r * shard.weights[:, None], out)
 
         self.threads.map(one, list(zip(self.shards, slopes, parts, strict=True)))
-        return parts.sum(axis=0) / len(self)
+        mean: Array = parts.sum(axis=0) / len(self)
+        return mean
 
     def seen(self, theta: Array) -> Points:
         """(shard, z) of all rows as `Points`, for proofs."""
@@ -217,14 +219,16 @@ class Cost(Penalised):
     @cached_property
     def lengths(self) -> tuple[float, float]:
         """(mean, largest) squared length of a row as the descent sees it, its 1 included."""
-        return self.model.measure(self.rows, self.threads.map)
+        lengths: tuple[float, float] = self.model.measure(self.rows, self.threads.map)
+        return lengths
 
     def second_moments(self, v: Array) -> Array:
         """(Σ sᵢ x̃ᵢx̃ᵢᵀ / n) v: the gradient of the squared loss at θ = v with targets zero."""
         parts = np.zeros((len(self.shards), self.model.features + 1))
         work = [(s, s.weights, out) for s, out in zip(self.shards, parts, strict=True)]
         self.threads.map(lambda part: self.model.add_product(v, *part), work)
-        return parts.sum(axis=0) / len(self.rows)
+        product: Array = parts.sum(axis=0) / len(self.rows)
+        return product
 
 
 class PlainCost(ABC):

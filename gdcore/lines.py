@@ -117,7 +117,7 @@ def line_step(
         d, slope, first = optimizer.aim(cost, theta, slopes, state)
         f = math.nan
         if slope < 0 or not cost.penalty.smooth:
-            line = MarginLine(cost, theta, d, room)
+            line: Any = MarginLine(cost, theta, d, room)  # which strong_wolfe takes for a `Line`
             if cost.penalty.smooth:
                 f = strong_wolfe(line, Point(0.0, value, slope), first)
             else:

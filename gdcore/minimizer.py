@@ -286,7 +286,7 @@ def _reword(result: Result, cost: Objective, draws: Draws | None) -> None:
     if result.status is Status.EPOCHS or (draws is not None and draws.done):
         result.status = Status.ITERATIONS
         result.message = f"{result.nit} iterations, {slope}. {result.status.value}"
-    elif result.status is Status.STALLED and result.optimizer.searches:
+    elif result.status is Status.STALLED and getattr(result.optimizer, "searches", False):
         result.message = (
             f"No lower point along the direction, {slope}: f is level to rounding here, or the "
             "gradient is not its own. Compare with jac=None, or ask for a larger tol."
@@ -311,12 +311,11 @@ def _starts(x0: Array, bounds: Sides, restarts: int, random_state: Seed) -> Iter
     """x0 and random points: uniform within finite bounds, else normal around x0 in its own size."""
     yield x0
     rng: Any = np.random.default_rng(random_state) if restarts else None
-    low: Any
     low, high = bounds
     spread = np.maximum(np.abs(x0), 1.0)
     for _ in range(restarts):
         start = x0 + spread * rng.standard_normal(len(x0))
-        if low is not None:
+        if low is not None and high is not None:
             inside = np.isfinite(low) & np.isfinite(high)
             start[inside] = rng.uniform(low[inside], high[inside])
             start = np.clip(start, low, high)

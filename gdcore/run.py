@@ -67,7 +67,7 @@ class Run:
         if hasattr(cost, "keep_margins"):  # for searches, and for proofs
             cost.keep_margins()
         self.averages = isinstance(self.rate, AutoRate) and not self.full
-        self.proof = Proof(self)
+        self.proof: Any = Proof(self)
         if self.stop is not None:
             self.stop.watch(self.proof)
         self.trace, self.started = Trace(), time.perf_counter()
@@ -81,7 +81,7 @@ class Run:
         self.earlier = self.best.copy() if validate is None and not self.exact else None
         self.best_cost = self.best_validation = math.inf
         # Of costs that take long to measure anew: J and ∇J where the best was, for Ctrl-C.
-        self.slopes = np.full_like(self.g, math.nan) if hasattr(cost, "seen") else None
+        self.slopes: Any = np.full_like(self.g, math.nan) if hasattr(cost, "seen") else None
         self.lowest = math.nan
         self.waited = self.above = self.still = 0
         self.stuck = False  # a line search found no lower point
@@ -182,7 +182,7 @@ class Run:
         if self.validate is None or self.patience is None:
             # of equals the later one: its gradient is smaller; of noisy ones the last
             lower = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost)
-            better = lower or (self.noisy and moment.cost <= high)
+            better = bool(lower or (self.noisy and moment.cost <= high))
         self.rate.observe(moment.cost, self.best_cost)
         self.best_cost = min(self.best_cost, moment.cost)
         sound = self.exact or kernels.all_finite(self.theta)
@@ -284,9 +284,11 @@ class Run:
             self.walker, self.optimizer, self.state, order=order, rates=rates,
             batch_size=self.batch_size, average=mean, **({"told": told} if told else {}),
         )  # fmt: skip
+        steps, rows = batches, len(order)
         self.cut = told is not None and told.stopped and told.step < batches
-        self.step += told.step if self.cut else batches
-        self.seen += told.rows if self.cut else len(order)
+        if told is not None and self.cut:
+            steps, rows = told.step, told.rows
+        self.step, self.seen = self.step + steps, self.seen + rows
         if self.averages:
             self.rate.epochs += 1
             self.theta += self.rate.weight() * (mean - self.theta)

@@ -62,7 +62,7 @@ def load_weights(model: NeuralEstimator | Parameters, source: PathLike | Mapping
         finite; it is named.
     """
     theta = _parameters(model)
-    given: Any = source if hasattr(source, "keys") else _read(Path(source))  # type: ignore[arg-type]
+    given: Any = source if hasattr(source, "keys") else _read(Path(source))
     arrays = {name: _as_array(given[name]) for name in given.keys()}
     if set(arrays) != set(theta) or any(arrays[n].shape != theta[n].shape for n in theta):
         arrays = _by_layer(arrays, theta)
