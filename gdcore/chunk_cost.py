@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gdcore._typing import Array, State
+from gdcore._typing import Array, Generator, State
 from gdcore.certificate import rounded_off
 from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows, visiting_order
@@ -251,7 +251,7 @@ class ChunkCost(Penalised):
         bound = 1.05 * min(self._largest, self.lengths[0])
         return self.bend * bound + float(self.penalty.ridge.max())
 
-    def order(self, rng: np.random.Generator) -> "_Order":
+    def order(self, rng: Generator) -> "_Order":
         """A generator's seed for the order of rows within chunks, as long as the rows are many."""
         return _Order(len(self), rng)
 
@@ -299,7 +299,7 @@ class ChunkCost(Penalised):
 class _Order:
     """As long as all rows, and a generator for the order of each chunk's."""
 
-    def __init__(self, n: int, rng: np.random.Generator) -> None:
+    def __init__(self, n: int, rng: Generator) -> None:
         self.n, self.rng = n, rng
 
     def __len__(self) -> int:

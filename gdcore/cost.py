@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from gdcore import kernels, sweeps
-from gdcore._typing import Array, State
+from gdcore._typing import Array, Generator, State
 from gdcore.data import Rows, visiting_order
 from gdcore.lines import Margins, Points
 from gdcore.penalised import Penalised
@@ -285,7 +285,7 @@ class PlainCost(ABC):
         """A cost above which a descent that goes on has gone astray."""
         return value + max(1.0, abs(value))
 
-    def order(self, rng: np.random.Generator) -> Array:
+    def order(self, rng: Generator) -> Array:
         """Row numbers in the order in which an epoch visits them."""
         return visiting_order(len(self), rng)
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gdcore import kernels
-from gdcore._typing import Array, ArrayLike
+from gdcore._typing import Array, ArrayLike, Generator
 from gdcore.errors import DataConversionWarning, also_sklearns, require
 from gdcore.sparse import CSR, Matrix, as_csr
 from gdcore.threads import Threads, resolve
@@ -355,7 +355,7 @@ def column_moments(X: Matrix, weights: Array, n_threads: int | None = 1) -> tupl
     return spread.mean, spread.deviation()
 
 
-def visiting_order(n: int, rng: np.random.Generator, block: int = 64, window: int = 1024) -> Array:
+def visiting_order(n: int, rng: Generator, block: int = 64, window: int = 1024) -> Array:
     """Row numbers in random order, near in memory where there are many rows.
 
     Up to 16 windows of rows get a full permutation. Beyond, blocks of consecutive rows come in

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gdcore._typing import Array, ArrayLike
+from gdcore._typing import Array, ArrayLike, Generator
 from gdcore.data import as_features, as_numbers, as_targets, require_finite
 from gdcore.errors import require
 from gdcore.sparse import CSR, as_csr, stack
@@ -147,7 +147,7 @@ class Shuffled:
         yield from _mixed(waiting, rng)
 
 
-def _mixed(waiting: list[Chunk], rng: np.random.Generator) -> Iterator[Chunk]:
+def _mixed(waiting: list[Chunk], rng: Generator) -> Iterator[Chunk]:
     """The rows of some chunks, mixed, in chunks of the first one's size; empties the list."""
     held = [chunk for chunk in waiting if len(chunk[1])]  # those of `Split` may have no row left
     waiting.clear()

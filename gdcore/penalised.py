@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from gdcore import kernels
-from gdcore._typing import Array
+from gdcore._typing import Array, Generator
 from gdcore.continuation import Continuation
 from gdcore.data import visiting_order
 from gdcore.penalties import Penalty
@@ -91,7 +91,7 @@ class Penalised(ABC):
         if self.resumable:
             self.left = Continuation(run)
 
-    def order(self, rng: np.random.Generator) -> Any:
+    def order(self, rng: Generator) -> Any:
         """Row numbers in the order in which an epoch visits them."""
         return visiting_order(len(self), rng)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gdcore._typing import Array, State
+from gdcore._typing import Array, Generator, State
 from gdcore.data import visiting_order
 from gdcore.optim.base import Optimizer, require_rate, require_whole
 
@@ -71,7 +71,7 @@ class Reduced(Optimizer):
         )  # fmt: skip
 
     @abstractmethod
-    def order(self, n: int, rng: np.random.Generator) -> Array:
+    def order(self, n: int, rng: Generator) -> Array:
         """The rows of a pass."""
 
     def _return(self, cost: Any, theta: Array, g: Array, state: State) -> None:
@@ -116,7 +116,7 @@ class SAGA(Reduced):
 
     learns = True
 
-    def order(self, n: int, rng: np.random.Generator) -> Array:
+    def order(self, n: int, rng: Generator) -> Array:
         """n rows of all, with replacement: what is noted of others in part would else be a bias."""
         return rng.integers(0, n, n)
 
@@ -140,7 +140,7 @@ class SVRG(Reduced):
     lr: float = 1.0
     seed: int = 0
 
-    def order(self, n: int, rng: np.random.Generator) -> Array:
+    def order(self, n: int, rng: Generator) -> Array:
         """Each row once, in random order."""
         return visiting_order(n, rng)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gdcore._typing import Array, ArrayLike
+from gdcore._typing import Array, ArrayLike, Generator
 from gdcore.diagnose.differences import LONGEST, ROOT, STEP, Lines, Verdict
 from gdcore.diagnose.subjects import Subject, of_cost, of_estimator, of_function, of_layer
 from gdcore.errors import require, require_number
@@ -167,7 +167,7 @@ def check_gradient(
 
 
 def _subject(
-    fun: Any, x: Any, rows: tuple[Any, Any], jac: Any, args: Any, rng: "np.random.Generator"
+    fun: Any, x: Any, rows: tuple[Any, Any], jac: Any, args: Any, rng: Generator
 ) -> Subject:
     if isinstance(fun, Layer):
         return of_layer(fun, x, rng)
@@ -186,9 +186,7 @@ def _subject(
 class _Check:
     """One check on its way."""
 
-    def __init__(
-        self, subject: Subject, rng: "np.random.Generator", step: float | None, tol: float
-    ) -> None:
+    def __init__(self, subject: Subject, rng: Generator, step: float | None, tol: float) -> None:
         self.subject, self.rng, self.tol = subject, rng, tol
         x = subject.start
         value, self.g = subject.ask(x)

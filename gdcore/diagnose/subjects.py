@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gdcore._typing import Array
+from gdcore._typing import Array, Generator
 from gdcore.convergence import Moment, Rule
 from gdcore.errors import require
 from gdcore.layers.base import Context, Layer, Part
@@ -124,9 +124,7 @@ def of_cost(cost: Any, theta: Any, what: str = "the cost") -> Subject:
     return Subject(theta, ask, value, shapes, build, np.flatnonzero(free), what, held=cost)
 
 
-def of_estimator(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, rng: "np.random.Generator"
-) -> Subject:
+def of_estimator(estimator: Any, X: Any, y: Any, sample_weight: Any, rng: Generator) -> Subject:
     """The cost of a fit to these rows, at a random θ near its start."""
     if hasattr(estimator, "block_size"):
         return _of_gpt(estimator, X, rng)
@@ -140,7 +138,7 @@ def of_estimator(
     return shaken(of_cost(run.cost, run.theta, "J"), rng)
 
 
-def _of_gpt(gpt: Any, data: Any, rng: "np.random.Generator") -> Subject:
+def _of_gpt(gpt: Any, data: Any, rng: Generator) -> Subject:
     """A language model's cost on windows of this text, without dropout."""
     model = replace(gpt, dtype="float64")
     train, _ = model._data(data, None)
@@ -150,7 +148,7 @@ def _of_gpt(gpt: Any, data: Any, rng: "np.random.Generator") -> Subject:
     return shaken(of_cost(cost, theta, "J"), rng)
 
 
-def of_layer(layer: Layer, x: Any, rng: "np.random.Generator") -> Subject:
+def of_layer(layer: Layer, x: Any, rng: Generator) -> Subject:
     """Σ v·y of a layer in training, for a random v, over its parameters and its inputs x."""
     x = np.asarray(x)
     require(
@@ -180,7 +178,7 @@ def of_layer(layer: Layer, x: Any, rng: "np.random.Generator") -> Subject:
 class _LayerProbe:
     """Σ v·y over parameters and inputs in one vector; inputs of whole numbers stay as they are."""
 
-    def __init__(self, layer: Layer, x: Array, rng: "np.random.Generator") -> None:
+    def __init__(self, layer: Layer, x: Array, rng: Generator) -> None:
         self.layer, self.flat, self.whole = layer, Flat(layer, x.shape[1:]), x.dtype.kind in "iu"
         self.x = x if self.whole else x.astype(np.float64)
         shape = (len(x), *layer.output(x.shape[1:]))
@@ -228,7 +226,7 @@ def _require_shape(what: str, array: Any, shape: tuple[int, ...]) -> None:
     )
 
 
-def shaken(subject: Subject, rng: "np.random.Generator") -> Subject:
+def shaken(subject: Subject, rng: Generator) -> Subject:
     """The same at a random point near its start."""
     fixed = np.ones(len(subject.start), bool)
     fixed[subject.free] = False
@@ -236,9 +234,7 @@ def shaken(subject: Subject, rng: "np.random.Generator") -> Subject:
     return replace(subject, start=start)
 
 
-def shaken_parts(
-    start: Array, shapes: Shapes, rng: "np.random.Generator", fixed: Sequence[Any]
-) -> Array:
+def shaken_parts(start: Array, shapes: Shapes, rng: Generator, fixed: Sequence[Any]) -> Array:
     """start, each part moved at random by a tenth of its size; what is `fixed` stays."""
     moved = start.copy()
     for view in (parts := Parameters(shapes, moved)):
@@ -280,9 +276,7 @@ class _Peek(Rule):
         return None
 
 
-def run_of(
-    estimator: Any, data: tuple[Any, Any, Any], rng: "np.random.Generator", **settings: Any
-) -> Run:
+def run_of(estimator: Any, data: tuple[Any, Any, Any], rng: Generator, **settings: Any) -> Run:
     """The `Run` that a fit to (X, y, weights) would begin; the estimator is left as it is."""
     params = estimator.get_params() | {
         "tol": _Peek(), "callbacks": None, "progress": False, "verbose": 0, "warm_start": False,

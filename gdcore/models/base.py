@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from gdcore import optim
-from gdcore._typing import Array
+from gdcore._typing import Array, Generator
 from gdcore.chunk_cost import ChunkCost
 from gdcore.continuation import fingerprint
 from gdcore.convergence import Rule, Status
@@ -174,7 +174,7 @@ class LinearEstimator(Coefficients, Estimator):
         return self.validation_fraction, int(generator(self.random_state).integers(2**63))
 
     def _descend(
-        self, cost: AnyCost, validate: Callable[[Array], Any] | None, rng: "np.random.Generator"
+        self, cost: AnyCost, validate: Callable[[Array], Any] | None, rng: Generator
     ) -> Result:
         model = cost.model
         full = isinstance(self.batch_size, str) or self.batch_size >= len(cost)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAl
 import numpy as np
 
 from gdcore import optim
-from gdcore._typing import Array, ArrayLike
+from gdcore._typing import Array, ArrayLike, Generator, Sparse
 from gdcore.convergence import Rule
 from gdcore.data import Rows, as_features, as_rows, as_weights, mass_of, require_summable
 from gdcore.errors import (
@@ -34,7 +34,7 @@ from gdcore.threads import resolve
 from gdcore.trace import Trace
 
 Rate: TypeAlias = float | Callable[[int], float]
-Seed: TypeAlias = "int | np.random.Generator | np.random.RandomState | None"
+Seed: TypeAlias = "int | Generator | np.random.RandomState | None"
 
 
 class OwnLoss(Protocol):
@@ -45,13 +45,6 @@ class OwnLoss(Protocol):
 
     def slope(self, z: Array, y: Array, /) -> Array:
         """dℓ/dz, of z's shape."""
-
-
-class Sparse(Protocol):
-    """A matrix or an array of scipy.sparse."""
-
-    def tocsr(self) -> Any:
-        """By rows."""
 
 
 Features: TypeAlias = ArrayLike | CSR | Sparse
@@ -201,9 +194,7 @@ class Estimator(CallbackSupport, Fitted, Parametrised):
             return self.learning_rate if callable(self.learning_rate) else self.optimizer.lr
         return None if isinstance(self.learning_rate, str) else self.learning_rate
 
-    def _split(
-        self, X: Any, y: Array, weights: Array, rng: "np.random.Generator"
-    ) -> tuple[Rows, Rows | None]:
+    def _split(self, X: Any, y: Array, weights: Array, rng: Generator) -> tuple[Rows, Rows | None]:
         """(training rows, held-out rows or None)."""
         if not self.early_stopping:
             return Rows(X, y, weights), None
@@ -355,7 +346,7 @@ def require_optimizer(given: object) -> None:
         )
 
 
-def generator(random_state: Seed) -> "np.random.Generator":
+def generator(random_state: Seed) -> Generator:
     """A Generator from None, a number, a Generator, or a legacy RandomState."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31 - 1, size=4))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from gdcore._typing import Array
+from gdcore._typing import Array, Generator
 from gdcore.errors import require, require_number
 from gdcore.models.decoder import Decoder
 from gdcore.models.language import LanguageModel
@@ -156,7 +156,7 @@ class Sampling:
             require_number("top_p", self.top_p, low=0, high=1, above=True)
         require_number("repetition_penalty", self.repetition_penalty, low=0, above=True)
 
-    def choose(self, logits: Array, seen: list[int], rng: "np.random.Generator") -> int:
+    def choose(self, logits: Array, seen: list[int], rng: Generator) -> int:
         """The number of the next token."""
         z = logits.astype(np.float64)
         if self.repetition_penalty != 1:
@@ -203,7 +203,7 @@ class Told:
     def __init__(
         self,
         ids: list[int],
-        rng: "np.random.Generator",
+        rng: Generator,
         tokenizer: Any = None,
         stop: Sequence[str] = (),
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from gdcore import optim
-from gdcore._typing import Array, ArrayLike, State
+from gdcore._typing import Array, ArrayLike, Generator, State
 from gdcore.convergence import GradientNorm, Rule, Stagnation
 from gdcore.data import Rows, column_moments
 from gdcore.descent import descend
@@ -207,7 +207,7 @@ class NeuralEstimator(Trained, Estimator):
         self._keep(result, network, scaling)
         return self
 
-    def _start(self, network: Network, rng: "np.random.Generator", precision: Any) -> Array:
+    def _start(self, network: Network, rng: Generator, precision: Any) -> Array:
         """θ to start from: the last fit's with warm_start, or as the layers say."""
         fresh = network.init(rng, precision)
         if self.warm_start and hasattr(self, "theta_"):
@@ -221,7 +221,7 @@ class NeuralEstimator(Trained, Estimator):
         scaling: Scaling,
         train: Rows,
         other: Rows | None,
-        start: tuple[Array, "np.random.Generator", int, int],
+        start: tuple[Array, Generator, int, int],
     ) -> tuple[float, Result]:
         """(rank of the result, lower is better; the result)."""
         theta, rng, run, runs = start
@@ -345,7 +345,7 @@ class Stream:
     optimizer: Optimizer
     walker: Array  # θ as the optimizer moves it; theta_ may be its average
     state: State
-    rng: "np.random.Generator"
+    rng: Generator
     seed: int  # of dropout
     steps: int = 0
     examples: int = 0
