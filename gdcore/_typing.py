@@ -1,17 +1,26 @@
 """Short names for annotations: an array's meaning is in its name (θ, X, g), not in its type."""
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:  # 1 ms
     from numpy.typing import ArrayLike as ArrayLike
     from numpy.typing import DTypeLike as DTypeLike
+
+    def computed(method: Callable[[Any], T]) -> T:
+        """A property where the base class states an attribute, which to a type checker it is."""
 else:
     ArrayLike = DTypeLike = Any
+    computed = property
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Rate: TypeAlias = float | Callable[[int], float] | None  # a number, or a schedule t → factor
+Seed: TypeAlias = int | np.random.Generator | None
 PathLike: TypeAlias = str | os.PathLike[str]
 State: TypeAlias = dict[str, Array]  # of an optimizer: its moments, and "t"
 
