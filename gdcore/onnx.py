@@ -1,5 +1,6 @@
 """Networks for other runtimes: `to_onnx`, an ONNX graph of a fitted estimator."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,7 @@ class _Graph:
                 f"{layer!r} is a layer that ONNX has no words for here. "
                 "Use the layers of gd.layers."
             )
-        return str(_WRITERS[kind](self, layer, x, shape, name))
+        return _WRITERS[kind](self, layer, x, shape, name)
 
     def part(self, name: str) -> str:
         return self.constant(self.theta[name])
@@ -242,7 +243,7 @@ def _pool(graph: _Graph, layer: Any, x: str, shape: tuple[int, ...], name: str) 
     )
 
 
-_WRITERS = {
+_WRITERS: dict[Any, Callable[..., str]] = {
     Activation: lambda graph, layer, x, shape, name: graph.activation(layer.name, x),
     BatchNorm: _batch_norm,
     Conv2D: _conv,

@@ -90,7 +90,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+if TYPE_CHECKING:  # public as well, but no rules
+    __all__ += [
+        "EMA", "Accumulate", "AdaptiveClip", "Chain", "ClipNorm", "ClipValue", "Decay",
+        "Lookahead", "Noise", "Optimizer", "PolyakAverage", "Rule", "SkipNonFinite",
+        "SparseGradient", "Transform", "Updater", "ZeroNonFinite", "chain",
+    ]  # fmt: skip
+
+
+def _load(name: str) -> Any:
     from importlib import import_module
 
     if name not in _HOMES:
@@ -98,6 +106,10 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"gdcore.optim.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:  # to whom other names are mistakes
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:
@@ -117,5 +129,5 @@ def by_name(name: str) -> "type[Optimizer]":
 
     names = {each.lower(): each for each in __all__}
     require_choice("optimizer", name, list(names))
-    found: type[Optimizer] = globals().get(names[name]) or __getattr__(names[name])
+    found: type[Optimizer] = globals().get(names[name]) or _load(names[name])
     return found

@@ -5,7 +5,7 @@ import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Optimizer(ABC):
     it, put it back to resume.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # so that `replace` may be asked for a copy
     lr: float
     moments: tuple[str, ...] = ()  # names of vectors in the state, as the kernel takes them in turn
     rule: str | None = None  # what the compiled epochs call it, where they know it
