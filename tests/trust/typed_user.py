@@ -80,8 +80,9 @@ def minimising() -> None:
     assert found.x.round(3).tolist() == [1, 1]
     assert told
     assert_type(gd.minimize(rosenbrock, [-1.2, 1.0], method="adgd").x, Array)
-    start = {"a": np.ones(2), "b": np.ones((2, 2))}
+    start: dict[str, Floats] = {"a": np.ones(2), "b": np.ones((2, 2))}
     apart = gd.minimize(bowl, start, method=gd.optim.LBFGS(), gtol=1e-9, max_iter=50)
+    assert_type(apart.x, dict[str, Floats])
     assert set(apart.x) == {"a", "b"}
     assert apart.x["b"].shape == (2, 2)
     bounded = gd.minimize(rosenbrock, [0.5, 0.5], bounds=[(0, 0.8), (None, None)], restarts=1)
