@@ -215,7 +215,7 @@ class LinearEstimator(Coefficients, Estimator):
             else:
                 size = None if full else int(self.batch_size)
                 stop = tol if given else stop_rule(tol, cost, optimizer, full)
-                more = {"batch_size": size, "stop": stop, "random_state": rng}
+                more: dict[str, Any] = {"batch_size": size, "stop": stop, "random_state": rng}
                 left = self._recall(cost)
                 result = descend(cost, theta, optimizer, resume=left, **more, **settings)
                 self._leave(cost, result)

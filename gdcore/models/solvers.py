@@ -62,8 +62,9 @@ def choose(cost: AnyCost, full: bool) -> tuple[Optimizer, str]:
 def forms(cost: AnyCost) -> bool:
     """Whether a matrix of second derivatives is worth its price: about size/50 reads of rows."""
     model, X = cost.model, cost.rows.X
-    if model.size <= FEW or model.size > MANY:
-        return model.size <= FEW
+    size: int = model.size
+    if size <= FEW or size > MANY:
+        return size <= FEW
     return model.outputs == 1 and not isinstance(X, CSR) and len(cost) >= ROWS_EACH * model.size
 
 
