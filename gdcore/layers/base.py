@@ -33,15 +33,8 @@ class Layer(ABC):
     it as scratch. It is called at most once, before the next call with the same θ.
     """
 
-    @property
-    def whole_batch(self) -> bool:
-        """Whether all rows of a batch are seen at once, as batch statistics need."""
-        return False
-
-    @property
-    def random(self) -> bool:
-        """Whether training draws numbers, so that J is another one at each step."""
-        return False
+    whole_batch: bool = False  # True: all rows of a batch at once, as batch statistics need
+    random: bool = False  # True: training draws numbers, so J is another one at each step
 
     @abstractmethod
     def parts(self, shape: Shape) -> dict[str, Part]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gdcore._typing import Array
+from gdcore._typing import Array, computed
 from gdcore.errors import require
 from gdcore.layers.base import Answer, Gradient, Layer, Part, Scope
 from gdcore.layers.initializers import Shape
@@ -38,12 +38,12 @@ class Sequential(Layer):
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
-    @property
+    @computed
     def whole_batch(self) -> bool:
         """True as soon as one of the layers needs all rows of a batch."""
         return any(layer.whole_batch for layer in self.layers)
 
-    @property
+    @computed
     def random(self) -> bool:
         """True as soon as one of the layers is."""
         return any(layer.random for layer in self.layers)

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from gdcore._typing import Array
+from gdcore._typing import Array, computed
 from gdcore.errors import require, require_choice, require_number
 from gdcore.layers.base import Answer, Layer, Part, Scope
 from gdcore.layers.initializers import Shape, normal
@@ -89,7 +89,7 @@ class Transformer(Layer):
             require_number("hidden", self.hidden, low=1, whole=True)
         require_number("eps", self.eps, low=0, above=True)
 
-    @property
+    @computed
     def random(self) -> bool:
         """True with dropout."""
         return self.dropout > 0

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from gdcore import kernels
-from gdcore._typing import Array, ArrayLike
+from gdcore._typing import Array, ArrayLike, computed
 
 
 class Loss:
@@ -18,24 +18,16 @@ class Loss:
     """
 
     name = ""
+    shape: float = 0.0
     smooth: float = 0.0
+    curvature: float = math.inf
     concordance: float | None = None
 
-    @property
-    def shape(self) -> float:
-        """The loss's own number, for the kernels."""
-        return 0.0
-
-    @property
-    def curvature(self) -> float:
-        """An upper bound of d²ℓ/dz²."""
-        return math.inf
-
-    def value(self, z: Array, y: Array) -> Array:
+    def value(self, z: ArrayLike, y: ArrayLike) -> Array:
         """ℓ of each row, shape (n,)."""
         return self._written(z, y)[0]
 
-    def slope(self, z: Array, y: Array) -> Array:
+    def slope(self, z: ArrayLike, y: ArrayLike) -> Array:
         """dℓ/dz, of z's shape."""
         return self._written(z, y)[1]
 
@@ -74,13 +66,13 @@ class Corners(Loss):
         """The loss with its corner rounded."""
         return replace(self, smooth=float(width))
 
-    @property
+    @computed
     def curvature(self) -> float:
         """1/width; infinite at a corner."""
         return 1 / self.smooth if self.smooth else math.inf
 
     def _inside(self, r: Array) -> Array:
-        """Whether slopes are those of no corner's end."""
+        """True for slopes that the loss has within its corner."""
         raise NotImplementedError
 
     def bend(self, z: Array, y: Array) -> Array:

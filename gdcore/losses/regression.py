@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdcore._typing import Array
+from gdcore._typing import Array, computed
 from gdcore.errors import require, require_number
 from gdcore.losses.base import Corners, Loss, entropy
 
@@ -66,7 +66,7 @@ class Huber(Loss):
     def __post_init__(self) -> None:
         require_number("delta", self.delta, low=0, above=True)
 
-    @property
+    @computed
     def shape(self) -> float:
         """δ, for the kernels."""
         return float(self.delta)
@@ -109,7 +109,7 @@ class Quantile(Corners):
         require(0 < self.q < 1, f"q must be above 0 and below 1, got {self.q}. Try 0.5.")
         require_number("smooth", self.smooth, low=0)
 
-    @property
+    @computed
     def shape(self) -> float:
         """q, for the kernels."""
         return float(self.q)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gdcore._typing import Array, State
+from gdcore._typing import Array, State, computed
 from gdcore.optim.base import (
     Rule,
     require_fraction,
@@ -100,7 +100,7 @@ class Adam(Like, Rule):
     def __post_init__(self) -> None:
         require_adam(self)
 
-    @property
+    @computed
     def rule(self) -> str | None:
         """The compiled epochs know eps outside."""
         return "adam" if self.eps_mode == "outside" else None
@@ -218,7 +218,7 @@ class AdamW(Like, Rule):
         require_not_negative(self, "decay")
         require_one_of(self, "decay_mode", ["lr", "independent"])
 
-    @property
+    @computed
     def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         return "adamw" if (self.eps_mode, self.decay_mode) == ("outside", "lr") else None

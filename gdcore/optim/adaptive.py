@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gdcore._typing import Array, State
+from gdcore._typing import Array, State, computed
 from gdcore.optim.base import (
     Rule,
     require_flag,
@@ -71,7 +71,7 @@ class AdaGrad(Like, Rule):
         require_one_of(self, "eps_mode", ["outside", "inside"])
         require_not_negative(self, "initial_accumulator", "lr_decay")
 
-    @property
+    @computed
     def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         return "adagrad" if self.eps_mode == "outside" and not self.lr_decay else None
@@ -206,12 +206,12 @@ class RMSProp(Like, Rule):
                 "Leave one out."
             )
 
-    @property
-    def moments(self) -> tuple[str, ...]:  # type: ignore[override]
+    @computed
+    def moments(self) -> tuple[str, ...]:
         """v, with m where it is centred and b where it has momentum."""
         return ("v",) + ("m",) * self.centered + ("b",) * (self.momentum > 0)
 
-    @property
+    @computed
     def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         plain = self.eps_mode == "outside" and not self.bias_correction

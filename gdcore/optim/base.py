@@ -30,9 +30,8 @@ class Optimizer(ABC):
     """
 
     lr: float
-    moments: tuple[
-        str, ...
-    ] = ()  # names of the state's vectors, in the order the kernel takes them
+    moments: tuple[str, ...] = ()  # names of vectors in the state, as the kernel takes them in turn
+    rule: str | None = None  # what the compiled epochs call it, where they know it
     needs_cost = False  # whether a step needs J(θ)
     elementwise = False  # whether θ and g may be lists of arrays: no coordinate sees another
     searches = False  # whether the loop is to look along `direction` for a step
@@ -41,11 +40,6 @@ class Optimizer(ABC):
     proximal = True  # whether `reach` tells the step length for an |θ| term
     scale = "gradient"  # how long a step is: as the "gradient" says, a "unit", or found by "itself"
     automatic = 0.05  # where the rate of a "unit" rule starts, in units of θ, when none is given
-
-    @property
-    def rule(self) -> str | None:
-        """What the compiled epochs call it, where they know it."""
-        return None
 
     @abstractmethod
     def step(

@@ -1,17 +1,11 @@
 """One optimizer of transforms and a rule: `chain(ClipNorm(1.0), Adam(1e-3), EMA(0.999))`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from gdcore._typing import Array, State
+from gdcore._typing import Array, State, computed
 from gdcore.errors import require
 from gdcore.optim.base import Optimizer, Shapes
 from gdcore.optim.transforms import Transform
-
-
-def _rules(name: str) -> Any:
-    """A chain's attribute that is its rule's."""
-    return property(lambda self: getattr(self.optimizer, name), doc=f"The rule's {name}.")
 
 
 @dataclass(frozen=True)
@@ -27,12 +21,35 @@ class Chain(Optimizer):
             f"chain needs one rule, got {self.optimizer!r}. Pass one, as gd.optim.Adam(1e-3).",
         )
 
-    lr = _rules("lr")
-    moments = _rules("moments")
-    needs_cost = _rules("needs_cost")
-    full_batch = _rules("full_batch")
-    scale = _rules("scale")
-    proximal = _rules("proximal")
+    @computed
+    def lr(self) -> float:
+        """The rule's learning rate."""
+        return self.optimizer.lr
+
+    @computed
+    def moments(self) -> tuple[str, ...]:
+        """The rule's."""
+        return self.optimizer.moments
+
+    @computed
+    def needs_cost(self) -> bool:
+        """As the rule does."""
+        return self.optimizer.needs_cost
+
+    @computed
+    def full_batch(self) -> bool:
+        """As the rule does."""
+        return self.optimizer.full_batch
+
+    @computed
+    def scale(self) -> str:
+        """As the rule's."""
+        return self.optimizer.scale
+
+    @computed
+    def proximal(self) -> bool:
+        """As the rule is."""
+        return self.optimizer.proximal
 
     def init(self, theta: Array, shapes: Shapes = None) -> State:
         """The rule's state, and each transform's under its number."""

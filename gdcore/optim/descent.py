@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gdcore._typing import State
+from gdcore._typing import State, computed
 from gdcore.optim.base import Rule, require_flag, require_fraction, require_rate
 from gdcore.optim.conventions import Like, conventions
 
@@ -77,7 +77,7 @@ class Momentum(Like, Rule):
         require_fraction(self, "momentum", "dampening")
         require_flag(self, "lr_in_buffer")
 
-    @property
+    @computed
     def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         return None if self.dampening or self.lr_in_buffer else "momentum"
@@ -131,7 +131,7 @@ class Nesterov(Like, Rule):
         require_fraction(self, "momentum")
         require_flag(self, "lr_in_buffer")
 
-    @property
+    @computed
     def rule(self) -> str | None:
         """The compiled epochs know the plain form."""
         return None if self.lr_in_buffer else "nesterov"
