@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -29,13 +29,14 @@ from gdcore.objective import (
     listener,
 )
 from gdcore.rates import AutoRate
-from gdcore.result import Result, Tree
+from gdcore.result import Result
 
 if TYPE_CHECKING:
     from gdcore.hooks import Callbacks
     from gdcore.optim.base import Optimizer
 
 Numbers: TypeAlias = float | Sequence[float] | Array  # what x0 may be to be one array
+Nested = TypeVar("Nested", bound=dict[Any, Any] | list[Any] | tuple[Any, ...])  # of arrays
 MOST = 10_000  # iterations, unless max_iter says otherwise
 DRAWS = 1000  # steps on a function with noise
 
@@ -56,7 +57,7 @@ class LargestSlope(Rule):
 @overload
 def minimize(fun: Function, x0: Numbers, **options: Unpack[Settings]) -> Result[Array]: ...
 @overload
-def minimize(fun: Function, x0: Tree, **options: Unpack[Settings]) -> Result[Tree]: ...
+def minimize(fun: Function, x0: Nested, **options: Unpack[Settings]) -> Result[Nested]: ...
 def minimize(
     fun: Function, x0: Any, *, jac: bool | Function | None = True, args: Any = (),
     method: "str | Optimizer" = "auto", bounds: Bounds | None = None, tol: float | None = None,
