@@ -53,7 +53,8 @@ def rule_for(optimizer: str | Optimizer, rate: float) -> Optimizer:
         require_choice("optimizer", optimizer, ["auto", *map(str.lower, optim.__all__)])
         if optimizer == "auto":
             return optim.AdamW(rate, beta2=BETA2, decay=DECAY)
-        rule = replace(optim.by_name(optimizer)(), lr=rate)
+        made: Any = optim.by_name(optimizer)()
+        rule = replace(made, lr=rate)
     require(
         not (rule.full_batch or rule.searches),
         f"{type(rule).__name__} needs the gradient of one and the same cost at each step, and "

@@ -40,9 +40,11 @@ class GPTFiles:
 
     if TYPE_CHECKING:
         tokenizer: Any
+        vocabulary: Any
+        tied: bool
+        dtype: str
 
         def __init__(self, **parameters: Any) -> None: ...
-        def __getattr__(self, name: str) -> Any: ...
         def _require_fitted(self) -> None: ...
         def _build(self, vocabulary: int) -> None: ...
 
@@ -114,7 +116,7 @@ class GPTFiles:
         gpt._take(path, plain)
         return gpt
 
-    def save_gpt2(self, path: PathLike) -> None:
+    def save_gpt2(self: Any, path: PathLike) -> None:
         """Write model.safetensors and config.json, as GPT2LMHeadModel.from_pretrained reads them.
 
         path is a folder, or a file, which config.json is then put beside.

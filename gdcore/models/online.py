@@ -24,7 +24,6 @@ SETTINGS = (
 PAST = 1000.0  # examples that a fitted model has seen, where it does not say
 UNSURE = 0.1  # a typical squared slope of a fitted classifier
 
-
 if TYPE_CHECKING:  # what these are mixed into
     from gdcore.models.estimator import Estimator as Base
 else:
@@ -44,18 +43,20 @@ class Online(Base):
     _stream: Any = None
     _fitted = "intercept_"  # coef_ may have to be caught up with, which takes time
 
-    def __getattr__(self, name: str) -> Any:
-        """coef_ while penalties wait for their columns: what is due is done in a copy."""
-        if name != "coef_" or self._stream is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.coef_ = self._parts(self._stream.settled())[0]
-        return self.coef_
+    if not TYPE_CHECKING:  # to whom any name would be one of an estimator
 
-    def __setattr__(self, name: str, value: object) -> None:
-        """A stream whose settings have changed is looked at before its next example."""
-        object.__setattr__(self, name, value)
-        if name in SETTINGS and self._stream is not None:
-            self._stream.ready = None
+        def __getattr__(self, name: str) -> Any:
+            """coef_ while penalties wait for their columns: what is due is done in a copy."""
+            if name != "coef_" or self._stream is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self.coef_ = self._parts(self._stream.settled())[0]
+            return self.coef_
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """A stream whose settings have changed is looked at before its next example."""
+            object.__setattr__(self, name, value)
+            if name in SETTINGS and self._stream is not None:
+                self._stream.ready = None
 
     def _one(self, x: Any) -> Matrix:
         """x as one finite row, for all that the short way does not take."""

@@ -62,10 +62,10 @@ def choose(cost: AnyCost, full: bool) -> tuple[Optimizer, str]:
 def forms(cost: AnyCost) -> bool:
     """Whether a matrix of second derivatives is worth its price: about size/50 reads of rows."""
     model, X = cost.model, cost.rows.X
-    if model.size <= FEW or model.size > MANY:
-        return bool(model.size <= FEW)
-    dense = model.outputs == 1 and not isinstance(X, CSR)
-    return bool(dense and len(cost) >= ROWS_EACH * model.size)
+    size: int = model.size
+    if size <= FEW or size > MANY:
+        return size <= FEW
+    return model.outputs == 1 and not isinstance(X, CSR) and len(cost) >= ROWS_EACH * model.size
 
 
 def stop_rule(tol: float, cost: AnyCost, optimizer: Optimizer, full: bool) -> Rule | None:

@@ -88,6 +88,12 @@ __all__ = [
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
 ]
+if TYPE_CHECKING:  # what is no rule
+    __all__ += [
+        "EMA", "Accumulate", "AdaptiveClip", "Chain", "ClipNorm", "ClipValue", "Decay",
+        "Lookahead", "Noise", "Optimizer", "PolyakAverage", "Rule", "SkipNonFinite",
+        "SparseGradient", "Transform", "Updater", "ZeroNonFinite", "chain",
+    ]  # fmt: skip
 
 
 if TYPE_CHECKING:  # public as well, but no rules
