@@ -5,7 +5,7 @@ import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Optimizer(ABC):
     arrays: its moments have θ's length, "t" (int64) counts the steps taken. Copy the dict to save
     it, put it back to resume.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     lr: float
     moments: tuple[str, ...] = ()  # names of vectors in the state, as the kernel takes them in turn
