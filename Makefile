@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint build clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck build clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,10 @@ table: .venv-peers/peers  ## write the README's table from the saved results
 lint: .venv/test  ## style
 	.venv/bin/python $(PIP) ruff
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+typecheck: .venv/test  ## mypy --strict on gdcore and on two typed programs that use it
+	.venv/bin/python $(PIP) mypy
+	.venv/bin/python -m mypy
 
 build: .venv/test  ## sdist and wheel in dist/
 	.venv/bin/python $(PIP) build

@@ -9,6 +9,7 @@ of steps; `inside` and `outside` say where ε stands: √(v + inside) + outside.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from gdcore._numpy._require import require_parts, require_vectors
 from gdcore._typing import Array
 
 __all__ = ["update"]
+
+Rule: TypeAlias = tuple[Callable[..., None], int, int]  # loop, vectors of state, numbers
 
 BLOCK = 16384
 
@@ -295,9 +298,7 @@ def _interpolate(w: Array, z: Array, s: Array, c: tuple[float, ...], scratch: Ar
     z -= s
 
 
-RULES: dict[
-    str, tuple[Callable[..., None], int, int]
-] = {  # name: (loop, vectors of state, numbers)
+RULES: dict[str, Rule] = {
     "sgd": (_sgd, 0, 1),
     "momentum": (_momentum, 1, 3),
     "nesterov": (_nesterov, 1, 3),

@@ -13,34 +13,29 @@ if TYPE_CHECKING:
     from gdcore.optim.adaptive import AdaDelta, AdaGrad, RMSProp
     from gdcore.optim.adgd import AdGD
     from gdcore.optim.automatic import DoWG, Polyak, Prodigy
-    from gdcore.optim.averages import (
-        EMA,
-        Lookahead,
-        PolyakAverage,
-    )
-    from gdcore.optim.base import Optimizer, Rule
-    from gdcore.optim.bind import Updater
-    from gdcore.optim.chained import Chain, chain
+    from gdcore.optim.averages import EMA as EMA
+    from gdcore.optim.averages import Lookahead as Lookahead
+    from gdcore.optim.averages import PolyakAverage as PolyakAverage
+    from gdcore.optim.base import Optimizer as Optimizer
+    from gdcore.optim.base import Rule as Rule
+    from gdcore.optim.bind import Updater as Updater
+    from gdcore.optim.chained import Chain as Chain
+    from gdcore.optim.chained import chain as chain
     from gdcore.optim.descent import SGD, Momentum, Nesterov
     from gdcore.optim.fista import FISTA
     from gdcore.optim.lbfgs import LBFGS
     from gdcore.optim.matrix import Adafactor, Muon
-    from gdcore.optim.schedule_free import (
-        ScheduleFreeAdamW,
-        ScheduleFreeSGD,
-    )
-    from gdcore.optim.sparse import SparseGradient
-    from gdcore.optim.transforms import (
-        Accumulate,
-        AdaptiveClip,
-        ClipNorm,
-        ClipValue,
-        Decay,
-        Noise,
-        SkipNonFinite,
-        Transform,
-        ZeroNonFinite,
-    )
+    from gdcore.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+    from gdcore.optim.sparse import SparseGradient as SparseGradient
+    from gdcore.optim.transforms import Accumulate as Accumulate
+    from gdcore.optim.transforms import AdaptiveClip as AdaptiveClip
+    from gdcore.optim.transforms import ClipNorm as ClipNorm
+    from gdcore.optim.transforms import ClipValue as ClipValue
+    from gdcore.optim.transforms import Decay as Decay
+    from gdcore.optim.transforms import Noise as Noise
+    from gdcore.optim.transforms import SkipNonFinite as SkipNonFinite
+    from gdcore.optim.transforms import Transform as Transform
+    from gdcore.optim.transforms import ZeroNonFinite as ZeroNonFinite
 
 _FILES = {  # file: the names it gives
     "adam": "AMSGrad Adam AdamW",
@@ -88,13 +83,6 @@ __all__ = [
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
 ]
-if TYPE_CHECKING:  # what is no rule
-    __all__ += [
-        "EMA", "Accumulate", "AdaptiveClip", "Chain", "ClipNorm", "ClipValue", "Decay",
-        "Lookahead", "Noise", "Optimizer", "PolyakAverage", "Rule", "SkipNonFinite",
-        "SparseGradient", "Transform", "Updater", "ZeroNonFinite", "chain",
-    ]  # fmt: skip
-
 
 if TYPE_CHECKING:  # public as well, but no rules
     __all__ += [

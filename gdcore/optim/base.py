@@ -29,7 +29,8 @@ class Optimizer(ABC):
     it, put it back to resume.
     """
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]  # so that `replace` may be asked for a copy
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     lr: float
     moments: tuple[str, ...] = ()  # names of vectors in the state, as the kernel takes them in turn
     rule: str | None = None  # what the compiled epochs call it, where they know it

@@ -7,7 +7,7 @@ import numpy as np
 
 from gdcore._typing import Array
 
-Tree: TypeAlias = "Array | Mapping[Any, Tree] | Sequence[Tree]"
+Tree: TypeAlias = Array | Mapping[Any, Any] | Sequence[Any]  # of arrays, however deep
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from gdcore.optim.conventions import Like
 from tests.optim.landscapes import LANDSCAPES, RULES, descend, made
 
 EVERY = pytest.mark.parametrize("name", RULES)
@@ -128,6 +129,11 @@ def test_like_sets_a_librarys_conventions_and_what_is_given_wins(name, library):
     again = pickle.loads(pickle.dumps(kind(like=library)))
     assert again == kind(like=library)
     assert dataclasses.replace(again, lr=0.5).lr == 0.5
+
+
+@EVERY
+def test_type_checkers_know_of_like_where_a_rule_takes_it(name):
+    assert issubclass(RULES[name], Like) == hasattr(RULES[name], "conventions")
 
 
 @EVERY
