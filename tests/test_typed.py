@@ -4,13 +4,15 @@ mypy reads this file too (`files` in pyproject.toml): it must find every type th
 claims, and the errors that are ignored by their code, as an ignore without one is an error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, assert_type
 
 import numpy as np
 import pytest
 
 import gdcore as gd
+from gdcore.diagnose.gradients import GradientCheck
+from gdcore.result import Result
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -92,3 +94,59 @@ def test_data_sets_come_with_their_names() -> None:
     data = gd.datasets.load("digits")
     assert isinstance(assert_type(data.X, Array), np.ndarray)
     assert isinstance(assert_type(data.target_names, list[str] | None), list)
+
+
+X, Y = np.eye(4), np.array([0.0, 1.0, 2.0, 3.0])
+
+
+def test_an_estimator_is_itself_after_fit_and_its_parts_have_types() -> None:
+    model = gd.LinearRegression(loss=gd.losses.Huber(), callbacks=lambda moment: moment.step > 3)
+    fitted = assert_type(model.fit(X, Y), gd.LinearRegression)
+    assert isinstance(assert_type(fitted.coef_, Array), np.ndarray)
+    assert assert_type(fitted.result_.nit, int) >= 1
+    assert isinstance(assert_type(fitted.score(X.tolist(), [0, 1, 2, 3]), float), float)
+    taught = gd.LinearRegression().learn_one(X[0], 1.0)
+    assert isinstance(assert_type(taught.predict_one(X[0]), float), float)
+    machine = gd.LinearClassifier(class_weight={0.0: 2.0}).fit(X, Y)
+    assert len(assert_type(machine.results_, list[Result[Array]])) == 4
+    net = gd.MLPClassifier(hidden_layer_sizes=[3], max_epochs=1, tol=0).fit(X, Y > 1)
+    assert len(assert_type(net.predict_proba(X), Array)) == 4
+    assert len(assert_type(net.coefs_, list[Array])) == 2
+
+
+def test_parameters_and_names_that_no_estimator_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="learning_rate"):
+        gd.LinearRegression(learning_rate="fast").fit(X, Y)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="dtype"):
+        gd.MLPRegressor(dtype="float16").fit(X, Y)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="loss"):
+        gd.LinearRegression(loss=3).fit(X, Y)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="sparse"):
+        gd.MLPRegressor().fit(gd.CSR([1.0], [0], [0, 1], (1, 1)), Y)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError, match="fti"):
+        gd.LinearRegression().fti(X, Y)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="monitor"):
+        gd.callbacks.EarlyStopping("loss")  # type: ignore[arg-type]
+
+
+def test_what_a_gpt_writes_is_of_the_kind_of_its_prompt() -> None:
+    gpt = gd.GPT(n_layer=1, n_head=1, n_embd=4, block_size=4).fit("abab" * 25, max_steps=1)
+    assert isinstance(assert_type(gpt.generate("a", 2, temperature=0), str), str)
+    assert "".join(assert_type(gpt.generate("a", 2, stream=True), Iterator[str]))
+    assert len(assert_type(gpt.generate(["a", "b"], 2), list[str])) == 2
+    assert len(gpt.generate(np.array([0]), 2)) == 2
+    assert assert_type(gpt.logits([0, 1]), Array).shape == (2, 2)
+
+
+def test_what_was_found_has_types() -> None:
+    def bowl(x: Array) -> tuple[float, Array]:
+        return float(x @ x), 2 * x
+
+    check = assert_type(gd.check_gradient(bowl, [1.0, 2.0]), GradientCheck)
+    assert isinstance(assert_type(check.worst[0].error, float), float)
+    assert assert_type(gd.find_learning_rate(bowl, [1.0, 2.0]).edge, float) > 0
+    found = gd.doctor(gd.minimize(bowl, [1.0, 2.0]))
+    assert isinstance(assert_type(found.illnesses, list[str]), list)
+    path = gd.plots.Path(start=[1.0, 2.0])
+    gd.minimize(bowl, [1.0, 2.0], callbacks=path)
+    assert assert_type(path.points, Array).shape[1] == 2

@@ -3,7 +3,7 @@
 import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -12,6 +12,21 @@ from gdcore.errors import require, require_number
 from gdcore.models.decoder import Decoder
 from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters
+
+
+class Options(TypedDict, total=False):
+    """What `generate` takes by name for any prompt."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    repetition_penalty: float
+    stop: str | Iterable[str]
+    seed: int | None
+    cache: bool
+
+
+Tokens: TypeAlias = Array | Sequence[int] | Sequence[Array] | Sequence[Sequence[int]]
 
 
 class Writer:
@@ -28,26 +43,26 @@ class Writer:
 
     @overload
     def generate(
-        self, prompt: str, max_tokens: int = 200, *, temperature: float = 1.0,
-        top_k: int | None = None, top_p: float | None = None, repetition_penalty: float = 1.0,
-        stop: str | Iterable[str] = (), seed: int | None = None, stream: Literal[False] = False,
-        cache: bool = True,
+        self, prompt: str, max_tokens: int = 200, *, stream: Literal[False] = False,
+        **options: Unpack[Options],
     ) -> str: ...  # fmt: skip
 
     @overload
     def generate(
-        self, prompt: str, max_tokens: int = 200, *, temperature: float = 1.0,
-        top_k: int | None = None, top_p: float | None = None, repetition_penalty: float = 1.0,
-        stop: str | Iterable[str] = (), seed: int | None = None, stream: Literal[True],
-        cache: bool = True,
+        self, prompt: str, max_tokens: int = 200, *, stream: Literal[True],
+        **options: Unpack[Options],
     ) -> Iterator[str]: ...  # fmt: skip
 
     @overload
     def generate(
-        self, prompt: Any, max_tokens: int = 200, *, temperature: float = 1.0,
-        top_k: int | None = None, top_p: float | None = None, repetition_penalty: float = 1.0,
-        stop: str | Iterable[str] = (), seed: int | None = None, stream: bool = False,
-        cache: bool = True,
+        self, prompt: list[str] | tuple[str, ...], max_tokens: int = 200, *,
+        stream: Literal[False] = False, **options: Unpack[Options],
+    ) -> list[str]: ...  # fmt: skip
+
+    @overload
+    def generate(
+        self, prompt: Tokens, max_tokens: int = 200, *, stream: bool = False,
+        **options: Unpack[Options],
     ) -> Any: ...  # fmt: skip
 
     def generate(
