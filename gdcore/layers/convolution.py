@@ -148,12 +148,11 @@ class Conv2D(Layer):
         return whole
 
 
-@dataclass(frozen=True)
 class Pool(Layer):
     """What the poolings share: a number of each window and channel."""
 
-    size: int = 2
-    stride: int | None = None
+    size: int
+    stride: int | None
 
     def __post_init__(self) -> None:
         require_number("size", self.size, low=1, whole=True)
@@ -190,6 +189,9 @@ class MaxPool2D(Pool):
     >>> layer(layer.scope((2, 2, 1)), np.arange(4.0).reshape(1, 2, 2, 1))[0].item()
     3.0
     """
+
+    size: int = 2
+    stride: int | None = None
 
     def __call__(self, theta: Scope, x: Array) -> Answer:
         """(y, backward)."""
@@ -228,6 +230,9 @@ class MeanPool2D(Pool):
     >>> layer(layer.scope((2, 2, 1)), np.arange(4.0).reshape(1, 2, 2, 1))[0].item()
     1.5
     """
+
+    size: int = 2
+    stride: int | None = None
 
     def __call__(self, theta: Scope, x: Array) -> Answer:
         """(y, backward)."""
