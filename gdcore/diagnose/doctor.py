@@ -1,6 +1,6 @@
 """`gd.doctor`: what went wrong in a descent, by which number, and what would help."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from gdcore.data import as_rows
 from gdcore.diagnose import columns, course, endings, layers
@@ -44,7 +44,14 @@ EXPLAINED = {  # an illness: those that follow from it
 }
 
 
-def doctor(result_or_estimator: Any, X: Features | None = None) -> Findings:
+class Descent(Protocol):
+    """What a fitted estimator has: the result of its descent."""
+
+    @property
+    def result_(self) -> Result[Any]: ...
+
+
+def doctor(result_or_estimator: Result[Any] | Descent, X: Features | None = None) -> Findings:
     """Read the trace of a descent, and the columns it saw, for what went wrong.
 
     Each finding names an illness, the symptom with its number, and the cure: a rate above 2/L that

@@ -122,6 +122,7 @@ def test_mistakes_of_a_user_are_found(tmp_path):
         "gd.descend(len, [1.0], gd.optim.SGD(0.1))",
         "gd.LinearRegression(callbacks=3)",
         "gd.GPT(n_layers=1)",
+        "gd.doctor([1.0])",
     ]
     program = tmp_path / "wrong.py"
     program.write_text("import gdcore as gd\n" + "\n".join(wrong) + "\n")
