@@ -28,6 +28,9 @@ TILES = ["-ffp-contract=fast", "-falign-loops=64"]
 FUSED = set() if sys.platform == "win32" else {"attention", "chains", "hessians", "products"}
 TILED = {"gradients", *FUSED}  # the same products, rounded twice: a gradient has one set of bits
 
+# Lets GDCORE_SIMD hold the kernels at a lower level: see src/_levels.h.
+LINK = ["-Wl,--wrap=__cpu_indicator_init"] if sys.platform == "linux" else []
+
 MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
 if STABLE_ABI:
     MACROS.append(("Py_LIMITED_API", "0x030B0000"))
@@ -47,9 +50,10 @@ def extensions():
                 f"gdcore._native.{path.stem}",
                 [path.as_posix()],
                 include_dirs=["src"],
-                depends=["src/_tiles.h"] if path.stem in TILED else [],
+                depends=["src/_levels.h"] + ["src/_tiles.h"] * (path.stem in TILED),
                 define_macros=MACROS,
                 extra_compile_args=FLAGS + TILES * (path.stem in FUSED),
+                extra_link_args=LINK,
                 py_limited_api=STABLE_ABI,
             )
             for path in sources

@@ -2,6 +2,7 @@
 
 The later import wins, so a kernel may live in NumPy alone until its compiled twin is written.
 GDCORE_BACKEND=auto|native|numpy chooses; native makes a missing extension an error.
+GDCORE_SIMD=baseline|v3|v4 holds the compiled kernels at a level of x86-64 below the processor's.
 """
 
 import os
@@ -37,6 +38,11 @@ if _wanted not in ("auto", "native", "numpy"):
     raise ValueError(
         f"GDCORE_BACKEND must be auto, native or numpy, got {_wanted!r}. Set one of the three."
     )
+_level = os.environ.get("GDCORE_SIMD", "")
+if _level not in ("", "baseline", "v3", "v4"):
+    raise ValueError(
+        f"GDCORE_SIMD must be baseline, v3 or v4, got {_level!r}. Set one of the three, or none."
+    )
 if _wanted != "numpy":
     try:
         from gdcore._native.activations import *
@@ -70,6 +76,12 @@ if _wanted != "numpy":
                 "GDCORE_BACKEND=native, but the compiled core is not built. Install a C compiler "
                 "and reinstall gdcore, or set GDCORE_BACKEND=auto."
             ) from error
+    else:
+        if _level and simd_level().removeprefix("x86-64-") != _level:
+            raise ImportError(
+                f"GDCORE_SIMD={_level}, but the kernels run at {simd_level()}, the highest level "
+                "of this processor and build. Ask for a lower level, or unset it."
+            )
 
 
 def backend() -> dict[str, str]:

@@ -18,6 +18,7 @@ cdef extern from *:
     #else
       #define GD_CLONES
     #endif
+    #include "_levels.h"
 
     /* What a dispatched kernel calls must be inlined, or it would run at the baseline level. */
     #if defined(__GNUC__)
