@@ -39,6 +39,7 @@ FLOORS = [
     {
         "data",
         "convergence",
+        "ranges",
         "rates",
         "progress",
         "snapshot",

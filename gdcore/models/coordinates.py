@@ -4,6 +4,7 @@ import numpy as np
 
 from gdcore.models.family import INVERSE, SHIFT, LinearFamily
 from gdcore.penalties import Penalty
+from gdcore.ranges import require_range
 
 
 def coordinates(rows, loss, outputs, alpha, settings, precondition):
@@ -32,8 +33,8 @@ def coordinates(rows, loss, outputs, alpha, settings, precondition):
             scale = units = deviation
         else:
             scale = np.hypot(deviation, np.sqrt(ridge / _curvature(loss))) * (deviation > 0)
-        usable = (scale > np.finfo(rows.X.dtype).tiny) & (scale < np.finfo(rows.X.dtype).max)
-        np.divide(1, scale, out=columns[INVERSE, :p], where=usable)
+        require_range(deviation, rows.X.dtype)
+        np.divide(1, scale, out=columns[INVERSE, :p], where=scale > 0)
     else:
         columns[INVERSE, :p] = 1
     weights = units * columns[INVERSE, :p]
