@@ -18,6 +18,10 @@ cdef enum:
     RMSPROP_CENTERED_MOMENTUM, AMSGRAD, NADAM, MOMENTS, ADAMAX, LION, SCHEDULE_FREE_SGD,
     SCHEDULE_FREE_ADAMW
 
+cdef extern from "<float.h>" nogil:
+    float FLT_MIN
+    double DBL_MIN
+
 cdef enum:
     MOST_MOMENTS = 3
     MOST_NUMBERS = 8
@@ -28,6 +32,15 @@ cdef inline real root(real x) noexcept nogil:
         return sqrt(x)
     else:
         return sqrtf(x)
+
+
+cdef inline real settled(real x) noexcept nogil:
+    """x, but zero where it is denormal: a moment that decays would stay so for ever, and many a
+    processor takes a hundred times as long for such numbers."""
+    if real is double:
+        return 0 if abs(x) < DBL_MIN else x
+    else:
+        return 0 if abs(x) < FLT_MIN else x
 
 
 cdef inline real larger(real a, real b) noexcept nogil:
@@ -50,7 +63,7 @@ cdef inline inline_void momentum_rule(
     cdef Py_ssize_t i
     for i in range(n):
         moved = keep * b[i] + gain * g[i]
-        b[i] = moved
+        b[i] = settled(moved)
         w[i] = w[i] - rate * moved
 
 
@@ -63,7 +76,7 @@ cdef inline inline_void nesterov_rule(
     for i in range(n):
         slope = gain * g[i]
         moved = keep * b[i] + slope
-        b[i] = moved
+        b[i] = settled(moved)
         w[i] = w[i] - rate * (slope + keep * moved)
 
 
@@ -90,9 +103,9 @@ cdef inline inline_void adadelta_rule(
         slope = g[i]
         old = d[i]
         square = keep * v[i] + (gain * slope) * slope
-        v[i] = square
+        v[i] = settled(square)
         step = (root(old + eps) / root(square + eps)) * slope
-        d[i] = keep * old + (gain * step) * step
+        d[i] = settled(keep * old + (gain * step) * step)
         w[i] = w[i] - rate * step
 
 
@@ -106,7 +119,7 @@ cdef inline inline_void rmsprop_rule(
     for i in range(n):
         slope = g[i]
         square = keep * v[i] + (gain * slope) * slope
-        v[i] = square
+        v[i] = settled(square)
         w[i] = w[i] - (rate * slope) / (root(square + inside) + outside)
 
 
@@ -121,8 +134,8 @@ cdef inline inline_void rmsprop_centered_rule(
         slope = g[i]
         square = keep * v[i] + (gain * slope) * slope
         mean = keep * m[i] + gain * slope
-        v[i] = square
-        m[i] = mean
+        v[i] = settled(square)
+        m[i] = settled(mean)
         spread = square - mean * mean
         spread = 0 if spread < 0 else spread
         w[i] = w[i] - (rate * slope) / (root(spread + inside) + outside)
@@ -138,9 +151,9 @@ cdef inline inline_void rmsprop_momentum_rule(
     for i in range(n):
         slope = g[i]
         square = keep * v[i] + (gain * slope) * slope
-        v[i] = square
+        v[i] = settled(square)
         moved = momentum * b[i] + (push * slope) / (root(square + inside) + outside)
-        b[i] = moved
+        b[i] = settled(moved)
         w[i] = w[i] - rate * moved
 
 
@@ -155,12 +168,12 @@ cdef inline inline_void rmsprop_centered_momentum_rule(
         slope = g[i]
         square = keep * v[i] + (gain * slope) * slope
         mean = keep * m[i] + gain * slope
-        v[i] = square
-        m[i] = mean
+        v[i] = settled(square)
+        m[i] = settled(mean)
         spread = square - mean * mean
         spread = 0 if spread < 0 else spread
         moved = momentum * b[i] + (push * slope) / (root(spread + inside) + outside)
-        b[i] = moved
+        b[i] = settled(moved)
         w[i] = w[i] - rate * moved
 
 
@@ -176,8 +189,8 @@ cdef inline inline_void adam_rule(
         slope = g[i]
         mean = keep1 * m[i] + gain1 * slope
         square = keep2 * v[i] + (gain2 * slope) * slope
-        m[i] = mean
-        v[i] = square
+        m[i] = settled(mean)
+        v[i] = settled(square)
         w[i] = kept * w[i] - (rate * mean) / (root(square + inside) + outside)
 
 
@@ -193,9 +206,9 @@ cdef inline inline_void amsgrad_rule(
         mean = keep1 * m[i] + gain1 * slope
         square = keep2 * v[i] + (gain2 * slope) * slope
         most = larger(x[i], fix * square)
-        m[i] = mean
-        v[i] = square
-        x[i] = most
+        m[i] = settled(mean)
+        v[i] = settled(square)
+        x[i] = settled(most)
         w[i] = w[i] - (rate * mean) / (root(most + inside) + outside)
 
 
@@ -210,8 +223,8 @@ cdef inline inline_void nadam_rule(
         slope = g[i]
         mean = keep1 * m[i] + gain1 * slope
         square = keep2 * v[i] + (gain2 * slope) * slope
-        m[i] = mean
-        v[i] = square
+        m[i] = settled(mean)
+        v[i] = settled(square)
         w[i] = w[i] - (rate * mean + now * slope) / (root(square + inside) + outside)
 
 
@@ -226,8 +239,8 @@ cdef inline inline_void moments_rule(
         slope = g[i]
         mean = keep1 * m[i] + gain1 * slope
         square = keep2 * v[i] + (gain2 * slope) * slope
-        m[i] = mean
-        v[i] = square
+        m[i] = settled(mean)
+        v[i] = settled(square)
         w[i] = w[i] - rate * mean
 
 
@@ -242,8 +255,8 @@ cdef inline inline_void adamax_rule(
         slope = g[i]
         mean = keep1 * m[i] + gain1 * slope
         most = larger(keep2 * u[i], abs(slope) + inside)
-        m[i] = mean
-        u[i] = most
+        m[i] = settled(mean)
+        u[i] = settled(most)
         w[i] = w[i] - (rate * mean) / (most + outside)
 
 
@@ -259,7 +272,7 @@ cdef inline inline_void lion_rule(
         mean = m[i]
         way = keep1 * mean + gain1 * slope
         way = 1 if way > 0 else (-1 if way < 0 else (0 if way == 0 else way))
-        m[i] = keep2 * mean + gain2 * slope
+        m[i] = settled(keep2 * mean + gain2 * slope)
         w[i] = kept * w[i] - rate * way
 
 
@@ -290,7 +303,7 @@ cdef inline inline_void schedule_free_adamw_rule(
         here = w[i]
         goal = z[i]
         square = keep * v[i] + (gain * slope) * slope
-        v[i] = square
+        v[i] = settled(square)
         step = (lift * slope) / (root(square) + eps) + decay * here
         here = here + (goal - here) * pull
         w[i] = here + blend * step

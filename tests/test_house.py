@@ -39,6 +39,7 @@ FLOORS = [
     {"hooks"},
     {
         "data",
+        "ranges",
         "rates",
         "progress",
         "snapshot",

@@ -56,7 +56,15 @@ def update(
                 end = min(start + BLOCK, size)
                 parts = [moment[at + start : at + end] for moment in state]
                 apply(c, flat[start:end], slope[start:end], *parts, *scratch[:, : end - start])
+                for moment in parts[LASTING.get(rule, 0) :]:
+                    _settle(moment, scratch[0, : end - start])
             at += size
+
+
+def _settle(moment: Array, size: Array) -> None:
+    """Zero where it is denormal: a moment that decays would stay so for ever, and slow."""
+    np.abs(moment, out=size)
+    np.copyto(moment, 0, where=size < np.finfo(size.dtype).tiny)
 
 
 def _sgd(c: Array, w: Array, g: Array, step: Array, _: Array) -> None:
@@ -317,3 +325,5 @@ RULES: dict[str, Rule] = {
     "schedule_free_sgd": (_schedule_free_sgd, 1, 4),
     "schedule_free_adamw": (_schedule_free_adamw, 2, 8),
 }
+# How many vectors of state come first that do not decay, and keep their denormal numbers.
+LASTING = {"adagrad": 1, "schedule_free_sgd": 1, "schedule_free_adamw": 1}

@@ -120,6 +120,7 @@ class LinearEstimator(Coefficients, Estimator):
         train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
         model, penalty = self._model(train, weights.sum(), loss, outputs)
+        unit = unit_of(loss, train)
         if self.optimizer == "closed-form":
             require(
                 not isinstance(X, CSR),
@@ -137,7 +138,7 @@ class LinearEstimator(Coefficients, Estimator):
                 result["choice"] = "as asked"
                 hooks.end(result)
         else:
-            cost = Cost(model, train, penalty, self.n_threads, unit_of(loss, train))
+            cost = Cost(model, train, penalty, self.n_threads, unit)
             validate = held_out(model, other) if other is not None else None
             result = self._descend(cost, validate, rng)
             self._note_separation(cost, result)

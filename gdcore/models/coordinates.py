@@ -7,6 +7,7 @@ import numpy as np
 from gdcore.models.family import LinearFamily
 from gdcore.models.visits import INVERSE, SHIFT
 from gdcore.penalties import Penalty
+from gdcore.ranges import require_range
 
 
 def coordinates(
@@ -37,8 +38,8 @@ def coordinates(
             scale = units = deviation
         else:
             scale = np.hypot(deviation, np.sqrt(ridge / _curvature(loss))) * (deviation > 0)
-        usable = (scale > np.finfo(rows.X.dtype).tiny) & (scale < np.finfo(rows.X.dtype).max)
-        np.divide(1, scale, out=columns[INVERSE, :p], where=usable)
+        require_range(deviation, rows.X.dtype)
+        np.divide(1, scale, out=columns[INVERSE, :p], where=scale > 0)
     else:
         columns[INVERSE, :p] = 1
     weights = units * columns[INVERSE, :p]

@@ -24,6 +24,7 @@ from gdcore.models.visits import (
     without_shift,
 )
 from gdcore.penalties import Penalty
+from gdcore.ranges import require_numbers
 from gdcore.sparse import CSR
 
 VISITED = 1 << 20  # numbers of X in one call of a kernel that visits rows in random order
@@ -291,8 +292,15 @@ def _squares(X: Matrix, columns: Array, each: Each = map) -> Array:
     return square
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def margins(X: Matrix, coef: Array, intercept: Array) -> Array:
-    """X·coefᵀ + intercept (n, k), in float64 for sparse rows."""
+    """X·coefᵀ + intercept (n, k), in float64 for sparse rows; all of them numbers."""
+    z = _margins(X, coef, intercept)
+    require_numbers(z)
+    return z
+
+
+def _margins(X: Matrix, coef: Array, intercept: Array) -> Array:
     if not _sparse(X):
         return X @ coef.T + intercept
     if len(X.data) < FEW * X.shape[1]:  # a few rows of very many columns: those that they hold

@@ -33,6 +33,10 @@ def as_label_matrix(y: ArrayLike, n: int) -> Array:
 
 def r_squared(y: Array, predicted: Array, weights: Array) -> float:
     """1 − Σs(y − ŷ)²/Σs(y − ȳ)² of vectors; 1 is perfect, 0 as good as the mean."""
+    unit = -np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[
+        1
+    ]  # a power of two: no bit lost
+    y, predicted = np.ldexp(y, unit), np.ldexp(predicted, unit)
     spread = float(weights @ (y - np.average(y, weights=weights)) ** 2)
     rest = float(weights @ (y - predicted) ** 2)
     return 1 - rest / spread if spread else float(rest == 0)

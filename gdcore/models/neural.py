@@ -30,6 +30,7 @@ from gdcore.models.network import Network, Scaling
 from gdcore.models.network_cost import NetworkCost
 from gdcore.optim.base import Optimizer
 from gdcore.parameters import Parameters, aligned_copy
+from gdcore.ranges import require_held, require_numbers, require_range
 from gdcore.rates import FixedRate
 from gdcore.result import Result
 from gdcore.trace import Trace
@@ -166,17 +167,21 @@ class NeuralEstimator(Trained, Estimator):
         batch = self._batch(n, self._optimizer())
         return np.float64 if batch is None or batch >= n else np.float32
 
-    def _build(self, X: Any, weights: Array, outputs: int, loss: Any) -> tuple[Network, Scaling]:
-        """Network and scaling for these rows."""
+    def _build(
+        self, X: Any, weights: Array, outputs: int, loss: Any, precision: Any
+    ) -> tuple[Network, Scaling]:
+        """Network and scaling for these rows, in numbers of that precision."""
         network = Network(self._layers(outputs), X.shape[1:], loss)
         _require_outputs(network, outputs)
-        return network, self._scales(X, weights)
+        return network, self._scales(X, weights, precision)
 
-    def _scales(self, X: Array, weights: Array) -> Scaling:
+    def _scales(self, X: Array, weights: Array, precision: Any) -> Scaling:
         """(shift, inverse) of the columns, None where they are taken as they come."""
         if not self.standardize:
+            require_held(X, precision)
             return None
         mean, deviation = column_moments(X, weights)
+        require_range(deviation, precision)
         inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
         return mean, inverse
 
@@ -190,8 +195,8 @@ class NeuralEstimator(Trained, Estimator):
         if other is None:
             train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
-        network, scaling = self._build(train.X, train.weights, outputs, loss)
         precision = self._precision(len(train))
+        network, scaling = self._build(train.X, train.weights, outputs, loss, precision)
         starts = [self._start(network, rng, precision)]
         starts += [network.init(rng, precision) for _ in range(self.restarts)]
         results = [
@@ -286,7 +291,9 @@ class NeuralEstimator(Trained, Estimator):
     def _margins(self, X: ArrayLike) -> Array:
         """Outputs of the last layer, (n, k)."""
         X_ = self._features(X)
-        z = self.network_.predict(self.theta_.vector, X_, self.scaling_)
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = self.network_.predict(self.theta_.vector, X_, self.scaling_)
+        require_numbers(z)
         return z.astype(np.float64, copy=False)
 
     def _partial(self, X: Array, y: Array, weights: Array, loss: Any, outputs: int) -> Self:
@@ -328,8 +335,9 @@ class NeuralEstimator(Trained, Estimator):
         if hasattr(self, "theta_"):
             network, scaling, start = self.network_, self.scaling_, self.theta_.vector
         else:
-            network, scaling = self._build(X, weights, outputs, loss)
-            start = network.init(rng, DTYPES.get(self.dtype, np.float32))
+            precision = DTYPES.get(self.dtype, np.float32)
+            network, scaling = self._build(X, weights, outputs, loss, precision)
+            start = network.init(rng, precision)
             self.n_iter_ = 0
         _require_suited(optimizer, network, full=False)
         shapes = network.shapes()

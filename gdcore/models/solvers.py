@@ -20,6 +20,7 @@ from gdcore.models.family import LinearFamily
 from gdcore.newton import FEW, MANY, Newton
 from gdcore.optim.base import Optimizer
 from gdcore.penalties import Penalty
+from gdcore.ranges import require_reach
 from gdcore.result import Result
 from gdcore.sparse import CSR
 from gdcore.trace import COLUMNS
@@ -113,6 +114,7 @@ def unit_of(loss: Any, rows: Any) -> float:
     """The gradient's unit: the targets' standard deviation for losses of residuals, else 1."""
     if not isinstance(loss, Squared) and getattr(loss, "name", "") not in ("huber", "quantile"):
         return 1.0
+    require_reach(rows)
     center = np.average(rows.y, weights=rows.weights)
     unit = float(np.sqrt(np.average((rows.y - center) ** 2, weights=rows.weights)))
     return unit if unit > 1e-12 * abs(center) and unit > 0 else (abs(center) or 1.0)

@@ -6,6 +6,7 @@ The rules' formulas over many steps are in tests/optim; here stand the loops alo
 import numpy as np
 import pytest
 
+from gdcore._numpy.updates import LASTING
 from tests.kernels.cases import NUMBERS, rule_case
 from tests.kernels.twins import RULES as TABLE
 from tests.kernels.twins import outcome, same_bits
@@ -197,6 +198,22 @@ def test_the_two_places_of_eps(kernels):
         w, g, v = np.zeros(1), np.ones(1), np.ones(1)
         kernels.update("rmsprop", w, g, [v], (1.0, 1.0, 0.0, inside, outside))
         assert -w[0] == pytest.approx(1 / (np.sqrt(1 + inside) + outside), rel=1e-15)
+
+
+@RULES
+@DTYPES
+def test_moments_that_decay_end_at_zero_and_not_among_denormal_numbers(kernels, rule, dtype):
+    """Where they would stay for ever: on many a processor a hundred times as slow."""
+    tiny, n = np.finfo(dtype).tiny, 40
+    w, state = np.ones(n, dtype), state_of(rule, n, dtype, fill=3 * tiny)
+    for moment in state:
+        moment[1::2] *= -1 if rule.endswith("momentum") else 1
+    for _ in range(2000):
+        kernels.update(rule, w, np.zeros(n, dtype), state, NUMBERS[rule])
+    for k, moment in enumerate(state[LASTING.get(rule, 0) :]):
+        kept = (rule, k) in (("amsgrad", 2), ("adamax", 1))  # the largest so far, or ε
+        assert not ((moment != 0) & (np.abs(moment) < tiny)).any()
+        assert kept or not moment.any()
 
 
 def test_a_variance_below_zero_counts_as_zero(kernels):
