@@ -3,7 +3,6 @@
 import inspect
 import math
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from gdcore.hooks import Hooks, as_list
 from gdcore.noise import Draws, Noisy
 from gdcore.objective import Layout, Objective, bounds_of
 from gdcore.rates import AutoRate
-from gdcore.result import Result
+from gdcore.result import Result, interrupt, until_interrupted
 
 MOST = 10_000  # iterations, unless max_iter says otherwise
 DRAWS = 1000  # steps on a function with noise
@@ -140,8 +139,13 @@ def minimize(
         with Hooks(told, run=number, runs=restarts + 1) as hooks:
             return _one(cost, start, plan, hooks, draws, check_saddle)
 
-    starts = _starts(layout.start, low_high, restarts, random_state)
-    result = _best([run(*start) for start in enumerate(starts)])
+    def runs():
+        for number, start in enumerate(_starts(layout.start, low_high, restarts, random_state)):
+            if plan.heard:
+                raise KeyboardInterrupt
+            yield run(number, start)
+
+    result = _best(*until_interrupted(runs()))
     result.jac = layout.build(result.jac)
     result.x = layout.build(result.x)
     if not trace:
@@ -154,6 +158,7 @@ class _Plan:
 
     def __init__(self, layout, method, random):
         self.random, self.layout, self.named = random, layout, isinstance(method, str)
+        self.heard = False  # Ctrl-C, by a run that had its minimum already
         if self.named:
             require_choice("method", method, ["auto", *map(str.lower, optim.__all__)])
             size = max(1.0, float(np.abs(layout.start).max(initial=0)))
@@ -237,8 +242,10 @@ def _one(cost, start, plan, hooks, draws, check_saddle):
         result.jac = cost.slope
     _reword(result, cost, draws)
     if check_saddle and result.status is Status.GRADIENT and draws is None:
-        with suppress(KeyboardInterrupt):  # the minimum stands, looked around or not
+        try:
             _look_around(result, cost, plan.layout.resolution)
+        except KeyboardInterrupt:  # the minimum stands, looked around or not
+            plan.heard = True
     result.nfev, result.njev = cost.calls, cost.slopes
     del result["batch_size"]
     hooks.end(result)
@@ -312,7 +319,7 @@ def _starts(x0, bounds, restarts, random_state):
         yield start
 
 
-def _best(results):
+def _best(results, interrupted):
     """The lowest of several runs, with what became of all."""
     order = sorted(
         results, key=lambda r: (not r.success, r.fun) if np.isfinite(r.fun) else (True, np.inf)
@@ -328,6 +335,8 @@ def _best(results):
             f" Lowest of {len(results)} runs, whose values range from {values.min():.6g} to "
             f"{values.max():.6g}."
         )
+    if interrupted:
+        interrupt(best)
     return best
 
 

@@ -71,3 +71,27 @@ def _short(value):
     if getattr(value, "ndim", 0) and value.size > 6:
         return f"array of shape {value.shape}, {value.ravel()[:3]} …"
     return value
+
+
+def until_interrupted(results):
+    """(those that came, whether Ctrl-C ended them): what ends one of several runs ends all."""
+    found, heard = [], False
+    try:
+        for result in results:
+            found.append(result)
+            heard = result.status.name == "INTERRUPTED"
+            if heard:
+                break
+    except KeyboardInterrupt:  # before a run had anything to show: earlier ones are kept
+        if not found:
+            raise
+        heard = True
+    return found, heard
+
+
+def interrupt(best):
+    """Say of the best of several runs that those to come were not made. Changes it."""
+    status = type(best.status).INTERRUPTED
+    if best.status is not status:
+        best.status, best.success = status, False
+        best.message += f" {status.value}"

@@ -25,6 +25,7 @@ from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
 from gdcore.parameters import Parameters, aligned_copy
 from gdcore.rates import FixedRate
+from gdcore.result import interrupt, until_interrupted
 from gdcore.trace import Trace
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
@@ -175,16 +176,18 @@ class NeuralEstimator(Estimator):
         precision = self._precision(len(train))
         starts = [self._start(network, rng, precision)]
         starts += [network.init(rng, precision) for _ in range(self.restarts)]
-        results = [
+        results, interrupted = until_interrupted(
             self._descend(network, scaling, train, other, (t, rng, number, len(starts)))
             for number, t in enumerate(starts)
-        ]
-        _, result = min(results, key=lambda found: found[0])
+        )
+        result = min(results, key=lambda one: _rank(one, other is not None))
         if self.restarts:
             result.restarts = {
-                "fun": np.array([found[1].fun for found in results]),
-                "status": [found[1].status for found in results],
+                "fun": np.array([one.fun for one in results]),
+                "status": [one.status for one in results],
             }
+        if interrupted:
+            interrupt(result)
         self._keep(result, network, scaling)
         return self
 
@@ -197,7 +200,7 @@ class NeuralEstimator(Estimator):
         return fresh
 
     def _descend(self, network, scaling, train, other, start):
-        """(rank of the result, lower is better; the result)."""
+        """The result of one start."""
         theta, rng, run, runs = start
         optimizer = self._optimizer()
         batch = self._batch(len(train), optimizer)
@@ -229,8 +232,7 @@ class NeuralEstimator(Estimator):
                 random_state=rng,
             )  # fmt: skip
             hooks.end(result)
-        rank = np.nanmin(result.trace.validation) if validate else result.fun
-        return (rank if np.isfinite(rank) else np.inf), result
+        return result
 
     def _keep(self, result, network, scaling):
         self.network_, self.scaling_ = network, scaling
@@ -310,6 +312,12 @@ class NeuralEstimator(Estimator):
         state = optimizer.init(start, list(shapes.values()))
         self.network_, self.scaling_, self.theta_ = network, scaling, Parameters(shapes, start)
         return Stream(optimizer, aligned_copy(start), state, rng, int(rng.integers(2**62)))
+
+
+def _rank(result, held):
+    """By its held-out loss, where there is one, else by J; lower is better."""
+    rank = np.nanmin(result.trace.validation) if held else result.fun
+    return rank if np.isfinite(rank) else np.inf
 
 
 @dataclass
