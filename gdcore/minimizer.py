@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, overload
 
@@ -29,7 +28,7 @@ from gdcore.objective import (
     listener,
 )
 from gdcore.rates import AutoRate
-from gdcore.result import Result
+from gdcore.result import Result, interrupt, until_interrupted
 
 if TYPE_CHECKING:
     from gdcore.hooks import Callbacks
@@ -166,8 +165,13 @@ def minimize(
         with Hooks(told, run=number, runs=restarts + 1) as hooks:
             return _one(cost, start, plan, hooks, draws, check_saddle)
 
-    starts = _starts(layout.start, low_high, restarts, random_state)
-    result = _best([run(*start) for start in enumerate(starts)])
+    def runs() -> Iterator[Result[Any]]:
+        for number, start in enumerate(_starts(layout.start, low_high, restarts, random_state)):
+            if plan.heard:
+                raise KeyboardInterrupt
+            yield run(number, start)
+
+    result = _best(*until_interrupted(runs()))
     result.jac = layout.build(result.jac)
     result.x = layout.build(result.x)
     if not trace:
@@ -180,6 +184,7 @@ class _Plan:
 
     def __init__(self, layout: Layout, method: Any, random: bool) -> None:
         self.random, self.layout, self.named = random, layout, isinstance(method, str)
+        self.heard = False  # Ctrl-C, by a run that had its minimum already
         if self.named:
             require_choice("method", method, ["auto", *map(str.lower, optim.__all__)])
             size = max(1.0, float(np.abs(layout.start).max(initial=0)))
@@ -273,8 +278,10 @@ def _one(
         result.jac = cost.slope
     _reword(result, cost, draws)
     if check_saddle and result.status is Status.GRADIENT and draws is None:
-        with suppress(KeyboardInterrupt):  # the minimum stands, looked around or not
+        try:
             look_around(result, cost, plan.layout.resolution)
+        except KeyboardInterrupt:  # the minimum stands, looked around or not
+            plan.heard = True
     result.nfev, result.njev = cost.calls, cost.slopes
     del result["batch_size"]
     hooks.end(result)
@@ -323,7 +330,7 @@ def _starts(x0: Array, bounds: Sides, restarts: int, random_state: Seed) -> Iter
         yield start
 
 
-def _best(results: Sequence[Result[Any]]) -> Result[Any]:
+def _best(results: Sequence[Result[Any]], interrupted: bool) -> Result[Any]:
     """The lowest of several runs, with what became of all."""
     order = sorted(
         results, key=lambda r: (not r.success, r.fun) if np.isfinite(r.fun) else (True, np.inf)
@@ -339,6 +346,8 @@ def _best(results: Sequence[Result[Any]]) -> Result[Any]:
             f" Lowest of {len(results)} runs, whose values range from {values.min():.6g} to "
             f"{values.max():.6g}."
         )
+    if interrupted:
+        interrupt(best)
     return best
 
 

@@ -1,5 +1,6 @@
 """What a descent returns: SciPy's OptimizeResult in shape, without SciPy."""
 
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic
@@ -111,3 +112,27 @@ def _short(value: Any) -> Any:
     if getattr(value, "ndim", 0) and value.size > 6:
         return f"array of shape {value.shape}, {value.ravel()[:3]} …"
     return value
+
+
+def until_interrupted(results: Iterable[Result[Tree]]) -> tuple[list[Result[Tree]], bool]:
+    """(those that came, whether Ctrl-C ended them): what ends one of several runs ends all."""
+    found: list[Result[Tree]] = []
+    heard = False
+    try:
+        for result in results:
+            found.append(result)
+            heard = result.status.name == "INTERRUPTED"
+            if heard:
+                break
+    except KeyboardInterrupt:  # before a run had anything to show: earlier ones are kept
+        if not found:
+            raise
+        heard = True
+    return found, heard
+
+
+def interrupt(best: Result[Any]) -> None:
+    """Say of the best of several runs that those to come were not made. Changes it."""
+    status = type(best.status).INTERRUPTED
+    if best.status is not status:
+        best.update(status=status, success=False, message=f"{best.message} {status.value}")

@@ -1,5 +1,6 @@
 """A few threads that live for one fit; kernels release the GIL, BLAS is held to one."""
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -14,10 +15,23 @@ R = TypeVar("R")
 
 
 def available() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: by its affinity, a container's quota, and OMP_NUM_THREADS,
+    by which joblib and Dask tell their workers that there are others beside them."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    asked_for = int(asked) if asked.isdigit() and int(asked) else cores
+    return int(max(1, min(cores, _quota(), asked_for)))
+
+
+def _quota(path: Any = "/sys/fs/cgroup/cpu.max") -> float:
+    """Cores that the control group of a container allows, rounded up."""
+    try:
+        with open(path) as file:
+            most, period = file.read().split()
+        return math.ceil(int(most) / int(period))
+    except (OSError, ValueError):  # no such file, or "max"
+        return math.inf
 
 
 def resolve(n_threads: int | None) -> int:
@@ -175,9 +189,18 @@ class _Blas:
     def release(self) -> None:
         """The last one gives back the threads that there were."""
         with self.lock:
+            if self.holders == 0:  # taken before a fork, released in the child
+                return
             self.holders -= 1
             if self.holders == 0:
                 self._restore()
+
+    def forget(self) -> None:
+        """In a forked child: who held it, or the lock, was another thread of the parent's."""
+        self.lock = threading.Lock()
+        if self.holders:
+            self.holders = 0
+            self._restore()
 
     def hold_here(self) -> None:
         """In a thread of its own: some libraries count threads for each that calls them."""
@@ -209,3 +232,5 @@ def _set(library: Any, count: int) -> None:
 
 
 _blas = _Blas()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_blas.forget)

@@ -32,7 +32,7 @@ from gdcore.optim.base import Optimizer
 from gdcore.parameters import Parameters, aligned_copy
 from gdcore.ranges import require_held, require_numbers, require_range
 from gdcore.rates import FixedRate
-from gdcore.result import Result
+from gdcore.result import Result, interrupt, until_interrupted
 from gdcore.trace import Trace
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
@@ -199,16 +199,18 @@ class NeuralEstimator(Trained, Estimator):
         network, scaling = self._build(train.X, train.weights, outputs, loss, precision)
         starts = [self._start(network, rng, precision)]
         starts += [network.init(rng, precision) for _ in range(self.restarts)]
-        results = [
+        results, interrupted = until_interrupted(
             self._descend(network, scaling, train, other, (t, rng, number, len(starts)))
             for number, t in enumerate(starts)
-        ]
-        _, result = min(results, key=lambda found: found[0])
+        )
+        result = min(results, key=lambda one: _rank(one, other is not None))
         if self.restarts:
             result["restarts"] = {
-                "fun": np.array([found[1].fun for found in results]),
-                "status": [found[1].status for found in results],
+                "fun": np.array([one.fun for one in results]),
+                "status": [one.status for one in results],
             }
+        if interrupted:
+            interrupt(result)
         self._keep(result, network, scaling)
         return self
 
@@ -227,8 +229,8 @@ class NeuralEstimator(Trained, Estimator):
         train: Rows,
         other: Rows | None,
         start: tuple[Array, Generator, int, int],
-    ) -> tuple[float, Result]:
-        """(rank of the result, lower is better; the result)."""
+    ) -> Result:
+        """The result of one start."""
         theta, rng, run, runs = start
         optimizer = self._optimizer()
         batch = self._batch(len(train), optimizer)
@@ -260,8 +262,7 @@ class NeuralEstimator(Trained, Estimator):
                 random_state=rng,
             )  # fmt: skip
             hooks.end(result)
-        rank = np.nanmin(result.trace.validation) if validate else result.fun
-        return (rank if np.isfinite(rank) else np.inf), result
+        return result
 
     def _keep(self, result: Result, network: Network, scaling: Scaling) -> None:
         self.network_, self.scaling_ = network, scaling
@@ -344,6 +345,12 @@ class NeuralEstimator(Trained, Estimator):
         state = optimizer.init(start, list(shapes.values()))
         self.network_, self.scaling_, self.theta_ = network, scaling, Parameters(shapes, start)
         return Stream(optimizer, aligned_copy(start), state, rng, int(rng.integers(2**62)))
+
+
+def _rank(result: Result, held: bool) -> float:
+    """By its held-out loss, where there is one, else by J; lower is better."""
+    rank = np.nanmin(result.trace.validation) if held else result.fun
+    return rank if np.isfinite(rank) else np.inf
 
 
 @dataclass
