@@ -14,6 +14,8 @@ from gdcore.scores import score_of
 from gdcore.second_order import curvature, hessian, largest_eigenvalue
 from gdcore.threads import Threads, resolve
 
+__all__ = ["Cost", "PlainCost"]
+
 SAMPLE = 8192  # rows at least that are to tell what all are like
 
 

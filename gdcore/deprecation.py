@@ -1,0 +1,91 @@
+"""Names on their way out: they go on to work, and say once what to use instead.
+
+The policy is in CONTRIBUTING.md; what has gone is listed in tests/trust/gone.txt.
+"""
+
+import functools
+import warnings
+
+_told = set()
+
+
+def tell(what, instead, *, since, until, stacklevel=3):
+    """Warn that `what` leaves, the first time in this process; a FutureWarning, for users see it.
+
+    Example
+    -------
+    >>> import warnings
+    >>> from gdcore.deprecation import tell
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     tell("gd.descent", "gd.descend", since="0.3", until="0.5")
+    >>> print(told[0].message)
+    gd.descent is deprecated since gdcore 0.3 and leaves with 0.5. Use gd.descend instead.
+    """
+    if what not in _told:
+        _told.add(what)
+        text = f"{what} is deprecated since gdcore {since} and leaves with {until}."
+        warnings.warn(f"{text} Use {instead} instead.", FutureWarning, stacklevel=stacklevel)
+
+
+def deprecated(instead, *, since, until):
+    """A decorator for a function or method that leaves; what it does stays the same.
+
+    Example
+    -------
+    >>> import warnings
+    >>> from gdcore.deprecation import deprecated
+    >>> @deprecated("sum", since="0.3", until="0.5")
+    ... def total(values):
+    ...     return sum(values)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     total([1, 2])
+    3
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def leaving(*args, **given):
+            tell(f"{function.__qualname__}()", instead, since=since, until=until)
+            return function(*args, **given)
+
+        return leaving
+
+    return decorate
+
+
+def renamed(*, since, until, **names):
+    """A decorator for a function some of whose keywords have new names: `renamed(old="new", …)`.
+
+    Both at once are an error, as the same argument given twice.
+
+    Example
+    -------
+    >>> import warnings
+    >>> from gdcore.deprecation import renamed
+    >>> @renamed(step_size="lr", since="0.3", until="0.5")
+    ... def step(lr=0.1):
+    ...     return lr
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     step(step_size=0.5)
+    0.5
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def renaming(*args, **given):
+            for old in names.keys() & given.keys():
+                new, where = names[old], function.__qualname__
+                tell(f"{where}({old}=…)", f"{new}=…", since=since, until=until)
+                if new in given:
+                    raise TypeError(
+                        f"{where} got {new} under its old name {old}, too. Pass {new} alone."
+                    )
+                given[new] = given.pop(old)
+            return function(*args, **given)
+
+        return renaming
+
+    return decorate
