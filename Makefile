@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint build clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint api docs build clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,12 @@ lint: .venv/test  ## style
 	.venv/bin/python $(PIP) ruff
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 
+api: .venv/test  ## write the list of public names and signatures; refuses to lose one
+	.venv/bin/python -m tests.trust.api --write
+
+docs: .venv/docs  ## the site in build/docs; a warning is an error
+	.venv/bin/python docs/site/build.py
+
 build: .venv/test  ## sdist and wheel in dist/
 	.venv/bin/python $(PIP) build
 	.venv/bin/python -m build
@@ -57,6 +63,12 @@ clean:  ## remove everything that was made here
 .venv/test: .venv/bin/python $(SOURCES)
 	GDCORE_REQUIRE_NATIVE=1 .venv/bin/python $(PIP) -e '.[test]'
 	touch $@ .venv/demo
+
+# What the site needs beside the suite; the core is there already.
+.venv/docs: .venv/test
+	.venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > $@.txt
+	.venv/bin/python $(PIP) -r $@.txt
+	touch $@
 
 .venv-peers/peers: .venv-peers/bin/python $(SOURCES)
 	GDCORE_REQUIRE_NATIVE=1 .venv-peers/bin/python $(PIP) -e '.[peers,bench]'

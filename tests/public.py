@@ -1,5 +1,6 @@
 """What is public: every name that a user may rely on, found by `__all__`."""
 
+import dataclasses
 import importlib
 import inspect
 import types
@@ -16,10 +17,21 @@ FURTHER = {
     "gdcore.diagnose.rates": ["LearningRateSearch"],
     "gdcore.errors": ["DataConversionWarning"],
     "gdcore.hooks": ["Plan"],
+    "gdcore.layers.base": ["Scope", "Gradient"],
     "gdcore.data": ["Rows"],
     "gdcore.models.family": ["LinearFamily"],
     "gdcore.models.network": ["Network"],
     "gdcore.models.network_cost": ["NetworkCost"],
+}
+# Of what lies beneath the estimators these alone are held; the rest is the loop's own business.
+HELD = {
+    "Cost": ["value_and_gradient"],
+    "Rows": ["part"],
+    "LinearFamily": ["init", "predict", "add_cost_and_gradient"],
+    "Network": ["init", "predict", "add_cost_and_gradient"],
+    "NetworkCost": ["__enter__", "step", "value_and_gradient"],
+    "Scope": ["__getitem__", "buffer", "gradient", "matmul", "training"],
+    "Gradient": ["__getitem__", "product", "scatter"],
 }
 
 
@@ -52,6 +64,8 @@ def names_of(path, module):
         return ["backend", *gd.backend()]
     if path == "gdcore.optim":  # the rules, then what stands beside them
         return [*gd.optim.__all__, *sorted(set(gd.optim._HOMES) - {*gd.optim.__all__}), "by_name"]
+    if path == "gdcore.schedules":
+        return ["Schedule", *module.__all__]
     return list(module.__all__)
 
 
@@ -86,15 +100,64 @@ def members(kind, known):
     `known` holds the public classes; what comes from outside of gdcore is left out.
     """
     bases = [base for base in kind.__mro__[1:] if base in known]
+    fields = {f.name for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
     for name in dir(kind):
-        if name.startswith("_") and name not in SPECIAL:
+        if name in fields or (name.startswith("_") and name not in SPECIAL):
+            continue  # fields are in the signature
+        if name not in HELD.get(kind.__name__, [name]):
             continue
         home = next((base for base in kind.__mro__ if name in vars(base)), None)
         if home is None or not home.__module__.startswith("gdcore"):
             continue
-        if any(home is base or home in base.__mro__ for base in bases):
-            continue  # listed there
-        yield name, inspect.getattr_static(kind, name)
+        attribute = inspect.getattr_static(kind, name)
+        if not any(_same(attribute, base, name) for base in bases):  # else it is listed there
+            yield name, attribute
+
+
+def _same(attribute, base, name):
+    """Whether a public base says of a member what the class says."""
+    above, function = inspect.getattr_static(base, name, _same), function_of(attribute)
+    if above is _same:
+        return False
+    if function is None or function_of(above) is None or isinstance(attribute, property):
+        return True
+    return str(signature(function)) == str(signature(function_of(above)))
+
+
+def default(value):
+    """A default as a reader would write it; `...` where it has no such form."""
+    if callable(value) and hasattr(value, "__name__"):
+        return value.__name__
+    text = repr(value)
+    return "..." if text.startswith("<") or " at 0x" in text else text
+
+
+class _Written:
+    """A default that shows as it is written."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return self.text
+
+
+def signature(function, bound=False):
+    """Names, order, kinds and defaults, without annotations; `bound`: without self."""
+    plain = [
+        each.replace(
+            annotation=each.empty,
+            default=each.empty if each.default is each.empty else _Written(default(each.default)),
+        )
+        for each in inspect.signature(function).parameters.values()
+    ]
+    return inspect.Signature(plain[bound:])
+
+
+def has_signature(kind):
+    """Whether a class says itself what it is made of."""
+    own = kind.__init__ not in (object.__init__, dict.__init__, tuple.__init__)
+    return (own or hasattr(kind, "_fields")) and not issubclass(kind, Exception)
 
 
 def function_of(attribute):
