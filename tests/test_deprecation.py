@@ -36,7 +36,9 @@ def test_a_function_that_leaves_says_so_once_where_it_is_called():
 
 
 def test_a_renamed_keyword_goes_on_to_work():
-    with pytest.warns(FutureWarning, match=r"step\(step_size=…\) is deprecated .* Use lr=… instead"):
+    with pytest.warns(
+        FutureWarning, match=r"step\(step_size=…\) is deprecated .* Use lr=… instead"
+    ):
         assert step(1.0, step_size=0.5) == 0.5
     assert step(1.0, step_size=0.25) == 0.75
     assert step(1.0, lr=0.5) == step(1.0, 0.5) == 0.5
