@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gdcore import kernels
 from gdcore.errors import require
-from gdcore.status import Status
+from gdcore.status import Moment, Status
 
 __all__ = [
     "Both", "CostChange", "Either", "GradientNorm", "Moment", "ParameterChange", "RelativeChange",
@@ -16,27 +16,20 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(slots=True)
-class Moment:
-    """One measurement: what rules and callbacks see."""
-
-    step: int
-    epoch: int
-    cost: float
-    previous_cost: float
-    gradient_norm: float
-    moved: float
-    learning_rate: float
-    seconds: float
-    examples: int
-    validation: float = float("nan")
-    theta: object = None  # as it moves: copy what is to be kept
-    gradient: object = None
-    score: float = float("nan")
-
-
 class Rule:
-    """A reason to stop. Subclasses are frozen dataclasses with `check`."""
+    """A reason to stop. Subclasses are frozen dataclasses with `check`.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> class Tenth(gd.convergence.Rule):  # of one's own
+    ...     def check(self, moment):
+    ...         if moment.step == 10:
+    ...             return gd.Status.TARGET, "ten steps were enough"
+    >>> result = gd.LinearRegression(tol=Tenth(), optimizer="fista").fit([[0.0], [1.0]], [0.0, 9.0])
+    >>> result.result_.nit, result.result_.status.name
+    (10, 'TARGET')
+    """
 
     def check(self, moment):
         """None to go on, or (Status, sentence)."""
@@ -81,7 +74,15 @@ class GradientNorm(Rule):
 
 @dataclass(frozen=True)
 class CostChange(Rule):
-    """Stop when |J⁽ᵗ⁾ − J⁽ᵗ⁻¹⁾| < eps between two measurements."""
+    """Stop when |J⁽ᵗ⁾ − J⁽ᵗ⁻¹⁾| < eps between two measurements.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> model = gd.LinearRegression(tol=gd.convergence.CostChange(1e-6))
+    >>> model.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 4.0]).result_.status.name
+    'COST'
+    """
 
     eps: float = 1e-9
 
@@ -98,7 +99,14 @@ class CostChange(Rule):
 
 @dataclass(frozen=True)
 class RelativeChange(Rule):
-    """Stop when |ΔJ| ≤ eps·max(|J|, |J⁽ᵗ⁻¹⁾|, 1), L-BFGS-B's rule (Byrd et al., 1995)."""
+    """Stop when |ΔJ| ≤ eps·max(|J|, |J⁽ᵗ⁻¹⁾|, 1), L-BFGS-B's rule (Byrd et al., 1995).
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.convergence.RelativeChange(1e-6) | gd.convergence.GradientNorm(1e-6)
+    Either(first=RelativeChange(eps=1e-06), second=GradientNorm(eps=1e-06))
+    """
 
     eps: float = 2.2e-9
 
@@ -117,7 +125,14 @@ class RelativeChange(Rule):
 
 @dataclass(frozen=True)
 class RelativeStep(Rule):
-    """Stop when ‖Δθ‖₂ ≤ eps·max(‖θ‖₂, 1) between two measurements."""
+    """Stop when ‖Δθ‖₂ ≤ eps·max(‖θ‖₂, 1) between two measurements.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.convergence.RelativeStep(1e-6)
+    RelativeStep(eps=1e-06)
+    """
 
     eps: float = 1e-9
 
@@ -135,7 +150,14 @@ class RelativeStep(Rule):
 
 @dataclass(frozen=True)
 class ParameterChange(Rule):
-    """Stop when ‖θ⁽ᵗ⁾ − θ⁽ᵗ⁻¹⁾‖₂ < eps between two measurements."""
+    """Stop when ‖θ⁽ᵗ⁾ − θ⁽ᵗ⁻¹⁾‖₂ < eps between two measurements.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.convergence.ParameterChange(1e-6) & gd.convergence.GradientNorm(1e-3)
+    Both(first=ParameterChange(eps=1e-06), second=GradientNorm(eps=0.001))
+    """
 
     eps: float = 1e-9
 
@@ -254,30 +276,22 @@ class _Proving(Rule):
         return None
 
 
-@dataclass
-class Saturated(Rule):
-    """Stop when rounding a loss's corner further would help more than descending further."""
-
-    proof: object = None
-
-    def fresh(self):
-        """A copy that knows the descent."""
-        return Saturated()
-
-    def watch(self, proof):
-        """Who knows what was left out."""
-        self.proof = proof
-
-    def check(self, moment):
-        """Fires where the rest of the way is a tenth of what was rounded off."""
-        if self.proof.saturated(moment.theta, moment.gradient, moment.cost):
-            return Status.COST, "the corner's rounding outweighs the rest of the way"
-        return None
-
-
 @dataclass(frozen=True)
 class TargetCost(Rule):
-    """Stop when J ≤ target."""
+    """Stop when J ≤ target.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> class Parabola(gd.cost.PlainCost):
+    ...     def value_and_gradient(self, theta, g):
+    ...         g[:] = theta
+    ...         return float(theta @ theta) / 2
+    >>> stop = gd.convergence.TargetCost(1e-3)
+    >>> result = gd.descend(Parabola(), np.ones(2), gd.optim.SGD(0.5), learning_rate=0.5, stop=stop)
+    >>> result.status.name, result.fun <= 1e-3
+    ('TARGET', True)
+    """
 
     target: float
 
@@ -290,7 +304,15 @@ class TargetCost(Rule):
 
 @dataclass(frozen=True)
 class Either(Rule):
-    """Stop when one of two rules fires; the first is asked first."""
+    """Stop when one of two rules fires; the first is asked first.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> either = gd.convergence.GradientNorm(1e-6) | gd.convergence.TargetCost(0.1)
+    >>> either == gd.convergence.Either(either.first, either.second)
+    True
+    """
 
     first: Rule
     second: Rule
@@ -311,7 +333,15 @@ class Either(Rule):
 
 @dataclass(frozen=True)
 class Both(Rule):
-    """Stop when two rules fire at once."""
+    """Stop when two rules fire at once.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> both = gd.convergence.CostChange(1e-9) & gd.convergence.GradientNorm(1e-3)
+    >>> both == gd.convergence.Both(both.first, both.second)
+    True
+    """
 
     first: Rule
     second: Rule

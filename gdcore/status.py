@@ -1,6 +1,7 @@
-"""Why a descent stopped, with the cure."""
+"""What a descent says of itself: one measurement on the way, and why it stopped."""
 
 import enum
+from dataclasses import dataclass
 
 
 class Status(enum.Enum):
@@ -60,3 +61,31 @@ _SUCCESS = {
     Status.GRADIENT, Status.CERTIFIED, Status.COST, Status.PARAMETERS, Status.TARGET,
     Status.VALIDATION, Status.CLOSED_FORM,
 }  # fmt: skip
+
+
+@dataclass(slots=True)
+class Moment:
+    """One measurement: what rules and callbacks see.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> costs = []
+    >>> model = gd.LinearRegression(callbacks=lambda moment: costs.append(moment.cost))
+    >>> bool(model.fit([[0.0], [1.0]], [0.0, 9.0]).result_.fun == min(costs))
+    True
+    """
+
+    step: int
+    epoch: int
+    cost: float
+    previous_cost: float
+    gradient_norm: float
+    moved: float
+    learning_rate: float
+    seconds: float
+    examples: int
+    validation: float = float("nan")
+    theta: object = None  # as it moves: copy what is to be kept
+    gradient: object = None
+    score: float = float("nan")

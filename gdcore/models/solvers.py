@@ -2,13 +2,14 @@
 
 import math
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
 from gdcore import optim
 from gdcore.certificate import duality_gap, rounding
 from gdcore.chunk_cost import ChunkCost, sample
-from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Saturated, Status
+from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Rule, Status
 from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows
 from gdcore.descent import descend
@@ -154,6 +155,27 @@ def corner_descent(cost, theta, optimizer, *, tol, max_epochs, **settings):
         cost, result.x, Newton(), tol=tol, max_epochs=max_epochs, max_time=left, begun=result,
         **settings,
     )  # fmt: skip
+
+
+@dataclass
+class Saturated(Rule):
+    """Stop when rounding a loss's corner further would help more than descending further."""
+
+    proof: object = None
+
+    def fresh(self):
+        """A copy that knows the descent."""
+        return Saturated()
+
+    def watch(self, proof):
+        """Who knows what was left out."""
+        self.proof = proof
+
+    def check(self, moment):
+        """Fires where the rest of the way is a tenth of what was rounded off."""
+        if self.proof.saturated(moment.theta, moment.gradient, moment.cost):
+            return Status.COST, "the corner's rounding outweighs the rest of the way"
+        return None
 
 
 def rounded_descent(

@@ -25,7 +25,7 @@ def test_the_list_is_the_code():
 def test_the_list_is_long_enough_to_be_one():
     text = "\n".join(LINES)
     for part in (
-        "gdcore.optim.Adam(lr=0.001, beta1=0.9, beta2=0.999, eps=1e-08, eps_mode='outside', *, like=None)",
+        "gdcore.optim.Adam(lr=0.001, beta1=0.9, beta2=0.999, eps=1e-08, eps_mode='outside', *",
         "gdcore.optim.Optimizer.bind(params, *, groups=None, schedule=None)",
         "gdcore.Status.GRADIENT: member",
         "gdcore.kernels.norm(a)",
