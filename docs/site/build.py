@@ -105,6 +105,17 @@ def gather():
     shutil.copy(Path(__file__).with_name("conf.py"), SOURCE)
 
 
+def foreign(site):
+    """What pages would load from other hosts: nothing, so that they work without a network."""
+    loads = r"""<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=["'](?:https?:)?//[^"']*"""
+    styles = r"""(?:@import|url\()[^;)]*?(?:https?:)?//[^;)]*"""
+    for path in site.rglob("*"):
+        pattern = {".html": loads, ".css": styles}.get(path.suffix)
+        if pattern:
+            for found in re.findall(pattern, path.read_text(encoding="utf-8")):
+                yield f"{path.relative_to(site)}: {found}"
+
+
 def main():
     from sphinx.cmd.build import main as sphinx
 
@@ -112,9 +123,11 @@ def main():
     shutil.rmtree(SITE, ignore_errors=True)
     cache = ROOT / "build" / "docs-cache"
     shutil.rmtree(cache, ignore_errors=True)
-    return sphinx(
-        ["-q", "-W", "--keep-going", "-d", str(cache), "-b", "html", str(SOURCE), str(SITE)]
-    )
+    options = ["-q", "-W", "--keep-going", "-d", str(cache), "-b", "html"]
+    failed = sphinx([*options, str(SOURCE), str(SITE)])
+    loaded = list(foreign(SITE))
+    print(*loaded or [f"{SITE / 'index.html'}"], sep="\n")
+    return failed or bool(loaded)
 
 
 if __name__ == "__main__":

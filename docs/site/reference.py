@@ -4,6 +4,7 @@ Docstrings are written for `help()`: numpydoc's sections over plain text with na
 Here they get a signature, anchors, and links from one to another.
 """
 
+import dataclasses
 import enum
 import inspect
 import os
@@ -159,6 +160,16 @@ def docstring(text, names, module, but=None):
     return "\n\n".join(each for each in written if each)
 
 
+def fields(kind, names, module):
+    """What a dataclass says of its fields in comments beside them, where its docstring does not."""
+    told = "Parameters\n" in (kind.__doc__ or "")
+    if told or not (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")):
+        return ""
+    found = re.findall(r"(?m)^    (\w+): [^#\n]*  # (.+)$", inspect.getsource(kind))
+    entries = [f"`{name}`\n: {plain(what, names, module)}" for name, what in found]
+    return "\n\n".join([":::{rubric} Fields\n:::", *entries]) if entries else ""
+
+
 def directive(kind, head, body, depth, options=()):
     """A directive of Sphinx's Python domain; an outer one has the longer fence."""
     fence = ":" * (9 - 2 * depth)
@@ -177,7 +188,7 @@ def written(each, names, known):
     head = f"{path}{signature(value)}" if has_signature(value) else path
     bases = [names.seen[id(base)] for base in value.__mro__[1:] if base in known]
     body = [f"A {{py:obj}}`{bases[0]}`."] if bases else []
-    body.append(docstring(value.__doc__, names, module, path))
+    body += [docstring(value.__doc__, names, module, path), fields(value, names, module)]
     if issubclass(value, enum.Enum):
         body += [
             directive("attribute", f"{path}.{m.name}", plain(m.value, names, module), 1)
