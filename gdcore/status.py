@@ -76,16 +76,16 @@ class Moment:
     True
     """
 
-    step: int
-    epoch: int
-    cost: float
-    previous_cost: float
-    gradient_norm: float
-    moved: float
+    step: int  # updates of θ so far
+    epoch: int  # passes over the data
+    cost: float  # J; during an epoch of mini-batches the batch's mean loss
+    previous_cost: float  # of the measurement before
+    gradient_norm: float  # ‖∇J‖; NaN where it was not measured
+    moved: float  # ‖Δθ‖ since the measurement before
     learning_rate: float
-    seconds: float
-    examples: int
-    validation: float = float("nan")
+    seconds: float  # since the start
+    examples: int  # seen so far
+    validation: float = float("nan")  # the held-out loss
     theta: object = None  # as it moves: copy what is to be kept
     gradient: object = None
-    score: float = float("nan")
+    score: float = float("nan")  # the held-out accuracy or R²

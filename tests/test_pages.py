@@ -83,6 +83,22 @@ def test_names_in_backticks_exist(name):
     assert missing == []
 
 
+FILE = re.compile(r"[\w./-]*\w\.(?:py|pyx|pxd|h|md|toml|txt|svg)")
+
+
+def is_there(file, page):
+    """From the root, from the page, or, of a name alone, anywhere below src and gdcore."""
+    if (ROOT / file).exists() or (page.parent / file).exists():
+        return True
+    return "/" not in file and any(any((ROOT / part).rglob(file)) for part in ("src", "gdcore"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_files_in_backticks_exist(name):
+    files = [span for span in SPAN.findall(prose(TEXTS[name])) if FILE.fullmatch(span)]
+    assert [f for f in files if "NNNN" not in f and not is_there(f, ROOT / name)] == []
+
+
 def test_names_in_backticks_exist_in_docstrings_too(monkeypatch):
     for path in (ROOT / "gdcore").rglob("*.py"):
         spans = re.findall(r"`gd\.[^`\n]+`", path.read_text(encoding="utf-8"))

@@ -70,11 +70,25 @@ class Names:
             return self.dotted("gdcore." + name[3:])
         if name in self.objects:
             return name
+        if match[2] and not self.takes(name, match[2]):
+            return None  # another library's thing of that name
         for home in (module, "gdcore"):
             if f"{home}.{name}" in self.objects:
                 return f"{home}.{name}"
         found = self.last.get(name, ())
         return next(iter(found)) if len(found) == 1 and name[0].isupper() else None
+
+    def takes(self, name, given):
+        """Whether the public thing of that name has arguments that are called so."""
+        keywords = set(re.findall(r"(?<=[(,])\s*(\w+)=", given))
+        return (
+            any(
+                keywords <= {k.strip("*") for k in signature(each.value).parameters}
+                for each in public()
+                if each.name == name and callable(each.value)
+            )
+            or not keywords
+        )
 
     def dotted(self, path):
         """`path` where it is known, also by its second name, or by that of an inherited method."""
@@ -188,7 +202,9 @@ def written(each, names, known):
     head = f"{path}{signature(value)}" if has_signature(value) else path
     bases = [names.seen[id(base)] for base in value.__mro__[1:] if base in known]
     body = [f"A {{py:obj}}`{bases[0]}`."] if bases else []
-    body += [docstring(value.__doc__, names, module, path), fields(value, names, module)]
+    text, more = docstring(value.__doc__, names, module, path), fields(value, names, module)
+    before, mark, example = text.partition(":::{rubric} Example")
+    body += [before, more, mark + example]
     if issubclass(value, enum.Enum):
         body += [
             directive("attribute", f"{path}.{m.name}", plain(m.value, names, module), 1)
