@@ -24,6 +24,7 @@ from tests.public import function_of, has_signature, members, public, signature
 STORED = Path(__file__).with_name("api.txt")
 GONE = Path(__file__).with_name("gone.txt")
 FREE = "gdcore.kernels."  # names there may change in any version: CONTRIBUTING.md
+NEEDED, ABSTRACT = ": required", ": abstract"  # what a caller, and what a subclass, must give
 HEAD = "# Written by `make api`. Read in CONTRIBUTING.md what may change, and how.\n"
 
 
@@ -58,7 +59,8 @@ def _kind_of(attribute):
         return ": property"
     if function is None:
         return ": attribute"
-    return str(signature(function, bound=not isinstance(attribute, staticmethod)))
+    text = str(signature(function, bound=not isinstance(attribute, staticmethod)))
+    return text + ABSTRACT * getattr(function, "__isabstractmethod__", False)
 
 
 def fitted():
@@ -101,7 +103,7 @@ def commands(parser=None, words=("gdcore",)):
         elif not isinstance(action, argparse._HelpAction):
             names = " ".join(action.option_strings) or action.dest
             fixed = "" if action.default in (None, argparse.SUPPRESS) else f" = {action.default!r}"
-            must = " (required)" if action.option_strings and action.required else ""
+            must = NEEDED if action.required else ""
             yield f"{' '.join(words)}: {names}{fixed}{must}"
 
 
@@ -148,6 +150,7 @@ def gone():
 
 def split(line):
     """(what it is of, its arguments or None)."""
+    line = line.removesuffix(NEEDED)  # who gives it may go on to
     name, bracket, rest = line.partition("(")
     if not bracket or " " in name:
         return line, None
@@ -201,11 +204,24 @@ def broken(old, new, left=()):
     return missed
 
 
+def demanded(old, new):
+    """New lines that ask of those who call, or subclass, what was not asked before."""
+    owners = {owner(line) for line in old}
+    asked = [line for line in new if line.endswith((NEEDED, ABSTRACT)) and line not in old]
+    return [line for line in asked if owner(line) in owners]
+
+
+def owner(line):
+    """The command or class that a line is of."""
+    command, colon, _ = line.partition(": ")
+    return command if line.startswith("gdcore ") and colon else split(line)[0].rpartition(".")[0]
+
+
 def main():
     new, old = current(), stored() if STORED.exists() else []
-    missed = broken(old, new, gone())
+    missed = broken(old, new, gone()) + demanded(old, new)
     if missed:
-        print("These would be missed, or called in vain:", *missed, sep="\n  ")
+        print("These would be missed, called in vain, or are asked for anew:", *missed, sep="\n  ")
         print(f"Let them go by CONTRIBUTING.md's way, and tell of it in {GONE.name}.")
     elif "--write" in sys.argv:
         STORED.write_text(HEAD + "\n".join(new) + "\n", encoding="utf-8")

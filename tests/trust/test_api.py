@@ -16,6 +16,8 @@ def test_the_list_is_the_code():
     new = sorted(set(LINES) - set(stored))
     old = sorted(set(stored) - set(LINES))
     missed = api.broken(stored, LINES, api.gone())
+    asked = api.demanded(stored, LINES)
+    assert not asked, f"users would have to give {asked}, which they do not today"
     assert not missed, f"users would miss {missed}: see CONTRIBUTING.md for how a name leaves"
     assert (new, old) == ([], []), "names were added: write them down by `make api`"
     assert stored == LINES, "`make api` brings the list into order"
@@ -32,7 +34,8 @@ def test_the_list_is_long_enough_to_be_one():
         "gdcore.LinearRegression.coef_: fitted",
         "gdcore.minimize gives Result.message",
         "gdcore.trace.Trace.cost: column",
-        "gdcore train: --target (required)",
+        "gdcore train: --target: required",
+        "gdcore.layers.Layer.output(shape): abstract",
         "gdcore gpt generate: --top-k",
         "gd.save: format 1",
     ):
@@ -75,6 +78,16 @@ def test_arguments_without_defaults_and_free_ones():
     assert api.broken(["f(*layers)"], ["f(layers)"]) == ["f(*layers)"]
     assert api.broken(["f(**starts)"], ["f()"]) == ["f(**starts)"]
     assert api.broken(["f(*layers)"], ["f(*layers, name=None)"]) == []
+
+
+def test_what_is_asked_for_anew_is_found():
+    old = ["gdcore train: file: required", "gdcore.layers.Layer.parts(shape): abstract"]
+    for line in ("gdcore train: --seed: required", "gdcore.layers.Layer.size(shape): abstract"):
+        assert api.demanded(old, [*old, line]) == [line]
+    others = ["gdcore tune: file: required", "gdcore.layers.Block.size(shape): abstract"]
+    assert api.demanded(old, [*old, *others, "gdcore train: --more"]) == []
+    assert api.broken(["f(a): abstract"], ["f(a)"]) == []
+    assert api.broken(["gdcore train: --target: required"], ["gdcore train: --target"]) == []
 
 
 def test_every_line_of_the_list_can_be_judged():
