@@ -47,7 +47,8 @@ def class_lines(path, kind, known):
     elif has_signature(kind):
         yield f"{path}{signature(kind)}"
     else:
-        yield f"{path}: {', '.join(base.__name__ for base in kind.__bases__)}"
+        bases = [base.__name__ for base in kind.__bases__ if base.__module__ != "typing"]
+        yield f"{path}: {', '.join(bases)}"
     for name, attribute in members(kind, known):
         if name not in getattr(kind, "__members__", ()):
             yield f"{path}.{name}{_kind_of(attribute)}"
