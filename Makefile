@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline build clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs build clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,12 @@ typecheck: .venv/test  ## mypy --strict on gdcore and on two typed programs that
 	.venv/bin/python $(PIP) mypy
 	.venv/bin/python -m mypy
 
+api: .venv/test  ## write the list of public names and signatures; refuses to lose one
+	.venv/bin/python -m tests.trust.api --write
+
+docs: .venv/docs  ## the site in build/docs; a warning is an error
+	.venv/bin/python docs/site/build.py
+
 build: .venv/test  ## sdist and wheel in dist/
 	.venv/bin/python $(PIP) build
 	.venv/bin/python -m build
@@ -64,6 +70,12 @@ clean:  ## remove everything that was made here
 .venv/test: .venv/bin/python $(SOURCES)
 	GDCORE_REQUIRE_NATIVE=1 .venv/bin/python $(PIP) -e '.[test]'
 	touch $@ .venv/demo
+
+# What the site needs beside the suite; the core is there already.
+.venv/docs: .venv/test
+	.venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > $@.txt
+	.venv/bin/python $(PIP) -r $@.txt
+	touch $@
 
 .venv-peers/peers: .venv-peers/bin/python $(SOURCES)
 	GDCORE_REQUIRE_NATIVE=1 .venv-peers/bin/python $(PIP) -e '.[peers,bench]'

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         schedules,
         tokenizers,
     )
-    from gdcore.convergence import Status
     from gdcore.cost import Cost
     from gdcore.descent import descend
     from gdcore.diagnose import plots
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from gdcore.onnx import to_onnx
     from gdcore.parameters import Parameters
     from gdcore.sparse import CSR
+    from gdcore.status import Status
     from gdcore.weights import from_torch, load_weights, save_weights
 
 _HOMES = {
@@ -60,7 +60,7 @@ _HOMES = {
     "MLPRegressor": "models",
     "NotFittedError": "errors",
     "Parameters": "parameters",
-    "Status": "convergence",
+    "Status": "status",
     "check_gradient": "diagnose.gradients",
     "descend": "descent",
     "doctor": "diagnose.doctor",

@@ -105,10 +105,13 @@ def csv(
 
     Example
     -------
-    >>> import gdcore as gd
-    >>> chunks = gd.chunks.csv("prices-*.csv", target="price", rows=10_000)  # doctest: +SKIP
-    >>> sum(len(y) for X, y in chunks)  # doctest: +SKIP
-    3500000
+    >>> import numpy as np, gdcore as gd
+    >>> for k in range(2):  # two files of three rows each
+    ...     table = np.array([[50, 1.5], [70, 2.0], [90, 2.8]])
+    ...     np.savetxt(f"prices-{k}.csv", table, delimiter=",", header="size,price", comments="")
+    >>> chunks = gd.chunks.csv("prices-*.csv", target="price", rows=2)
+    >>> [len(y) for X, y in chunks]
+    [2, 2, 2]
     """
     _require_rows(rows)
     options = {"weights": weights, "dtype": dtype, "delimiter": delimiter}
@@ -137,8 +140,13 @@ def parquet(
 
     Example
     -------
-    >>> import gdcore as gd
-    >>> chunks = gd.chunks.parquet("day-*.parquet", target="clicked")  # doctest: +SKIP
+    >>> import pyarrow, pyarrow.parquet, gdcore as gd
+    >>> for k in range(2):  # days
+    ...     table = pyarrow.table({"seen": [1.0, 2.0], "clicked": [0, 1]})
+    ...     pyarrow.parquet.write_table(table, f"day-{k}.parquet")
+    >>> chunks = gd.chunks.parquet("day-*.parquet", target="clicked")
+    >>> [(X.shape, y.tolist()) for X, y in chunks]
+    [((4, 1), [0, 1, 0, 1])]
     """
     _require_rows(rows)
     return read_columns(path, target, rows, columns, {"weights": weights, "dtype": dtype})

@@ -4,90 +4,37 @@ A rule is a frozen dataclass with `check(moment)`, which answers None or (Status
 number). `a | b` stops when either fires, `a & b` when both do.
 """
 
-import enum
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gdcore import kernels
-from gdcore._typing import Array, Proof
+from gdcore._typing import Proof
 from gdcore.errors import require
+from gdcore.status import Moment, Status
 
+__all__ = [
+    "Both", "CostChange", "Either", "GradientNorm", "Moment", "ParameterChange", "RelativeChange",
+    "RelativeGap", "RelativeStep", "Rule", "Stagnation", "Status", "TargetCost",
+]  # fmt: skip
 
-class Status(enum.Enum):
-    """Why a descent stopped; the value is the message and its cure."""
-
-    GRADIENT = "The gradient is as small as asked: a stationary point."
-    CERTIFIED = "The minimum is proven to be no further below than asked."
-    COST = (
-        "The cost changes as little as asked. That alone does not make a minimum: look at the "
-        "gradient's norm, and lower tol or add a gradient rule where it is still large."
-    )
-    PARAMETERS = "The parameters move as little as asked. Look at the gradient's norm as well."
-    TARGET = "The cost is as low as asked."
-    VALIDATION = "The held-out loss stopped improving; the parameters with the lowest one are kept."
-    CLOSED_FORM = "The minimum of least squares, solved for directly."
-    STALLED = (
-        "No step changes the parameters any more: floating point has no finer numbers, or the "
-        "learning rate is zero. Ask for a larger tol, or a schedule that ends above zero."
-    )
-    EPOCHS = "The budget of epochs is used up. Raise max_epochs or tol to go on from here."
-    STEPS = "The budget of steps is used up. Fit again to go on from here, or raise max_steps."
-    ITERATIONS = "The budget of iterations is used up. Raise max_iter or the tolerances to go on."
-    SADDLE = (
-        "The gradient vanishes at a saddle point, no minimum: the function falls along a direction "
-        "of negative curvature. Start elsewhere, or pass restarts=5."
-    )
-    PLATEAU = (
-        "The function is flat here in every direction that was tried: the gradient says nothing "
-        "about a minimum. Start elsewhere, rescale the function, or pass restarts=5."
-    )
-    TIME = "The budget of seconds is used up. Raise max_time or tol to go on from here."
-    CALLBACK = "A callback asked to stop; the best parameters so far are kept."
-    INTERRUPTED = "Interrupted from the keyboard; the best parameters so far are kept."
-    DIVERGED = "The descent diverged; the best parameters so far are kept."
-
-    @property
-    def success(self) -> bool:
-        """True where the descent ended as wished, False where a budget or a fault ended it."""
-        return self in _SUCCESS
-
-    def cure(self, last: bool = False) -> str:
-        """The value; with `last`, of a descent that keeps the parameters it measured last."""
-        text: str = self.value
-        if last and self in (Status.CALLBACK, Status.INTERRUPTED):
-            return text.replace("best parameters so far", "parameters measured last")
-        return text
-
-
-_SUCCESS = {
-    Status.GRADIENT, Status.CERTIFIED, Status.COST, Status.PARAMETERS, Status.TARGET,
-    Status.VALIDATION, Status.CLOSED_FORM,
-}  # fmt: skip
 Answer: TypeAlias = tuple[Status, str] | None  # of a rule: why to stop, and the sentence
 _NONE: Any = None
 
 
-@dataclass(slots=True)
-class Moment:
-    """One measurement: what rules and callbacks see."""
-
-    step: int
-    epoch: int
-    cost: float
-    previous_cost: float
-    gradient_norm: float
-    moved: float
-    learning_rate: float
-    seconds: float
-    examples: int
-    validation: float = float("nan")
-    theta: Array = _NONE  # as it moves: copy what is to be kept
-    gradient: Array | None = None
-    score: float = float("nan")
-
-
 class Rule:
-    """A reason to stop. Subclasses are frozen dataclasses with `check`."""
+    """A reason to stop. Subclasses are frozen dataclasses with `check`.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> class Tenth(gd.convergence.Rule):  # of one's own
+    ...     def check(self, moment):
+    ...         if moment.step == 10:
+    ...             return gd.Status.TARGET, "ten steps were enough"
+    >>> result = gd.LinearRegression(tol=Tenth(), optimizer="fista").fit([[0.0], [1.0]], [0.0, 9.0])
+    >>> result.result_.nit, result.result_.status.name
+    (10, 'TARGET')
+    """
 
     def check(self, moment: Moment) -> Answer:
         """None to go on, or (Status, sentence)."""
@@ -132,7 +79,15 @@ class GradientNorm(Rule):
 
 @dataclass(frozen=True)
 class CostChange(Rule):
-    """Stop when |J⁽ᵗ⁾ − J⁽ᵗ⁻¹⁾| < eps between two measurements."""
+    """Stop when |J⁽ᵗ⁾ − J⁽ᵗ⁻¹⁾| < eps between two measurements.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> model = gd.LinearRegression(tol=gd.convergence.CostChange(1e-6))
+    >>> model.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 4.0]).result_.status.name
+    'COST'
+    """
 
     eps: float = 1e-9
 
@@ -149,7 +104,14 @@ class CostChange(Rule):
 
 @dataclass(frozen=True)
 class RelativeChange(Rule):
-    """Stop when |ΔJ| ≤ eps·max(|J|, |J⁽ᵗ⁻¹⁾|, 1), L-BFGS-B's rule (Byrd et al., 1995)."""
+    """Stop when |ΔJ| ≤ eps·max(|J|, |J⁽ᵗ⁻¹⁾|, 1), L-BFGS-B's rule (Byrd et al., 1995).
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.convergence.RelativeChange(1e-6) | gd.convergence.GradientNorm(1e-6)
+    Either(first=RelativeChange(eps=1e-06), second=GradientNorm(eps=1e-06))
+    """
 
     eps: float = 2.2e-9
 
@@ -168,7 +130,14 @@ class RelativeChange(Rule):
 
 @dataclass(frozen=True)
 class RelativeStep(Rule):
-    """Stop when ‖Δθ‖₂ ≤ eps·max(‖θ‖₂, 1) between two measurements."""
+    """Stop when ‖Δθ‖₂ ≤ eps·max(‖θ‖₂, 1) between two measurements.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.convergence.RelativeStep(1e-6)
+    RelativeStep(eps=1e-06)
+    """
 
     eps: float = 1e-9
 
@@ -186,7 +155,14 @@ class RelativeStep(Rule):
 
 @dataclass(frozen=True)
 class ParameterChange(Rule):
-    """Stop when ‖θ⁽ᵗ⁾ − θ⁽ᵗ⁻¹⁾‖₂ < eps between two measurements."""
+    """Stop when ‖θ⁽ᵗ⁾ − θ⁽ᵗ⁻¹⁾‖₂ < eps between two measurements.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.convergence.ParameterChange(1e-6) & gd.convergence.GradientNorm(1e-3)
+    Both(first=ParameterChange(eps=1e-06), second=GradientNorm(eps=0.001))
+    """
 
     eps: float = 1e-9
 
@@ -305,30 +281,22 @@ class _Proving(Rule):
         return None
 
 
-@dataclass
-class Saturated(Rule):
-    """Stop when rounding a loss's corner further would help more than descending further."""
-
-    proof: Proof = _NONE
-
-    def fresh(self) -> Rule:
-        """A copy that knows the descent."""
-        return Saturated()
-
-    def watch(self, proof: Proof) -> None:
-        """Who knows what was left out."""
-        self.proof = proof
-
-    def check(self, moment: Moment) -> Answer:
-        """Fires where the rest of the way is a tenth of what was rounded off."""
-        if self.proof.saturated(moment.theta, moment.gradient, moment.cost):
-            return Status.COST, "the corner's rounding outweighs the rest of the way"
-        return None
-
-
 @dataclass(frozen=True)
 class TargetCost(Rule):
-    """Stop when J ≤ target."""
+    """Stop when J ≤ target.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> class Parabola(gd.cost.PlainCost):
+    ...     def value_and_gradient(self, theta, g):
+    ...         g[:] = theta
+    ...         return float(theta @ theta) / 2
+    >>> stop = gd.convergence.TargetCost(1e-3)
+    >>> result = gd.descend(Parabola(), np.ones(2), gd.optim.SGD(0.5), learning_rate=0.5, stop=stop)
+    >>> result.status.name, result.fun <= 1e-3
+    ('TARGET', True)
+    """
 
     target: float
 
@@ -341,7 +309,15 @@ class TargetCost(Rule):
 
 @dataclass(frozen=True)
 class Either(Rule):
-    """Stop when one of two rules fires; the first is asked first."""
+    """Stop when one of two rules fires; the first is asked first.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> either = gd.convergence.GradientNorm(1e-6) | gd.convergence.TargetCost(0.1)
+    >>> either == gd.convergence.Either(either.first, either.second)
+    True
+    """
 
     first: Rule
     second: Rule
@@ -362,7 +338,15 @@ class Either(Rule):
 
 @dataclass(frozen=True)
 class Both(Rule):
-    """Stop when two rules fire at once."""
+    """Stop when two rules fire at once.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> both = gd.convergence.CostChange(1e-9) & gd.convergence.GradientNorm(1e-3)
+    >>> both == gd.convergence.Both(both.first, both.second)
+    True
+    """
 
     first: Rule
     second: Rule

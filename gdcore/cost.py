@@ -20,6 +20,8 @@ from gdcore.threads import Threads, resolve
 if TYPE_CHECKING:
     from gdcore.optim.base import Optimizer
 
+__all__ = ["Cost", "PlainCost"]
+
 SAMPLE = 8192  # rows at least that are to tell what all are like
 
 

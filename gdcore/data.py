@@ -23,7 +23,16 @@ Moments: TypeAlias = tuple[Array, Array, Array, Array]  # mean, deviation, least
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Examples X (n, p), targets y (n,) and weights (n,), checked; X C-contiguous, or a CSR."""
+    """Examples X (n, p), targets y (n,) and weights (n,), checked; X C-contiguous, or a CSR.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> from gdcore.data import Rows
+    >>> rows = Rows(np.eye(3), np.array([0.0, 1.0, 2.0]), np.ones(3))
+    >>> len(rows), rows.part(slice(1, 3)).y
+    (3, array([1., 2.]))
+    """
 
     X: Matrix
     y: Array

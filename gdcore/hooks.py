@@ -21,7 +21,18 @@ Call: TypeAlias = Callable[..., Any]  # of a plan, a moment, a result or an erro
 
 @dataclass(frozen=True)
 class Plan:
-    """What a descent is about to do: what `on_begin` sees."""
+    """What a descent is about to do: what `on_begin` sees.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> class Announced(gd.callbacks.Callback):
+    ...     def on_begin(self, plan):
+    ...         self.said = plan.examples, plan.max_epochs, plan.unit
+    >>> model = gd.LinearRegression(callbacks=(told := Announced()), max_epochs=50)
+    >>> model.fit([[0.0], [1.0]], [0.0, 9.0]) and told.said
+    (2, 50, 'epoch')
+    """
 
     optimizer: "Optimizer | None"  # None where the minimum is solved for directly
     size: int  # numbers in θ

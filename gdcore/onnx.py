@@ -49,6 +49,12 @@ def to_onnx(model: NeuralEstimator, path: PathLike | None = None) -> Any:
     ------
     ImportError, TypeError, NotFittedError
         Without onnx; for a layer of one's own, which is named; before fit.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> model = gd.MLPClassifier(max_epochs=2, tol=0).fit(np.eye(4), [0, 1, 0, 1])
+    >>> proto = gd.to_onnx(model, "net.onnx")  # doctest: +SKIP
     """
     if not isinstance(model, NeuralEstimator):
         raise TypeError(f"{model!r} has no layers. Pass an MLPClassifier or MLPRegressor.")

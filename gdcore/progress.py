@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gdcore.hooks import Watcher
@@ -67,9 +67,11 @@ class Progress(Watcher):
     True
     """
 
-    _line: "Line | None" = None
-    _plan: Any = None  # a Plan, from on_begin to on_end
-    _first: Any = None  # the first Moment
+    _line: "Line | None" = field(default=None, init=False, repr=False, compare=False)
+    _plan: Any = field(
+        default=None, init=False, repr=False, compare=False
+    )  # a Plan, from on_begin to on_end
+    _first: Any = field(default=None, init=False, repr=False, compare=False)  # the first Moment
 
     def on_begin(self, plan: "Plan") -> None:
         """Nothing is written before the first measurement."""

@@ -86,7 +86,7 @@ class Result(dict[str, Any], Generic[Tree]):
         -------
         >>> import gdcore as gd
         >>> result = gd.minimize(lambda x: (x @ x, 2 * x), [3.0, 4.0])
-        >>> result.report("run.html")  # doctest: +SKIP
+        >>> result.report("run.html")
         """
         _report().write({title or self._name(): self}, path, title)
 

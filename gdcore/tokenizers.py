@@ -12,6 +12,8 @@ import numpy as np
 from gdcore._typing import Array, ArrayLike
 from gdcore.errors import require, require_choice, require_number
 
+__all__ = ["BPE", "KINDS", "Bytes", "Characters"]
+
 # What byte pairs never cross: words with the space before them, numbers, signs, white space.
 WORDS = re.compile(r" ?[^\W\d_]+| ?\d+| ?[^\s\w]+| ?_+|\s+(?!\S)|\s+")
 KINDS = ("bytes", "characters", "bpe")

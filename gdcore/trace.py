@@ -82,6 +82,15 @@ class LayerTrace(Columns):
     ‖∂J/∂W‖ (of the latest batch, without the penalty's share) and `dead`, the share of rectified
     units that were zero for all of up to 256 examples (NaN for other layers). `names` are those of
     the weights.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> X, y = np.eye(4), np.array([0, 1, 0, 1])
+    >>> model = gd.MLPClassifier(hidden_layer_sizes=(3,), max_epochs=5, tol=0).fit(X, y)
+    >>> layers = model.trace_.layers
+    >>> layers.names, layers.weight.shape == (len(layers), 2)
+    (('0.weight', '1.weight'), True)
     """
 
     KINDS = ("weight", "gradient", "dead")

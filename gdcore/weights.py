@@ -60,6 +60,17 @@ def load_weights(model: NeuralEstimator | Parameters, source: PathLike | Mapping
     ValueError
         For a file that is damaged, and for a tensor that is missing, of another shape, or not
         finite; it is named.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> X, y = np.eye(4), np.array([0, 1, 0, 1])
+    >>> settings = {"hidden_layer_sizes": (3,), "max_epochs": 2, "tol": 0}
+    >>> one = gd.MLPClassifier(**settings, random_state=0).fit(X, y)
+    >>> other = gd.MLPClassifier(**settings, random_state=1).fit(X, y)
+    >>> gd.load_weights(other, {name: one.theta_[name] for name in one.theta_})
+    >>> bool((one.predict_proba(X) == other.predict_proba(X)).all())
+    True
     """
     theta = _parameters(model)
     given: Any = source if hasattr(source, "keys") else _read(Path(source))

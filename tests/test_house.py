@@ -17,7 +17,7 @@ PACKAGE = Path(gdcore.__file__).parent  # of the tree, or of the wheel that is u
 FLOORS = [
     {"_version", "_typing"},
     {"_numpy", "_native"},
-    {"kernels", "errors"},
+    {"kernels", "errors", "deprecation", "status"},
     {"disk"},
     {
         "parameters",

@@ -8,7 +8,16 @@ from textwrap import fill
 
 @dataclass(frozen=True)
 class Finding:
-    """One illness: its name, what was seen of it, the number that tells, and what to do."""
+    """One illness: its name, what was seen of it, the number that tells, and what to do.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> run = gd.minimize(lambda x: (x @ x, 2 * x), [1.0], method=gd.optim.SGD(1.1))
+    >>> (finding,) = gd.doctor(run)
+    >>> finding.illness, round(finding.number, 6)  # rate × curvature, above 2
+    ('diverging', 2.2)
+    """
 
     illness: str
     symptom: str
@@ -23,6 +32,13 @@ class Findings(list[Finding]):
     """A list of `Finding`, worst first, that prints itself; empty where nothing was found.
 
     `unseen` says what could not be examined, and what it takes.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> found = gd.doctor(gd.minimize(lambda x: (x @ x, 2 * x), [1.0]))
+    >>> found, found.verdict, len(found)
+    (Nothing found., 'nothing found', 0)
     """
 
     def __init__(self, found: Iterable[Finding] = (), unseen: Iterable[str] = ()) -> None:

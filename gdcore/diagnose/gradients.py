@@ -26,7 +26,15 @@ ALIKE = 1e-4  # relative: ratios that are one factor
 
 @dataclass(frozen=True)
 class Coordinate:
-    """One coordinate: its name, its place in θ, both slopes, their relative error, a verdict."""
+    """One coordinate: its name, its place in θ, both slopes, their relative error, a verdict.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> worst = gd.check_gradient(lambda x: (x @ x, x), [1.0, 2.0]).worst[0]
+    >>> worst.analytic, round(worst.numeric, 6), worst.verdict  # a factor forgotten
+    (1.0, 2.0, 'wrong')
+    """
 
     name: str
     index: int
@@ -38,7 +46,15 @@ class Coordinate:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GradientCheck:
-    """What `check_gradient` found; true where the gradient is right."""
+    """What `check_gradient` found; true where the gradient is right.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> check = gd.check_gradient(lambda x: (x @ x, 2 * x), [1.0, 2.0])
+    >>> bool(check), check.verdict, round(check.order)
+    (True, 'right', 2)
+    """
 
     ok: bool
     error: Any  # relative, in the structure of x; NaN where a coordinate was not looked at

@@ -33,7 +33,15 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LearningRateSearch:
-    """What `find_learning_rate` found."""
+    """What `find_learning_rate` found.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> search = gd.find_learning_rate(lambda x: (x @ x, 2 * x), [1.0, 2.0])
+    >>> 0 < search.learning_rate < search.edge
+    True
+    """
 
     learning_rate: float
     edge: float  # the smallest rate found at which the cost rises; infinite where none does

@@ -17,7 +17,14 @@ Answer: TypeAlias = tuple[Array, Backward]  # of a layer
 
 
 class Part(NamedTuple):
-    """One array of a layer's parameters: its shape, how it starts, whether descent moves it."""
+    """One array of a layer's parameters: its shape, how it starts, whether descent moves it.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> gd.layers.Dense(2).parts((3,))["bias"]
+    Part(shape=(2,), start='zeros', trainable=True)
+    """
 
     shape: Shape
     start: Start  # a name of `initializers`, or a callable (rng, shape) → array
@@ -31,6 +38,20 @@ class Layer(ABC):
     and returns with it a closure `backward(dy, g) → dx`, which adds the gradient of the parameters,
     summed over the rows, into g and returns that of the inputs. `dy` is consumed: backward may use
     it as scratch. It is called at most once, before the next call with the same θ.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> class Double(gd.layers.Layer):
+    ...     def parts(self, shape):
+    ...         return {}
+    ...     def output(self, shape):
+    ...         return shape
+    ...     def __call__(self, theta, x):
+    ...         return 2 * x, lambda dy, g: 2 * dy
+    >>> net = gd.layers.Sequential(gd.layers.Dense(2), Double())
+    >>> net(net.scope((3,), rng=0), np.ones((4, 3)))[0].shape
+    (4, 2)
     """
 
     whole_batch: bool = False  # True: all rows of a batch at once, as batch statistics need
@@ -76,7 +97,15 @@ class Layer(ABC):
 
 
 def named(layer: Layer, shape: Shape, prefix: str = "") -> Iterator[tuple[str, Part]]:
-    """(full name, Part) of a layer's parameters, those of the layers inside with their number."""
+    """(full name, Part) of a layer's parameters, those of the layers inside with their number.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> net = gd.layers.Sequential(gd.layers.Dense(2), gd.layers.Dense(1, bias=False))
+    >>> [name for name, part in gd.layers.named(net, (3,))]
+    ['0.weight', '0.bias', '1.weight']
+    """
     for name, part in layer.parts(shape).items():
         yield prefix + name, part
     for number, (inner, its) in enumerate(layer.inside(shape)):
@@ -118,7 +147,15 @@ class Context:
 
 
 class Scope:
-    """The parameters of one layer, by name, and memory for its results."""
+    """The parameters of one layer, by name, and memory for its results.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> theta = gd.layers.Dense(2).scope((3,), rng=0)
+    >>> theta["weight"].shape, theta.buffer("y", (5, 2)).shape
+    ((3, 2), (5, 2))
+    """
 
     __slots__ = ("_kept", "_made", "_views", "children", "context", "name", "number", "wants_dx")
 
@@ -225,7 +262,17 @@ class Scope:
 
 
 class Gradient:
-    """Where a layer's backward pass adds its gradient; of the structure of a `Scope`."""
+    """Where a layer's backward pass adds its gradient; of the structure of a `Scope`.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> g = gd.layers.Dense(2).scope((3,), rng=0).gradient()
+    >>> g["bias"] += 1.0  # added, and zero before the first time in a step
+    >>> g.product("weight", np.ones((5, 3)), np.ones((5, 2)))  # xᵀ·dz
+    >>> g["bias"], g["weight"][0]
+    (array([1., 1.]), array([5., 5.]))
+    """
 
     __slots__ = ("_arrays", "_context", "_views", "children", "name", "names", "touched")
 

@@ -49,6 +49,15 @@ class LinearFamily:
     columns : array (4, p + 1), optional
         How descent sees each column, the intercept last: a shift, an inverse scale, and the ridge
         and lasso weights that a compiled epoch applies. Default: the columns as they are.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> from gdcore.models.family import LinearFamily
+    >>> model = LinearFamily(gd.losses.Squared(), features=2)
+    >>> model.predict(np.array([1.0, 2.0, 0.5]), np.eye(2))  # w, then b
+    array([[1.5],
+           [2.5]])
     """
 
     def __init__(

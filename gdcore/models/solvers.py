@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ from gdcore import optim
 from gdcore._typing import Array
 from gdcore.certificate import duality_gap, rounding
 from gdcore.chunk_cost import ChunkCost, sample
-from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Rule, Saturated, Status
+from gdcore.convergence import CostChange, GradientNorm, Moment, RelativeGap, Rule, Status
 from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows
 from gdcore.descent import descend
@@ -168,6 +169,27 @@ def corner_descent(
         cost, result.x, Newton(), tol=tol, max_epochs=max_epochs, max_time=left, begun=result,
         **settings,
     )  # fmt: skip
+
+
+@dataclass
+class Saturated(Rule):
+    """Stop when rounding a loss's corner further would help more than descending further."""
+
+    proof: Any = None
+
+    def fresh(self) -> Rule:
+        """A copy that knows the descent."""
+        return Saturated()
+
+    def watch(self, proof: Any) -> None:
+        """Who knows what was left out."""
+        self.proof = proof
+
+    def check(self, moment: Moment) -> Any:
+        """Fires where the rest of the way is a tenth of what was rounded off."""
+        if self.proof.saturated(moment.theta, moment.gradient, moment.cost):
+            return Status.COST, "the corner's rounding outweighs the rest of the way"
+        return None
 
 
 def rounded_descent(

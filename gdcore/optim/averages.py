@@ -49,7 +49,19 @@ class EMA(Transform):
 
 @dataclass(frozen=True)
 class PolyakAverage(Transform):
-    """The plain mean of θ over all steps from `start` on (Polyak & Juditsky, 1992)."""
+    """The plain mean of θ over all steps from `start` on (Polyak & Juditsky, 1992).
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> params, rule = np.zeros(1), gd.optim.chain(gd.optim.SGD(1.0), gd.optim.PolyakAverage())
+    >>> updater = rule.bind(params)
+    >>> for g in (-1.0, -2.0):  # to 1, then to 3
+    ...     updater.step(np.array([g]))
+    >>> with updater.averaged():
+    ...     print(params)
+    [2.]
+    """
 
     start: int = 0
 
@@ -77,6 +89,16 @@ class Lookahead(Transform):
     """Every `steps` steps go back a part of the way: slow ← slow + alpha·(θ − slow), θ ← slow.
 
     Zhang et al., 2019.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> params, rule = np.zeros(1), gd.optim.chain(gd.optim.SGD(1.0), gd.optim.Lookahead(2, 0.5))
+    >>> updater = rule.bind(params)
+    >>> for g in (-1.0, -2.0):  # to 1, to 3, and half of the way back
+    ...     updater.step(np.array([g]))
+    >>> params
+    array([1.5])
     """
 
     steps: int = 5

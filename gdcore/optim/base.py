@@ -27,6 +27,18 @@ class Optimizer(ABC):
     A subclass is a frozen dataclass, hence equal, printable and picklable. Its state is a dict of
     arrays: its moments have θ's length, "t" (int64) counts the steps taken. Copy the dict to save
     it, put it back to resume.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> class Signs(gd.optim.Optimizer):  # a rule of one's own
+    ...     lr = 0.25
+    ...     def step(self, theta, g, state, lr, cost=None):
+    ...         theta -= lr * np.sign(g)
+    >>> theta, rule = np.array([1.0, -1.0]), Signs()
+    >>> rule.step(theta, np.array([7.0, -0.1]), rule.init(theta), rule.lr)
+    >>> theta
+    array([ 0.75, -0.75])
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -121,7 +133,14 @@ class Optimizer(ABC):
 
 
 class Rule(Optimizer):
-    """A rule whose coordinates do not see each other: one pass of a compiled loop over memory."""
+    """A rule whose coordinates do not see each other: one pass of a compiled loop over memory.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> issubclass(gd.optim.Adam, gd.optim.Rule), issubclass(gd.optim.LBFGS, gd.optim.Rule)
+    (True, False)
+    """
 
     elementwise = True
 

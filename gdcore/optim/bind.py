@@ -23,6 +23,15 @@ class Updater:
     Elementwise rules run over the arrays where they lie, in one call of a compiled loop for each
     group of hyper-parameters. Rules that look at all of θ at once, and transforms, work on one
     flat copy, which is written back. Gradients are never changed.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> params = {"W": np.ones((2, 2)), "b": np.zeros(2)}
+    >>> updater = gd.optim.Momentum(0.1).bind(params)
+    >>> updater.step({"W": np.ones((2, 2)), "b": np.ones(2)})
+    >>> params["b"], updater.t
+    (array([-0.1, -0.1]), 1)
     """
 
     def __init__(

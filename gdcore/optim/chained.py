@@ -10,7 +10,15 @@ from gdcore.optim.transforms import Transform
 
 @dataclass(frozen=True)
 class Chain(Optimizer):
-    """Transforms around a rule; made by `chain`."""
+    """Transforms around a rule; made by `chain`.
+
+    Example
+    -------
+    >>> import gdcore as gd
+    >>> whole = gd.optim.chain(gd.optim.ClipNorm(1.0), gd.optim.Adam(0.01), gd.optim.EMA(0.99))
+    >>> whole.optimizer.lr, len(whole.transforms)
+    (0.01, 2)
+    """
 
     transforms: tuple[Transform, ...] = ()
     optimizer: Optimizer = field(default=None)  # type: ignore[assignment]

@@ -18,7 +18,20 @@ from gdcore.optim.matrix import encode, parts
 
 
 class Transform:
-    """A frozen dataclass with hooks before and after the rule's step; state in arrays."""
+    """A frozen dataclass with hooks before and after the rule's step; state in arrays.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> class Signs(gd.optim.Transform):  # of one's own
+    ...     def before(self, theta, g, state, lr):
+    ...         np.sign(g, out=g)
+    ...         return True
+    >>> params = np.zeros(2)
+    >>> gd.optim.chain(Signs(), gd.optim.SGD(0.5)).bind(params).step(np.array([7.0, -0.1]))
+    >>> params
+    array([-0.5,  0.5])
+    """
 
     def init(self, theta: Array, shapes: Shapes) -> State:
         """Fresh state for a flat θ."""
@@ -63,7 +76,16 @@ class ClipNorm(Transform):
 
 @dataclass(frozen=True)
 class ClipValue(Transform):
-    """Move every element of g into [−limit, limit]."""
+    """Move every element of g into [−limit, limit].
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> theta, rule = np.zeros(2), gd.optim.chain(gd.optim.ClipValue(1.0), gd.optim.SGD(1.0))
+    >>> rule.step(theta, np.array([30.0, -0.5]), rule.init(theta), rule.lr)
+    >>> theta
+    array([-1. ,  0.5])
+    """
 
     limit: float = 1.0
 
@@ -82,6 +104,15 @@ class AdaptiveClip(Transform):
 
     A unit is a row of a matrix (its last axis), a whole vector otherwise (Brock et al., 2021,
     whose units are columns of matrices stored the other way round).
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> rule = gd.optim.chain(gd.optim.AdaptiveClip(0.1), gd.optim.SGD(1.0))
+    >>> theta = np.array([3.0, 4.0])  # ‖θ‖ = 5: no step is longer than ½
+    >>> rule.step(theta, np.array([30.0, 40.0]), rule.init(theta), rule.lr)
+    >>> theta
+    array([2.7, 3.6])
     """
 
     ratio: float = 0.01
@@ -111,6 +142,14 @@ class Noise(Transform):
 
     Counter-based (Philox): step t of a seed has the same noise whenever it is taken, so that a
     resumed run is the same run.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> params, rule = np.zeros(3), gd.optim.chain(gd.optim.Noise(0.01, seed=1), gd.optim.SGD(0.1))
+    >>> rule.bind(params).step(np.zeros(3))
+    >>> bool((params != 0).all() and (abs(params) < 0.1).all())  # of deviation 0.1·√0.01
+    True
     """
 
     eta: float = 0.01
@@ -137,7 +176,20 @@ class Noise(Transform):
 
 @dataclass(frozen=True)
 class Accumulate(Transform):
-    """Average the gradients of `steps` calls and step once: a large batch in small memory."""
+    """Average the gradients of `steps` calls and step once: a large batch in small memory.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> params, rule = np.zeros(1), gd.optim.chain(gd.optim.Accumulate(2), gd.optim.SGD(1.0))
+    >>> updater = rule.bind(params)
+    >>> updater.step(np.array([1.0]))
+    >>> params  # waits for the second
+    array([0.])
+    >>> updater.step(np.array([3.0]))
+    >>> params, updater.t
+    (array([-2.]), 1)
+    """
 
     steps: int = 4
 
@@ -162,7 +214,17 @@ class Accumulate(Transform):
 
 @dataclass(frozen=True)
 class SkipNonFinite(Transform):
-    """Take no step on a gradient with NaN or infinity in it; state["skipped"] counts them."""
+    """Take no step on a gradient with NaN or infinity in it; state["skipped"] counts them.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> params, rule = np.ones(2), gd.optim.chain(gd.optim.SkipNonFinite(), gd.optim.SGD(1.0))
+    >>> updater = rule.bind(params)
+    >>> updater.step(np.array([np.nan, 1.0]))
+    >>> params, updater.t
+    (array([1., 1.]), 0)
+    """
 
     def init(self, theta: Array, shapes: Shapes) -> State:
         """No step was skipped yet."""
@@ -178,7 +240,16 @@ class SkipNonFinite(Transform):
 
 @dataclass(frozen=True)
 class ZeroNonFinite(Transform):
-    """Put zero for every element of g that is NaN or infinite."""
+    """Put zero for every element of g that is NaN or infinite.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> params, rule = np.ones(2), gd.optim.chain(gd.optim.ZeroNonFinite(), gd.optim.SGD(1.0))
+    >>> rule.bind(params).step(np.array([np.nan, 1.0]))
+    >>> params
+    array([1., 0.])
+    """
 
     def before(self, theta: Array, g: Array, state: State, lr: float) -> bool:
         """gᵢ ← 0 where it is not finite."""
@@ -189,7 +260,16 @@ class ZeroNonFinite(Transform):
 
 @dataclass(frozen=True)
 class Decay(Transform):
-    """Weight decay for any rule: "decoupled", θ ← (1 − lr·rate)·θ, or "coupled", g ← g + rate·θ."""
+    """Weight decay for any rule: "decoupled", θ ← (1 − lr·rate)·θ, or "coupled", g ← g + rate·θ.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> params, rule = np.ones(2), gd.optim.chain(gd.optim.Decay(0.1), gd.optim.SGD(0.5))
+    >>> rule.bind(params).step(np.array([0.0, 1.0]))  # 1 − 0.5·0.1, then the step
+    >>> params
+    array([0.95, 0.45])
+    """
 
     rate: float = 0.01
     mode: str = "decoupled"

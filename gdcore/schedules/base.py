@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 
 class Schedule(ABC):
-    """A factor for each step; a subclass gives `factor` for an array of steps."""
+    """A factor for each step; a subclass gives `factor` for an array of steps.
+
+    Example
+    -------
+    >>> import numpy as np, gdcore as gd
+    >>> class Halves(gd.schedules.Schedule):  # of one's own
+    ...     def factor(self, t):
+    ...         return 0.5 ** np.floor(t / 100)
+    >>> Halves()(250), Halves()(np.array([0, 100]))
+    (0.25, array([1. , 0.5]))
+    """
 
     @abstractmethod
     def factor(self, t: Array) -> Array:
