@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from gdcore import kernels, sweeps
-from gdcore.continuation import Continuation
+from gdcore.continuation import Continuation, fingerprint, told
 from gdcore.data import visiting_order
 from gdcore.lines import Margins, Points
 from gdcore.scores import score_of
@@ -75,6 +75,15 @@ class Penalised:
         if self.resumable:
             self.left = Continuation(run)
 
+    def memory(self):
+        """{name: number} of what the rest of a descent depends on: nothing but θ."""
+        return {}
+
+    def put_back(self, memory, theta):
+        """Told of a descent that goes on at θ: what is kept of it is computed anew."""
+        if self.margins is not None:
+            self.value_and_gradient(theta, np.empty_like(theta))
+
     def order(self, rng):
         """Row numbers in the order in which an epoch visits them."""
         return visiting_order(len(self), rng)
@@ -140,6 +149,10 @@ class Cost(Penalised):
         self._penalised = bool(penalty.ridge.any() or penalty.lasso.any())
         self._curvature = None
         self.margins = None
+
+    def facts(self):
+        """{name: number or text} by which the cost is known again."""
+        return told(self) | {"rows": fingerprint(self.rows)}
 
     def like(self, loss):
         """The same cost with another loss."""
@@ -345,6 +358,18 @@ class PlainCost(ABC):
         """Told when a descent has ended."""
         return None
 
+    def memory(self):
+        """{name: number} of what the rest of a descent depends on beside θ, for checkpoints."""
+        return {}
+
+    def put_back(self, memory, theta):
+        """Told of a descent that goes on at θ from a checkpoint, with what `memory` gave."""
+        return None
+
+    def facts(self):
+        """{name: number or text} by which a checkpoint knows the cost again."""
+        return {}
+
     def baseline(self, theta, value):
         """A cost above which a descent that goes on has gone astray."""
         return value + max(1.0, abs(value))
@@ -369,4 +394,5 @@ def held_out(model, rows):
             loss += model.add_cost_and_gradient(theta, part, g, room)
         return loss / mass, score_of(model.loss, z, rows.y, rows.weights)
 
+    judge.rows = rows
     return judge

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gdcore import kernels
+from gdcore.continuation import rounded
 from gdcore.cost import PlainCost
 from gdcore.errors import require
 from gdcore.optim.tree import leaves, matching
@@ -131,6 +132,20 @@ class Objective(PlainCost):
             moved[i] = here
             self.calls += 2
             g[i] = (values[0] - values[1]) / (up - down) if up > down else 0.0
+
+    def memory(self):
+        """The calls so far, which a result tells."""
+        return {"calls": self.calls, "slopes": self.slopes}
+
+    def put_back(self, memory, theta):
+        """Count on from there."""
+        self.calls, self.slopes = memory["calls"], memory["slopes"]
+
+    def facts(self):
+        """What fun gave at x0, rounded: by that it is known again."""
+        start = None if self._origin is None else rounded(self._origin[1])
+        bounds = [rounded(end[np.isfinite(end)]) for end in (self.low, self.high) if self.bounded]
+        return {"f(x0)": start, "sums of bounds": bounds}
 
     def steepest(self, x, g):
         """g, or x − P(x − g) with bounds: zero where no small step leads down."""

@@ -1,5 +1,6 @@
 """CSV files in and out, for the command line: read, train, report, predict."""
 
+import codecs
 import csv
 import io
 import math
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gdcore.diagnose.doctor import doctor
-from gdcore.disk import refuse_overwriting
+from gdcore.disk import refuse_overwriting, replace
 from gdcore.errors import ConvergenceWarning, require, require_choice
 from gdcore.files import load, save
 from gdcore.info import backend_line
@@ -180,24 +181,16 @@ def predict(arguments):
         body = model.predict_proba(X)
     else:
         header, body = ["prediction"], model.predict(X)[:, None]
-    with (
-        open(arguments.output, "w", newline="", encoding="utf-8")
-        if arguments.output
-        else _Terminal()
-    ) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(body.tolist())
-
-
-class _Terminal:
-    """Standard output as a context that is not closed."""
-
-    def __enter__(self):
-        return sys.stdout
-
-    def __exit__(self, *_):
+    rows = [header, *body.tolist()]
+    if arguments.output:
+        replace(arguments.output, lambda file: _write_rows(codecs.getwriter("utf-8")(file), rows))
+    else:
+        _write_rows(sys.stdout, rows)
         sys.stdout.flush()
+
+
+def _write_rows(file, rows):
+    csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def _targets(table, name, wanted):

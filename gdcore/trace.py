@@ -43,6 +43,15 @@ class Secants:
         cosine = product / math.sqrt(both) if both > 0 else math.nan
         return product, cosine, math.sqrt(bent / away) if away > 0 else math.nan, promised
 
+    def memory(self):
+        """(arrays, numbers) of what the next look is compared with."""
+        return {"theta": self._theta, "g": self._g}, {"rows": self._rows, "size": self._size}
+
+    def put_back(self, arrays, numbers):
+        """Look on from there."""
+        self._theta[:], self._g[:] = arrays["theta"], arrays["g"]
+        self._rows, self._size = numbers["rows"], numbers["size"]
+
 
 class Columns:
     """What has `to_dict`, {name: array}, in the forms that others take."""
@@ -86,6 +95,17 @@ class LayerTrace(Columns):
         if len(self._rows) == self._limit:  # every other one of the middle goes
             self._rows = [*self._rows[:-1:2], self._rows[-1]]
         self._rows.append((step, values))
+
+    def table(self):
+        """All rows, (rows, 1 + kinds·layers): the step, then the numbers of one kind after another."""
+        width = 1 + len(self.KINDS) * len(self.names)
+        rows = [[step, *chain.from_iterable(values)] for step, values in self._rows]
+        return np.array(rows, np.float64).reshape(-1, width)
+
+    def restore(self, table):
+        """Put these rows in place of all."""
+        shaped = (len(self.KINDS), len(self.names))
+        self._rows = [(int(row[0]), row[1:].reshape(shaped).tolist()) for row in table]
 
     def __len__(self):
         return len(self._rows)

@@ -41,7 +41,6 @@ FLOORS = [
         "convergence",
         "rates",
         "progress",
-        "snapshot",
         "sweeps",
         "models.contexts",
         "tensors",
@@ -53,7 +52,7 @@ FLOORS = [
         "hashing",
         "models.visits",
     },
-    {"passes", "glimpse"},
+    {"passes", "glimpse", "snapshot"},
     {"chunks"},
     {
         "cost",

@@ -73,6 +73,14 @@ class EarlyStopping(Watcher):
         self._best = value if better else self._best
         return self._waited >= self.patience
 
+    def state_dict(self):
+        """What it has seen, for a `Checkpoint`."""
+        return {"best": self._best, "waited": self._waited}
+
+    def load_state_dict(self, state):
+        """Watch on from there."""
+        self._best, self._waited = state["best"], state["waited"]
+
 
 @dataclass(eq=False)
 class TimeLimit(Watcher):

@@ -80,6 +80,14 @@ class BatchCost(PlainCost):
         self._put_back(theta, kept)
         return loss
 
+    def memory(self):
+        """How many gradients of training there were: each has a dropout of its own."""
+        return {"steps": self.steps}
+
+    def put_back(self, memory, theta):
+        """Go on with the next of them."""
+        self.steps = memory["steps"]
+
     def __del__(self):
         self._let_go()
 

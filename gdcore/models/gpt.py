@@ -3,7 +3,7 @@
 import math
 import numbers
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -160,6 +160,7 @@ class GPT(GPTFiles, Writer):
             if progress:
                 cost.observe = stack.enter_context(stepping(max_steps, stored.steps))
             validate = cost.held_out(held, VALIDATION_WINDOWS) if held is not None else None
+            hooks.changes["settings"] = self._settings(rule, factor)
             result = descend(
                 cost, theta, rule,
                 learning_rate=factor,
@@ -174,6 +175,11 @@ class GPT(GPTFiles, Writer):
             )  # fmt: skip
             self._keep(result, hooks)
         return self
+
+    def _settings(self, rule, factor):
+        """What callbacks hear of as set: parameters, and the rules of this fit."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        return given | {"optimizer": rule, "schedule": factor}
 
     def _keep(self, result, hooks):
         """What was learned, unless a callback that hears of it raises."""

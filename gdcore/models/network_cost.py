@@ -4,6 +4,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._numpy.chains import BLOCK
+from gdcore.continuation import fingerprint
 from gdcore.models.batch_cost import BatchCost
 from gdcore.models.network import HEADS, scaling_for, targets
 from gdcore.scores import score_of
@@ -177,11 +178,24 @@ class NetworkCost(BatchCost):
             score = score_of(self.model.loss, z, y, rows.weights)
             return total / float(rows.weights.sum()), score
 
+        judge.rows = rows
         return judge
 
     def prox(self, theta, reach):
         """After a step on all rows: statistics are not the optimizer's to move. Changes theta."""
         self._put_back(theta, self._statistics)
+
+    def put_back(self, memory, theta):
+        """Go on with the next step; the statistics are those of θ."""
+        super().put_back(memory, theta)
+        self._statistics = self._kept(theta)
+
+    def facts(self):
+        """{name: number or text} by which the cost is known again."""
+        return {
+            "loss": type(self.model.loss).__name__, "alpha": self.alpha, "seed": self.seed,
+            "layers": repr(self.model.layers), "rows": fingerprint(self.rows),
+        }  # fmt: skip
 
     def baseline(self, theta, value):
         """A cost that no descent has business far above: that of the first θ."""

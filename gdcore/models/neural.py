@@ -165,7 +165,7 @@ class NeuralEstimator(Estimator):
 
     def _fit(self, X, y, weights, loss, outputs, validation):
         """Descend on checked arrays; sets what every network estimator has after `fit`."""
-        rng = generator(self.random_state)
+        rng = self._generator()
         X, y, weights = counted(X, y, weights)
         train, other = Rows(X, y, weights), validation
         if other is None:
