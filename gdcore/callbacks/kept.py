@@ -71,6 +71,8 @@ def read(path):
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Pass the path of a checkpoint.")
+    if not path.is_file():  # a device may never end
+        raise OSError(f"{path} is no plain file. Pass the path of a checkpoint.")
     try:
         require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
         require_bounded(path)
@@ -94,7 +96,8 @@ def known_by(plan, asked, facts):
     """{name: text} of what a descent depends on: of a model what was set, else what was asked."""
     if plan.settings is None:
         return asked | facts
-    given = {name: text(each) for name, each in plan.settings.items() if name not in FREE}
+    given = {"cost": facts["cost"]}  # first: all else may differ with it
+    given |= {name: text(each) for name, each in plan.settings.items() if name not in FREE}
     if plan.settings.get("warm_start"):
         given["first θ"] = asked["first θ"]
     return given | facts

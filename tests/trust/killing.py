@@ -26,8 +26,8 @@ COLUMNS = (
 )  # fmt: skip
 CALLS = ("write", "fsync", "replace", "replaced")
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(4000, 12))
-Y = X @ RNG.normal(size=12) + RNG.normal(size=4000)
+X = RNG.normal(size=(1500, 12))
+Y = X @ RNG.normal(size=12) + RNG.normal(size=1500)
 LABELS = np.digitize(Y, [-1.0, 1.0])
 TEXT = "the cat sat on the mat, and the rat ate it. " * 12
 for _array in (X, Y, LABELS):
@@ -37,15 +37,15 @@ for _array in (X, Y, LABELS):
 def linear(path):
     """Mini-batches at a rate that is found on the way, with rows held out."""
     keep = Checkpoint(path, resume=True) if path else None
-    given = {"batch_size": 32, "optimizer": "adam", "early_stopping": 50, "max_epochs": 25}
+    given = {"batch_size": 32, "optimizer": "adam", "early_stopping": 50, "max_epochs": 14}
     return gd.LinearRegression(callbacks=keep, random_state=0, tol=0, **given).fit(X, Y)
 
 
 def mlp(path):
     """Dropout, a schedule, rows held out."""
     keep = Checkpoint(path, resume=True) if path else None
-    given = {"hidden_layer_sizes": (16,), "dropout": 0.2, "early_stopping": 50, "max_epochs": 16}
-    rate = gd.schedules.Cosine(16 * 60)
+    given = {"hidden_layer_sizes": (16,), "dropout": 0.2, "early_stopping": 50, "max_epochs": 12}
+    rate = gd.schedules.Cosine(12 * 22)
     return gd.MLPClassifier(
         callbacks=keep, random_state=0, tol=0, learning_rate=rate, optimizer=gd.optim.Adam(0.01),
         batch_size=64, **given,
@@ -55,7 +55,7 @@ def mlp(path):
 def gpt(path):
     """Dropout, a schedule, a text held out."""
     given = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 16, "dropout": 0.2}
-    run = {"max_steps": 60, "batch_size": 4, "eval_every": 5, "learning_rate": 0.01}
+    run = {"max_steps": 50, "batch_size": 3, "eval_every": 5, "learning_rate": 0.01}
     return gd.GPT(**given).fit(TEXT, **run, checkpoint=path, resume=path is not None)
 
 
