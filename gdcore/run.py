@@ -171,7 +171,8 @@ class Run:
             lower = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost)
             better = lower or (self.noisy and moment.cost <= high)
         self.rate.observe(moment.cost, self.best_cost)
-        self.best_cost = min(self.best_cost, moment.cost)
+        if moment.cost > -math.inf:  # which is no cost, but would stay the lowest
+            self.best_cost = min(self.best_cost, moment.cost)
         sound = self.exact or kernels.all_finite(self.theta)
         told = self.validate is None or not self.noisy or moment.validation <= far
         self.finite = sound and told and math.isfinite(moment.cost)

@@ -288,7 +288,7 @@ class NeuralEstimator(Estimator):
         stream.steps = cost.steps
         self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
         stream.examples += len(X)
-        stream.seconds += time.perf_counter() - began
+        stream.seconds += max(0.0, time.perf_counter() - began)
         stream.trace.add(
             step=int(stream.state["t"][0]), epoch=self.n_iter_, cost=self.loss_, learning_rate=lr,
             seconds=stream.seconds, examples=stream.examples,
