@@ -132,7 +132,7 @@ def minimize(
     def run(number, start):
         settings = {"jac": jac, "args": args, "bounds": low_high}
         if draws is not None:
-            cost = Noisy(fun, layout, **settings, source=draws.next)
+            cost = Noisy(fun, layout, **settings, source=draws)
         else:
             cost = Objective(fun, layout, **settings)
         told = _callback(callback, layout), draws and draws.over

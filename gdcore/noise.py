@@ -1,9 +1,12 @@
 """Functions that are other ones at each call: fun(x, rng), or fun(x, batch)."""
 
+import zlib
+
 import numpy as np
 
 from gdcore.errors import require
 from gdcore.objective import Objective
+from gdcore.snapshot import from_plain, plain
 
 
 class Noisy(Objective):
@@ -20,8 +23,21 @@ class Noisy(Objective):
 
     def value_and_gradient(self, x, g):
         """fun at x on the next draw."""
-        self.args = (self.source(), *self.plain_args)
+        self.args = (self.source.next(), *self.plain_args)
         return super().value_and_gradient(x, g)
+
+    def memory(self):
+        """The calls so far, and what was drawn."""
+        return super().memory() | {"drawn": self.source.memory()}
+
+    def put_back(self, memory, theta):
+        """Go on with the next draw."""
+        super().put_back(memory, theta)
+        self.source.put_back(memory["drawn"])
+
+    def facts(self):
+        """The first draw, as far as that is known."""
+        return super().facts() | {"rng or batches": self.source.told()}
 
     def safe_rate(self, batch_size):
         """None: one draw says little about curvature."""
@@ -43,9 +59,27 @@ class Draws:
         )
         self.batches, self.done = batches, False
 
+    def memory(self):
+        """Where the draws stand: the generator's state, or how many batches were taken."""
+        return plain(self.rng.bit_generator.state) if self.rng is not None else self.taken
+
+    def put_back(self, memory):
+        """Draw on from there; batches are walked again up to the one that is due."""
+        if self.rng is not None:
+            self.rng.bit_generator.state = from_plain(memory)
+            return
+        self.restart()
+        while self.taken < memory:
+            self.next()
+
+    def told(self):
+        """By what a run is known again."""
+        state = None if self.rng is None else repr(self.rng.bit_generator.state)
+        return "batches" if state is None else zlib.crc32(state.encode())
+
     def restart(self):
         """Before a run: the first batch of the first epoch."""
-        self.epoch, self.done, self.spent = 0, False, False
+        self.epoch, self.done, self.spent, self.taken = 0, False, False, 0
         if self.rng is None:
             self.walk = self._epochs()
             self.ahead = next(self.walk, None)
@@ -66,6 +100,7 @@ class Draws:
         """The generator, or the batch that is due."""
         if self.rng is not None:
             return self.rng
+        self.taken += 1
         box, self.ahead = self.ahead, next(self.walk, None)
         if box is None:  # the last batch once more, to measure where its step has led
             self.spent = True

@@ -121,6 +121,7 @@ def killed_at(call, number):
         return run
 
     if call == "write":
+
         def opened(*args, **kwargs):
             file = builtins.open(*args, **kwargs)
             return _Writing(file, counted) if "x" in args[1] else file

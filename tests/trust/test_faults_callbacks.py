@@ -137,7 +137,9 @@ def test_all_are_told_of_an_error_though_some_of_them_raise():
             if self.raises:
                 raise RuntimeError("while told")
 
-    found = MODELS["all rows"][0]([Listening(n, n == "second") for n in ("first", "second", "third")])
+    found = MODELS["all rows"][0](
+        [Listening(n, n == "second") for n in ("first", "second", "third")]
+    )
     with pytest.raises((Odd, RuntimeError)):
         found.fit(X, Y)
     assert sorted(told) == [("first", Odd), ("second", Odd), ("third", Odd)]

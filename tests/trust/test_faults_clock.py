@@ -67,7 +67,9 @@ def fit(kind, y=Y, **set_):
 
 def gpt(callbacks=(), **given):
     model = gd.GPT(n_layer=1, n_head=1, n_embd=8, block_size=8)
-    return model.fit("ab" * 60, max_steps=8, eval_every=2, callbacks=callbacks, progress=True, **given)
+    return model.fit(
+        "ab" * 60, max_steps=8, eval_every=2, callbacks=callbacks, progress=True, **given
+    )
 
 
 FITS = {

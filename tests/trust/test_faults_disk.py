@@ -153,7 +153,9 @@ def test_a_fit_goes_on_without_its_checkpoint(tmp_path, monkeypatch, fault):
                 if moment.epoch == since:
                     broken(patch, FAULTS[fault])
 
-            with pytest.warns(RuntimeWarning, match="could not be written: .* The fit goes") as told:
+            with pytest.warns(
+                RuntimeWarning, match="could not be written: .* The fit goes"
+            ) as told:
                 found = line(breaks, Checkpoint(path, resume=True))
         assert len(told) == 1
         assert found.coef_.tobytes() == whole.coef_.tobytes()

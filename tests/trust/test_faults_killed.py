@@ -46,4 +46,6 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, name):
     killed = [each for each in found["moments"] if each["killed"]]
     assert len(killed) >= len(kills) // 2
     count("faults survived: SIGKILL in a fit", sum(k["kill"][0] == "share" for k in killed))
-    count("faults survived: SIGKILL within a checkpoint", sum(k["kill"][0] != "share" for k in killed))
+    count(
+        "faults survived: SIGKILL within a checkpoint", sum(k["kill"][0] != "share" for k in killed)
+    )

@@ -140,7 +140,37 @@ def test_minimize_and_restarts_go_on(tmp_path):
                 gd.minimize(hills, np.ones(3), callbacks=[failing(at)[0], keep], **given)
             again = gd.minimize(hills, np.ones(3), callbacks=keep, **given)
             assert again.x.tobytes() == whole.x.tobytes()
-            assert (again.nfev, again.njev, again.message) == (whole.nfev, whole.njev, whole.message)
+            assert (again.nfev, again.njev, again.message) == (
+                whole.nfev,
+                whole.njev,
+                whole.message,
+            )
+
+
+NOISE = {
+    "rng": lambda: {"rng": 3}, "batches": lambda: {"batches": np.split(np.arange(12.0), 4)},
+    "epochs": lambda: {"batches": lambda epoch: [np.full(2, epoch), np.arange(2.0)]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NOISE)
+def test_functions_with_noise_go_on_with_the_next_draw(tmp_path, kind):
+    def fun(x, draw):
+        target = draw.normal(size=2) if kind == "rng" else draw.mean()
+        return float(((x - target) ** 2).sum()), 2 * (x - target)
+
+    def fit(*callbacks):
+        return gd.minimize(fun, np.zeros(2), max_iter=9, callbacks=callbacks, **NOISE[kind]())
+
+    whole = fit()
+    for at in (3, 9):
+        keep = Checkpoint(tmp_path / f"{at}", resume=True)
+        with pytest.raises(LightsOut):
+            fit(failing(at)[0], keep)
+        again = fit(keep)
+        assert again.x.tobytes() == whole.x.tobytes()
+        assert (again.fun, again.nfev, again.message) == (whole.fun, whole.nfev, whole.message)
+        count("faults survived: a fit that ended in an error went on to the same bits")
 
 
 def test_a_gpt_takes_the_callback_too(tmp_path):
@@ -155,8 +185,12 @@ def test_a_gpt_takes_the_callback_too(tmp_path):
 
 
 def test_a_fit_without_a_seed_goes_on_with_its_own_luck(tmp_path):
-    for number, fit in enumerate((net(random_state=None, early_stopping=20, dropout=0.1),
-                                  linear(random_state=None, batch_size=16, early_stopping=9))):
+    for number, fit in enumerate(
+        (
+            net(random_state=None, early_stopping=20, dropout=0.1),
+            linear(random_state=None, batch_size=16, early_stopping=9),
+        )
+    ):
         path = tmp_path / f"{number}.npz"
         with pytest.raises(LightsOut):
             fit(failing(6)[0], Checkpoint(path, resume=True))
