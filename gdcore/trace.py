@@ -97,7 +97,7 @@ class LayerTrace(Columns):
         self._rows.append((step, values))
 
     def table(self):
-        """All rows, (rows, 1 + kinds·layers): the step, then the numbers of one kind after another."""
+        """All rows, (rows, 1 + kinds·layers): the step, then one kind after another."""
         width = 1 + len(self.KINDS) * len(self.names)
         rows = [[step, *chain.from_iterable(values)] for step, values in self._rows]
         return np.array(rows, np.float64).reshape(-1, width)

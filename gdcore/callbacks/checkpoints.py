@@ -143,7 +143,8 @@ class Checkpoint(Watcher):
                 f"{self.path} holds θ and nothing to go on from. Pass another path, or "
                 "resume=False to write over it.",
             )
-        clear(self.path)
+        if self.resume:  # else another process may be at work there
+            clear(self.path)
         rehearse(self.path)
 
     def _luck(self, rng):

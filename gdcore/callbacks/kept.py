@@ -67,7 +67,7 @@ def write(path, theta, known, kept):
 
 
 def read(path):
-    """({"theta": array, name: number}, `Kept` or None); see `load_checkpoint` for what it raises."""
+    """({"theta": array, name: number}, `Kept` or None); raises what `load_checkpoint` says."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Pass the path of a checkpoint.")

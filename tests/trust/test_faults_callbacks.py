@@ -250,7 +250,7 @@ def test_memory_that_ends_at_some_allocation(monkeypatch, name):
     for at in times((1, 3, 10), range(1, 60)):
         left = [at]
 
-        def empty(*args, **kwargs):
+        def empty(*args, left=left, **kwargs):
             left[0] -= 1
             if left[0] == 0:
                 raise MemoryError("none is left")

@@ -69,7 +69,7 @@ class Failing:
     def __call__(self, path, mode="r", *args, **kwargs):
         if self.at == "open" and "x" in mode:
             raise OSError(self.error, os.strerror(self.error))
-        file = open(path, mode, *args, **kwargs)  # noqa: SIM115 - its user closes it
+        file = open(path, mode, *args, **kwargs)
         return self.Writer(self, file) if "x" in mode else file
 
     class Writer:
@@ -275,7 +275,7 @@ def test_leftovers_of_writers_that_were_killed_are_taken_away(tmp_path):
         (tmp_path / name).write_bytes(b"half")
     for other in (".run.npz.0123abcg", ".other.npz.0123abcd", "run.npz.0123abcd"):
         (tmp_path / other).write_bytes(b"mine")
-    line(Checkpoint(tmp_path / "run.npz"))
+    line(Checkpoint(tmp_path / "run.npz", resume=True))
     found = sorted(each.name for each in tmp_path.iterdir())
     assert found == [".other.npz.0123abcd", ".run.npz.0123abcg", "run.npz", "run.npz.0123abcd"]
 
