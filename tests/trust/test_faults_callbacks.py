@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from functools import cache
 
 import numpy as np
 import pytest
@@ -50,8 +51,8 @@ def model(kind, **given):
 
 MODELS = {
     "all rows": (model(gd.LinearRegression, optimizer="lbfgs"), Y),
-    "mini-batches": (model(gd.LogisticRegression, batch_size=10, max_epochs=4), THREE),
-    "one class after another": (model(gd.LinearClassifier, batch_size=10, max_epochs=4), THREE),
+    "mini-batches": (model(gd.LogisticRegression, batch_size=30, max_epochs=3), THREE),
+    "one class after another": (model(gd.LinearClassifier, batch_size=30, max_epochs=3), THREE),
     "a network": (model(gd.MLPClassifier, hidden_layer_sizes=(5,), max_epochs=4), THREE),
     "restarts": (model(gd.MLPRegressor, hidden_layer_sizes=(5,), max_epochs=3, restarts=1), Y),
 }  # fmt: skip
@@ -63,6 +64,14 @@ def fitted(found):
     return theta.tobytes(), found.result_.fun, found.trace_.cost.tobytes(), found.n_iter_
 
 
+@cache
+def usual(name):
+    """(threads there are after a fit, what it set)."""
+    make, y = MODELS[name]
+    found = make().fit(X, y)
+    return threading.active_count(), fitted(found)
+
+
 def state(found):
     return {name: pickle.dumps(value) for name, value in vars(found).items() if name != "callbacks"}
 
@@ -70,9 +79,7 @@ def state(found):
 @pytest.mark.parametrize("error", ERRORS, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_callback_that_raises(name, error):
-    make, y = MODELS[name]
-    first = make().fit(X, y)
-    threads, expected = threading.active_count(), fitted(first)
+    (make, y), (threads, expected) = MODELS[name], usual(name)
     for method in [name for name in NAMES if name != "on_error"]:
         for at in times((1, 2), (1, 2, 3, 4, 7)):
             for fresh in times((at == 1,), (True, False)):

@@ -117,7 +117,7 @@ def written(request, tmp_path_factory):
 
 def test_files_cut_off_anywhere_are_refused(written):
     name, path, content, read, good = written
-    step = 1 if THOROUGH else len(content) // (12 if name in SLOW else 40)
+    step = 1 if THOROUGH else len(content) // (8 if name in SLOW else 30)
     for length in range(0, len(content), step):
         assert refused_or_equal(path, content[:length], read, good), length
         count("files cut off refused")
@@ -127,8 +127,8 @@ def test_flipped_bits_are_refused_or_change_nothing(written):
     name, path, content, read, good = written
     size, refused = len(content), 0
     places = np.arange(8 * size)
-    if size * 8 > times(20 if name in SLOW else 60, 4000):
-        places = np.random.default_rng(size).choice(places, times(20 if name in SLOW else 60, 4000))
+    if size * 8 > times(10 if name in SLOW else 40, 4000):
+        places = np.random.default_rng(size).choice(places, times(10 if name in SLOW else 40, 4000))
     for place in places.tolist():
         broken = bytearray(content)
         broken[place // 8] ^= 1 << place % 8
