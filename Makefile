@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs build clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs faults build clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,10 @@ test-baseline: .venv/test  ## the suite at the baseline of x86-64: kernels witho
 
 test-peers: .venv-peers/peers  ## live comparisons with PyTorch, optax, Keras and scikit-learn
 	GDCORE_PEERS=1 GDCORE_BACKEND=native .venv-peers/bin/python -m pytest -q tests/peers
+
+faults: .venv/test  ## kill, starve, fill, cut off and set back what fits depend on, thoroughly
+	GDCORE_THOROUGH=1 GDCORE_BACKEND=native GDCORE_TALLY=benchmarks/results/trust/faults.json \
+		.venv/bin/python -m pytest -q tests/trust/test_faults_*.py
 
 bench: .venv-peers/peers  ## measure against the peers; saves JSON under benchmarks/results
 	.venv-peers/bin/python benchmarks/run.py

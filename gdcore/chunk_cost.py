@@ -9,6 +9,7 @@ import numpy as np
 
 from gdcore._typing import Array, Generator, State
 from gdcore.certificate import rounded_off
+from gdcore.continuation import rounded, told
 from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows, visiting_order
 from gdcore.lines import Margins, Points
@@ -134,6 +135,22 @@ class ChunkCost(Penalised):
             if score is not None:
                 self.judged[0] = theta.copy(), score.mean()
             return total + self.penalty.value(theta)
+
+    def memory(self) -> dict[str, Any]:
+        """How many passes by a shuffle were begun: each has an order of its own."""
+        return {"passes": getattr(self.passes.given, "passes", 0)}
+
+    def put_back(self, memory: dict[str, Any], theta: Array) -> None:
+        """Go on with the next of them. Changes the shuffle."""
+        if hasattr(self.passes.given, "passes"):
+            self.passes.given.passes = memory["passes"]
+        super().put_back(memory, theta)
+
+    def facts(self) -> dict[str, Any]:
+        """{name: number or text} by which the cost is known again."""
+        about = self.rows
+        parts = (about.y, about.weights, about.mean, about.deviation)
+        return told(self) | {"rows": [*about.X.shape, *map(rounded, parts)]}
 
     def validate(self, theta: Array) -> float:
         """The plain mean loss on the rows held out: what early stopping watches."""

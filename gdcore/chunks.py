@@ -257,7 +257,7 @@ class _Npy:
     def open(self) -> Any:
         try:
             return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, EOFError, OverflowError) as error:
             raise ValueError(
                 f"{self.path} is no whole .npy file of numbers ({error}). Save it with numpy.save."
             ) from error

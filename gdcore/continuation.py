@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
 from gdcore.sparse import CSR
 
 OWN = (  # what belongs to one run alone
     "cost", "optimizer", "callbacks", "validate", "proof", "stop", "draw", "max_epochs", "max_time",
     "started", "ended",
 )  # fmt: skip
-SAMPLED = 256  # rows of X by which it is known again
+WHOLE = 1 << 26  # bytes of X that are looked at all; of more,
+SAMPLED = 256  # so many rows
 
 
 class Continuation:
@@ -34,9 +36,21 @@ class Continuation:
             run.return_to_best()
 
 
+def rounded(array: Array) -> str:
+    """A number by which an array is known again, whose last bits may differ elsewhere."""
+    return f"{float(np.abs(array).sum()):.9g}"
+
+
+def told(cost: Any) -> dict[str, Any]:
+    """What tells a linear model's cost from others, beside its rows."""
+    ridge, lasso = rounded(cost.penalty.ridge), rounded(cost.penalty.lasso)
+    return {"loss": type(cost.model.loss).__name__, "sums of penalties": [ridge, lasso]}
+
+
 def fingerprint(rows: Any) -> int:
-    """A number that other rows hardly share: of the targets, the weights and some rows of X."""
-    step = max(1, len(rows) // SAMPLED)
+    """A number that other rows hardly share: of the targets, the weights and X, or some rows of a
+    large one."""
+    step = 1 if rows.X.nbytes <= WHOLE else max(1, len(rows) // SAMPLED)
     X = rows.X[np.arange(0, len(rows), step)]
     arrays = (X.data, X.indices, X.indptr) if isinstance(X, CSR) else (X,)
     sum_ = zlib.crc32(repr((rows.X.shape, str(rows.X.dtype))).encode())

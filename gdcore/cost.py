@@ -9,6 +9,7 @@ import numpy as np
 
 from gdcore import kernels, sweeps
 from gdcore._typing import Array, Generator, State
+from gdcore.continuation import fingerprint, told
 from gdcore.data import Rows, visiting_order
 from gdcore.lines import Margins, Points
 from gdcore.penalised import Penalised
@@ -70,6 +71,10 @@ class Cost(Penalised):
         self._penalised = bool(penalty.ridge.any() or penalty.lasso.any())
         self._curvature: float | None = None
         self.margins: Any = None  # `Margins`, where they are kept
+
+    def facts(self) -> dict[str, Any]:
+        """{name: number or text} by which the cost is known again."""
+        return told(self) | {"rows": fingerprint(self.rows)}
 
     def like(self, loss: Any) -> "Cost":
         """The same cost with another loss."""
@@ -283,6 +288,18 @@ class PlainCost(ABC):
         """Told when a descent has ended."""
         return None
 
+    def memory(self) -> dict[str, Any]:
+        """{name: number} of what the rest of a descent depends on beside θ, for checkpoints."""
+        return {}
+
+    def put_back(self, memory: dict[str, Any], theta: Array) -> None:
+        """Told of a descent that goes on at θ from a checkpoint, with what `memory` gave."""
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """{name: number or text} by which a checkpoint knows the cost again."""
+        return {}
+
     def baseline(self, theta: Array, value: float) -> float:
         """A cost above which a descent that goes on has gone astray."""
         return value + max(1.0, abs(value))
@@ -307,4 +324,5 @@ def held_out(model: Any, rows: Rows) -> Callable[[Array], tuple[float, float]]:
             loss += model.add_cost_and_gradient(theta, part, g, room)
         return loss / mass, score_of(model.loss, z, rows.y, rows.weights)
 
+    vars(judge)["rows"] = rows  # by which a checkpoint knows them again
     return judge

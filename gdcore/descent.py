@@ -1,6 +1,7 @@
 """The one loop: predict → cost → gradient → update → convergence."""
 
 import math
+import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +14,7 @@ from gdcore.errors import require_number
 from gdcore.hooks import Hooks
 from gdcore.result import Result
 from gdcore.run import Run
-from gdcore.snapshot import Snapshot
+from gdcore.snapshot import Snapshot, facts, text
 
 if TYPE_CHECKING:
     from gdcore.continuation import Continuation
@@ -116,6 +117,12 @@ def descend(
     if resume is not None:
         resume.put_back(run)
     with run.callbacks if own else nullcontext():
+        if run.callbacks.keeps:
+            asked = {
+                "optimizer": optimizer, "learning_rate": learning_rate, "batch_size": batch_size,
+                "stop": stop, "patience": patience,
+            }  # fmt: skip
+            resume = _found(run, asked, random_state) or resume
         run.callbacks.begin(run.plan())
         result = _rounds(run, checkpoint, resume is not None)
         run.proof = run.stop = None  # they know the run: its rows are to go with their owner
@@ -124,13 +131,28 @@ def descend(
     return result
 
 
+def _found(run: Run, asked: dict[str, Any], random_state: Seed) -> Snapshot | None:
+    """What a callback has kept of this descent, put back; None where there is nothing."""
+    asked, known = {name: text(value) for name, value in asked.items()}, facts(run)
+    asked["first θ"] = str(zlib.crc32(run.theta.tobytes()))
+    if run.rng is not None and random_state is not None:
+        known["random_state"] = str(zlib.crc32(repr(run.rng.bit_generator.state).encode()))
+    found: Snapshot | None = run.callbacks.find(run, asked, known)
+    if found is not None:
+        with run.cost:
+            found.put_back(run)
+    return found
+
+
 def _rounds(run: Run, checkpoint: Callable[[Snapshot], object] | None, known: bool) -> Result:
     """Measure and advance in turns; where it stands is `known` of a descent that goes on."""
     with run.cost:
         try:
             while known or not run.measure():
-                if checkpoint is not None and not known:
-                    checkpoint(Snapshot.of(run))
+                if not known:
+                    if checkpoint is not None:
+                        checkpoint(Snapshot.of(run))
+                    run.callbacks.keep(run)
                 known = False
                 run.callbacks.advance()
                 run.advance()

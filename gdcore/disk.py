@@ -1,8 +1,10 @@
 """Files written whole or not at all, and what to say of those that are not whole."""
 
 import os
+import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -26,24 +28,87 @@ def damaged(path: PathLike, kind: str, error: object, cure: str) -> ValueError:
 
 
 def replace(path: PathLike, write: Callable[[IO[bytes]], object]) -> None:
-    """To a temporary file beside it, onto the disk, then into its place in one move."""
+    """To a temporary file beside it, onto the disk, then into its place in one move, which is on
+    the disk, too, when this returns."""
+    with _told(path):
+        target = _target(path)
+        temporary = _beside(target)
+        try:
+            with open(temporary, "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o777)
+            os.replace(temporary, target)
+        except BaseException:
+            with suppress(OSError):  # a disk that is gone is not to hide what went wrong
+                temporary.unlink(missing_ok=True)
+            raise
+        _settle(target.parent)
+
+
+def rehearse(path: PathLike) -> None:
+    """Before any work: a file can be made beside it, as `replace` will."""
+    with _told(path):
+        temporary = _beside(_target(path))
+        with open(temporary, "xb"):
+            pass
+        temporary.unlink()
+
+
+def clear(path: PathLike) -> None:
+    """Take away what writers of this file left beside it when they were killed."""
+    target = Path(os.path.realpath(path))
+    with suppress(OSError):
+        for name in os.listdir(target.parent):
+            if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}", name):
+                (target.parent / name).unlink(missing_ok=True)
+
+
+def said(path: PathLike, error: BaseException) -> str:
+    """What to warn of where a fit goes on without a file that it should have written."""
+    what = (str(error) or type(error).__name__).partition(". ")[0]
+    return (
+        f"{path} could not be written: {what}. The fit goes on; what was written before stays, and "
+        "the next is tried when it is due."
+    )
+
+
+@contextmanager
+def _told(path: PathLike) -> Iterator[None]:
+    """What the system says of a file that cannot be written, in two sentences."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        text = f"{error.strerror}. Nothing was changed: make room, or pass another path"
+        raise OSError(error.errno, text, str(path)) from error
+
+
+def _target(path: PathLike) -> Path:
     target = Path(os.path.realpath(path))  # a link goes on pointing at the file
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent} is no folder. Make it first, or pass another.")
     if target.exists() and not target.is_file():  # a move would replace a device, too
         raise OSError(f"{path} exists and is no plain file. Pass the path of a file.")
-    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
-    try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o777)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    return target
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.urandom(4).hex()}")
+
+
+def _settle(folder: Path) -> None:
+    """A move is on the disk once its folder is; where folders cannot be opened, as on Windows, the
+    system sees to that itself."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def refuse_overwriting(

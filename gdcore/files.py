@@ -106,6 +106,8 @@ def load(path: PathLike) -> Model:
         raise FileNotFoundError(f"{path} does not exist. Pass the path of a saved model.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder. Pass the path of a saved model.")
+    if not path.is_file():  # a device may never end
+        raise OSError(f"{path} is no plain file. Pass the path of a saved model.")
     try:
         header, arrays = _read(path)
         later = header["format"] > FORMAT

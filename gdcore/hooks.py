@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gdcore.result import Result
 
 NAMES = ("on_begin", "on_step", "on_epoch", "on_end", "on_error")
+OWN = ("_on_advance", "_on_find", "_on_keep")  # of callbacks of this house
 Call: TypeAlias = Callable[..., Any]  # of a plan, a moment, a result or an error
 
 
@@ -45,6 +46,7 @@ class Plan:
     validates: bool = False  # whether a loss is measured on rows held out
     run: int = 0  # of a fit that begins anew, for restarts or one class after another,
     runs: int = 1  # which this is, and how many there are
+    settings: Any = field(default=None, repr=False, compare=False)  # {name: value} of a model's
     theta: Array | None = field(default=None, repr=False, compare=False)  # the first; copy it
     cost: Any = field(default=None, repr=False, compare=False)  # what is descended on
 
@@ -155,7 +157,7 @@ class Hooks:
                 f"{NAMES[-1]}, got {each!r}. Pass such, as gd.callbacks.TimeLimit(60).",
             )
         self._begin, self._step, self._epoch, self._end, self._error = map(self._with, NAMES)
-        self._advance = self._with("_on_advance")
+        self._advance, self._find, self._keep = map(self._with, OWN)
         self.measured = [each for each in self.callbacks if callable(each)]
         if around is not None:
             for calls in (self._step, self._epoch, self.measured):
@@ -163,6 +165,7 @@ class Hooks:
         self.begun, self.asked, self.by = False, False, ""
         self._last: Moment | None = None  # the latest
         self._past: Moment | None = None  # that of the descents before
+        self._found: Any = None  # what a descent goes on from
 
     def _with(self, name: str) -> list[Call]:
         """The methods of that name, but for those that do nothing."""
@@ -191,14 +194,39 @@ class Hooks:
         """Whether anyone wants to hear of single steps."""
         return bool(self._step)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anyone keeps descents, to go on from where they were."""
+        return bool(self._keep)
+
+    def find(self, run: Any, asked: dict[str, Any], facts: dict[str, str]) -> Any:
+        """The `Snapshot` that someone has of a descent known by these, to go on from, or None."""
+        plan = replace(run.plan(), **self.changes)
+        known = run, plan, asked | {"first": not self.begun and plan.run == 0}, facts
+        found = [call(*known) for call in self._find]
+        self._found = next((each for each in found if each is not None), None)
+        return self._found
+
     def begin(self, plan: Plan) -> None:
         """Say once that a fit begins."""
         if self.begun:
             self._past = self._last
-            return
-        self.begun = True
-        for call in self._begin:
-            call(replace(plan, **self.changes))
+        else:
+            self.begun = True
+            for call in self._begin:
+                call(replace(plan, **self.changes))
+        if self._found is not None:  # after they forgot the fit before
+            for each, state in zip(self._remembering(), self._found.callbacks, strict=False):
+                each.load_state_dict(state)
+            self._found = None
+
+    def _remembering(self) -> list[Any]:
+        return [each for each in self.callbacks if hasattr(each, "load_state_dict")]
+
+    def keep(self, run: Any) -> None:
+        """After a measurement that did not end the descent: it may go on from here."""
+        for call in self._keep:
+            call(run, [each.state_dict() for each in self._remembering()])
 
     def advance(self) -> None:
         """Before an epoch."""

@@ -157,7 +157,7 @@ def minimize(
         settings: Any = {"jac": jac, "args": args, "bounds": low_high}
         cost: Objective
         if draws is not None:
-            cost = Noisy(fun, layout, **settings, source=draws.next)
+            cost = Noisy(fun, layout, **settings, source=draws)
         else:
             cost = Objective(fun, layout, **settings)
         more = listener(callback, layout), draws and draws.over

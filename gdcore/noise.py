@@ -1,6 +1,7 @@
 """Functions that are other ones at each call: fun(x, rng), or fun(x, batch)."""
 
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from gdcore._typing import Array, Seed
 from gdcore.errors import require
 from gdcore.objective import Function, Layout, Objective, Sides
+from gdcore.snapshot import from_plain, plain
 
 if TYPE_CHECKING:
     from gdcore.convergence import Moment
@@ -26,7 +28,7 @@ class Noisy(Objective):
         jac: Any,
         args: tuple[Any, ...],
         bounds: Sides,
-        source: Callable[[], Any],
+        source: "Draws",
     ) -> None:
         super().__init__(fun, layout, jac=jac, args=args, bounds=bounds)
         self.source, self.plain_args = source, args
@@ -36,8 +38,21 @@ class Noisy(Objective):
 
     def value_and_gradient(self, x: Array, g: Array) -> float:
         """fun at x on the next draw."""
-        self.args = (self.source(), *self.plain_args)
+        self.args = (self.source.next(), *self.plain_args)
         return super().value_and_gradient(x, g)
+
+    def memory(self) -> dict[str, Any]:
+        """The calls so far, and what was drawn."""
+        return super().memory() | {"drawn": self.source.memory()}
+
+    def put_back(self, memory: dict[str, Any], theta: Array) -> None:
+        """Go on with the next draw."""
+        super().put_back(memory, theta)
+        self.source.put_back(memory["drawn"])
+
+    def facts(self) -> dict[str, Any]:
+        """The first draw, as far as that is known."""
+        return super().facts() | {"rng or batches": self.source.told()}
 
     def safe_rate(self, batch_size: int) -> None:
         """None: one draw says little about curvature."""
@@ -59,9 +74,27 @@ class Draws:
         )
         self.batches, self.done = batches, False
 
+    def memory(self) -> Any:
+        """Where the draws stand: the generator's state, or how many batches were taken."""
+        return plain(self.rng.bit_generator.state) if self.rng is not None else self.taken
+
+    def put_back(self, memory: Any) -> None:
+        """Draw on from there; batches are walked again up to the one that is due."""
+        if self.rng is not None:
+            self.rng.bit_generator.state = from_plain(memory)
+            return
+        self.restart()
+        while self.taken < memory:
+            self.next()
+
+    def told(self) -> int | str:
+        """By what a run is known again."""
+        state = None if self.rng is None else repr(self.rng.bit_generator.state)
+        return "batches" if state is None else zlib.crc32(state.encode())
+
     def restart(self) -> None:
         """Before a run: the first batch of the first epoch."""
-        self.epoch, self.done, self.spent = 0, False, False
+        self.epoch, self.done, self.spent, self.taken = 0, False, False, 0
         if self.rng is None:
             self.walk = self._epochs()
             self.ahead = next(self.walk, None)
@@ -82,6 +115,7 @@ class Draws:
         """The generator, or the batch that is due."""
         if self.rng is not None:
             return self.rng
+        self.taken += 1
         box, self.ahead = self.ahead, next(self.walk, None)
         if box is None:  # the last batch once more, to measure where its step has led
             self.spent = True

@@ -8,6 +8,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array, ArrayLike, Rate, Seed
+from gdcore.continuation import rounded
 from gdcore.cost import PlainCost
 from gdcore.errors import require
 from gdcore.optim.tree import leaves, matching
@@ -187,6 +188,20 @@ class Objective(PlainCost):
             moved[i] = here
             self.calls += 2
             g[i] = (values[0] - values[1]) / (up - down) if up > down else 0.0
+
+    def memory(self) -> dict[str, Any]:
+        """The calls so far, which a result tells."""
+        return {"calls": self.calls, "slopes": self.slopes}
+
+    def put_back(self, memory: dict[str, Any], theta: Array) -> None:
+        """Count on from there."""
+        self.calls, self.slopes = memory["calls"], memory["slopes"]
+
+    def facts(self) -> dict[str, Any]:
+        """What fun gave at x0, rounded: by that it is known again."""
+        start = None if self._origin is None else rounded(self._origin[1])
+        bounds = [rounded(end[np.isfinite(end)]) for end in (self.low, self.high) if self.bounded]
+        return {"f(x0)": start, "sums of bounds": bounds}
 
     def steepest(self, x: Array, g: Array) -> Array:
         """g, or x − P(x − g) with bounds: zero where no small step leads down."""

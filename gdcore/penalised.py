@@ -23,6 +23,7 @@ class Penalised(ABC):
     penalty: Penalty
     threads: Threads
     left: Continuation
+    margins: Any
     resumable = False  # whether a descent is to leave a `Continuation` in `left`
 
     @abstractmethod
@@ -90,6 +91,15 @@ class Penalised(ABC):
         """Told when a descent has ended, before θ is chosen: keep what more may go on from."""
         if self.resumable:
             self.left = Continuation(run)
+
+    def memory(self) -> dict[str, Any]:
+        """{name: number} of what the rest of a descent depends on: nothing but θ."""
+        return {}
+
+    def put_back(self, memory: dict[str, Any], theta: Array) -> None:
+        """Told of a descent that goes on at θ: what is kept of it is computed anew."""
+        if self.margins is not None:
+            self.value_and_gradient(theta, np.empty_like(theta))
 
     def order(self, rng: Generator) -> Any:
         """Row numbers in the order in which an epoch visits them."""

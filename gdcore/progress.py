@@ -164,7 +164,7 @@ class Line:
     def show(self, done: float, parts: Callable[[], Iterable[str]]) -> None:
         """The share that is done and what parts() gives, if the last time is a while ago."""
         now = time.perf_counter()
-        if now - self.written < PAUSE and done < 1:
+        if 0 <= now - self.written < PAUSE and done < 1:
             return
         self.written = now
         wide = columns(self.stream) - EDGE
@@ -219,7 +219,7 @@ def stepping(total: int, done: int = 0) -> Iterator[Callable[[int, float, int], 
         mean = loss if mean is None else 0.95 * mean + 0.05 * loss
 
         def parts() -> Iterator[str]:
-            took = time.perf_counter() - started
+            took = max(1e-9, time.perf_counter() - started)
             left = (total - step) * took / max(1, step - done)
             yield f"step {step}/{total}"
             yield f"loss {mean:.4f}"

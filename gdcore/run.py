@@ -48,6 +48,7 @@ class Run:
         self.stop = stop if stop is None else stop.fresh()
         self.validate, self.patience = validate, patience
         self.theta = aligned_copy(theta, self._precision(theta))
+        self.here = math.nan  # J(θ) that a step over all rows begins with
         self.known: float | None = None  # J(θ), where a line search has it already, and ∇J in g
         self.g = np.zeros_like(self.theta)
         self.state = self._fresh()
@@ -70,7 +71,7 @@ class Run:
         self.proof: Any = Proof(self)
         if self.stop is not None:
             self.stop.watch(self.proof)
-        self.trace, self.started = Trace(), time.perf_counter()
+        self.trace, self.started, self.clock = Trace(), time.perf_counter(), 0.0
         names = getattr(cost, "layers", ())
         self.trace.layers = LayerTrace(names) if names else None
         self.watched = -WATCHED_EVERY
@@ -128,7 +129,7 @@ class Run:
         if self.step == 0:
             self._set_limits(self.cost.baseline(self.theta, self.measured))
         rate = self.rate.now(self.step)
-        seconds, examples = time.perf_counter() - self.started, self.seen
+        seconds, examples = self.seconds(), self.seen
         validation, score = self._judged()
         moment = Moment(
             self.step, self.epoch, self.measured, previous, norm, self.moved, rate, seconds,
@@ -150,6 +151,11 @@ class Run:
         self._keep_best(moment)
         self.ended = self._reason(moment)
         return self.ended is not None
+
+    def seconds(self) -> float:
+        """Since the start; a clock that is set back stands still."""
+        self.clock = max(self.clock, time.perf_counter() - self.started)
+        return self.clock
 
     def _judged(self) -> tuple[float, float]:
         """(held-out loss, held-out score), NaN where there is none."""
@@ -184,7 +190,8 @@ class Run:
             lower = moment.cost <= self.best_cost + ROUNDING * abs(self.best_cost)
             better = bool(lower or (self.noisy and moment.cost <= high))
         self.rate.observe(moment.cost, self.best_cost)
-        self.best_cost = min(self.best_cost, moment.cost)
+        if moment.cost > -math.inf:  # which is no cost, but would stay the lowest
+            self.best_cost = min(self.best_cost, moment.cost)
         sound = self.exact or kernels.all_finite(self.theta)
         told = self.validate is None or not self.noisy or moment.validation <= far
         self.finite = sound and told and math.isfinite(moment.cost)
@@ -393,7 +400,7 @@ class _Told:
         self.taken, self.rows = self.taken + 1, self.rows + rows
         moment = Moment(
             run.step + self.step, run.epoch, loss, run.measured, math.nan, math.nan, rate,
-            time.perf_counter() - run.started, run.seen + self.rows, theta=theta,
+            run.seconds(), run.seen + self.rows, theta=theta,
         )  # fmt: skip
         self.stopped = run.callbacks.step(moment)
         return self.stopped

@@ -1,63 +1,90 @@
-"""A descent between two rounds of mini-batches: what its rest depends on, arrays and numbers."""
+"""A descent between two rounds: all that its rest depends on, as arrays and plain numbers.
 
+Nothing of it is an object: what is put back is written into the objects of a descent that was made
+anew from the same arguments, so that a file of it can hold neither code nor another model.
+"""
+
+import dataclasses
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from gdcore._typing import Array
+from gdcore.continuation import fingerprint
 from gdcore.errors import require
 from gdcore.trace import COLUMNS
 
-VECTORS = ("theta", "walker", "best")
+VECTORS = ("theta", "walker", "best", "earlier", "slopes")
 NUMBERS = (
     "step", "epoch", "evaluations", "seen", "measured", "older", "value", "moved", "best_cost",
     "best_validation", "waited", "above", "still",
 )  # fmt: skip
+LATER = ("watched", "lowest", "here", "clock")  # numbers that older files lack
+RATE = ("rate", "waited", "halvings", "epochs")  # of a rate that is found on the way
 
 
 @dataclass
 class Snapshot:
-    """Arrays {name: array} and numbers {name: number or list} of a descent, made by `descend`."""
+    """Arrays {name: array} and numbers {name: number, text, list or dict} of a descent."""
 
     arrays: dict[str, Array]
     numbers: dict[str, Any]
+    callbacks: tuple[Any, ...] = ()  # what those that have state_dict had come to
 
     @classmethod
     def of(cls, run: Any) -> Self:
         """That of a descent as it is; the arrays are the run's own, to be written or copied now."""
-        _require_batches(run)
         arrays = {name: getattr(run, name) for name in _vectors(run)}
         arrays |= {f"state.{name}": values for name, values in run.state.items()}
         arrays |= {f"schedule.{name}": values for name, values in _schedule(run).items()}
         arrays["trace"] = run.trace.table().copy()  # what is looked at cannot grow
-        numbers = {name: getattr(run, name) for name in NUMBERS}
+        numbers = {name: getattr(run, name) for name in (*NUMBERS, *LATER)}
         numbers["limits"] = list(run.limits)
         numbers["seconds"] = time.perf_counter() - run.started
-        numbers["rng"] = None if run.rng is None else run.rng.bit_generator.state
+        numbers["rng"] = None if run.rng is None else plain(run.rng.bit_generator.state)
+        if _finds(run):
+            numbers["rate"] = {name: getattr(run.rate, name) for name in RATE}
+        numbers["stop"] = _memory(run.stop)
+        numbers["cost"] = run.cost.memory()
+        if run.secants is not None:
+            more, numbers["secants"] = run.secants.memory()
+            arrays |= {f"secants.{name}": values for name, values in more.items()}
+        if run.trace.layers is not None:
+            arrays["layers"] = run.trace.layers.table()
         return cls(arrays, numbers)
+
+    def copy(self) -> "Snapshot":
+        """The same with arrays of its own."""
+        return Snapshot({name: np.array(a) for name, a in self.arrays.items()}, self.numbers)
 
     def put_back(self, run: Any) -> None:
         """Bring a descent that has not begun to where this one was. Changes run."""
-        _require_batches(run)
         for name in _vectors(run):
             self._copy(name, getattr(run, name))
-        for name, values in run.state.items():
-            self._copy(f"state.{name}", values)
+        run.state = {name: self._state(name, values) for name, values in run.state.items()}
         if watched := _schedule(run):
             run.rate.schedule.load_state_dict({n: self._array(f"schedule.{n}") for n in watched})
-        table = self._array("trace")
-        require(
-            table.ndim == 2 and table.shape[1] == len(COLUMNS),
-            "The checkpoint's trace is of another version of gdcore. Start anew.",
-        )
-        run.trace.restore(table)
+        run.trace.restore(self._table("trace", len(COLUMNS)))
         for name in NUMBERS:
             setattr(run, name, self.numbers[name])
+        for name in LATER:
+            setattr(run, name, self.numbers.get(name, getattr(run, name)))
         run.limits = tuple(self.numbers["limits"])
         run.started = time.perf_counter() - self.numbers["seconds"]
         if run.rng is not None:
-            run.rng.bit_generator.state = self.numbers["rng"]
-        run.cost.steps = run.step
+            run.rng.bit_generator.state = from_plain(self.numbers["rng"])
+        if _finds(run):
+            vars(run.rate).update(self.numbers["rate"])
+        _remember(run.stop, self.numbers.get("stop"))
+        if run.secants is not None:
+            moved = {name: self._array(f"secants.{name}") for name in ("theta", "g")}
+            run.secants.put_back(moved, self.numbers["secants"])
+        if (layers := run.trace.layers) is not None:
+            layers.restore(self._table("layers", 1 + len(layers.KINDS) * len(layers.names)))
+        run.cost.put_back(self.numbers.get("cost", {"steps": run.step}), run.theta)
 
     def _copy(self, name: str, to: Array) -> None:
         values = self._array(name)
@@ -69,25 +96,124 @@ class Snapshot:
         )
         to[...] = values
 
+    def _state(self, name: str, fresh: Array) -> Array:
+        """An array of the optimizer's, which may have made room since it began."""
+        values = self._array(f"state.{name}")
+        if fresh.size:
+            self._copy(f"state.{name}", fresh)
+            return fresh
+        right = values.dtype == fresh.dtype and values.ndim == fresh.ndim
+        require(
+            right,
+            f"The array state.{name} of the checkpoint is {values.dtype} {values.shape}, and this "
+            f"run's is {fresh.dtype} {fresh.shape}. Pass the checkpoint of the same run.",
+        )
+        return np.array(values)
+
+    def _table(self, name: str, columns: int) -> Array:
+        table = self._array(name)
+        require(
+            table.ndim == 2 and table.shape[1] == columns,
+            f"The checkpoint's {name} is of another version of gdcore. Start anew.",
+        )
+        return table
+
     def _array(self, name: str) -> Array:
         there = name in self.arrays
         require(there, f"The checkpoint lacks the array {name}. Pass that of the same run.")
         return self.arrays[name]
 
 
-def _require_batches(run: Any) -> None:
-    """Else a descent's rest would depend on more than a snapshot holds."""
-    require(
-        not (run.full or run.averages or run.stop is not None),
-        "A checkpoint holds a descent by mini-batches at a rate that is given, with no stop rule. "
-        "Pass batch_size and learning_rate, and a callback in place of stop.",
-    )
+def forgets(run: Any) -> str | None:
+    """What a descent remembers that no snapshot can hold, in words; None where there is nothing."""
+    schedule = getattr(run.rate, "schedule", None)
+    if hasattr(schedule, "observe") and not _has_state(schedule):
+        return f"schedule {text(schedule)}"
+    own = [rule for rule in _leaves(run.stop) if not _has_state(rule) and not _frozen(rule)]
+    kept = [{n: v for n, v in vars(rule).items() if n != "proof"} for rule in own]
+    lost = [rule for rule, k in zip(own, kept, strict=True) if not all(map(_plain, k.values()))]
+    return f"rule {text(lost[0])}" if lost else None
+
+
+def facts(run: Any) -> dict[str, str]:
+    """{name: text} of what the bits of a descent depend on and no snapshot holds."""
+    known = {"size of θ": len(run.theta), "dtype of θ": run.theta.dtype}
+    known |= {"cost": type(run.cost).__name__} | run.cost.facts()
+    held = getattr(run.validate, "rows", None)
+    known["held-out rows"] = run.validate is not None if held is None else fingerprint(held)
+    return {name: text(value) for name, value in known.items()}
+
+
+def text(value: object) -> str:
+    """Its repr, without addresses in memory, by which nothing is known again."""
+    return re.sub(" at 0x[0-9a-fA-F]+", "", value if isinstance(value, str) else repr(value))
+
+
+def plain(value: Any) -> Any:
+    """The state of a generator as JSON takes it: arrays become lists."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def from_plain(value: Any) -> Any:
+    """The same, with arrays again."""
+    if isinstance(value, dict):
+        return {name: from_plain(item) for name, item in value.items()}
+    return np.array(value, np.uint64) if isinstance(value, list) else value
 
 
 def _vectors(run: Any) -> tuple[str, ...]:
-    return VECTORS if run.earlier is None else (*VECTORS, "earlier")
+    own = (name for name in VECTORS if getattr(run, name) is not None)
+    return (*own, "g") if run.exact else tuple(own)
+
+
+def _finds(run: Any) -> bool:
+    """Whether the rate is found on the way."""
+    return hasattr(run.rate, "halvings")
 
 
 def _schedule(run: Any) -> dict[str, Any]:
     """What a schedule that observes costs has come to, as arrays."""
     return run.rate.schedule.state_dict() if getattr(run.rate, "watches", False) else {}
+
+
+def _leaves(rule: Any) -> list[Any]:
+    """The rules that one is made of."""
+    if hasattr(rule, "first") and hasattr(rule, "second"):
+        return [*_leaves(rule.first), *_leaves(rule.second)]
+    return [] if rule is None else [rule]
+
+
+def _has_state(rule: Any) -> bool:
+    return hasattr(rule, "state_dict") and hasattr(rule, "load_state_dict")
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, (bool, int, float))
+
+
+def _frozen(rule: Any) -> bool:
+    params: Any = getattr(rule, "__dataclass_params__", None)
+    return params is not None and bool(params.frozen)
+
+
+def _memory(stop: Any) -> list[dict[str, Any]]:
+    """What each of the rules has seen so far."""
+    found = []
+    for rule in _leaves(stop):
+        if _has_state(rule):
+            found.append(plain(rule.state_dict()))
+        else:
+            numbers = {n: v for n, v in vars(rule).items() if _plain(v)}
+            found.append({} if _frozen(rule) else numbers)
+    return found
+
+
+def _remember(stop: Any, kept: list[dict[str, Any]] | None) -> None:
+    """Give the rules back what they had seen. Changes them."""
+    for rule, numbers in zip(_leaves(stop), kept or [], strict=False):
+        if _has_state(rule):
+            rule.load_state_dict(numbers)
+        elif not _frozen(rule):
+            vars(rule).update({n: v for n, v in numbers.items() if n in vars(rule)})

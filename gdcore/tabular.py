@@ -1,20 +1,21 @@
 """CSV files in and out, for the command line: read, train, report, predict."""
 
+import codecs
 import csv
 import io
 import math
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from gdcore._typing import Array, PathLike
 from gdcore.diagnose.doctor import doctor
-from gdcore.disk import refuse_overwriting
+from gdcore.disk import refuse_overwriting, replace
 from gdcore.errors import ConvergenceWarning, require, require_choice
 from gdcore.files import load, save
 from gdcore.info import backend_line
@@ -186,24 +187,16 @@ def predict(arguments: Namespace) -> None:
         body = model.predict_proba(X)
     else:
         header, body = ["prediction"], model.predict(X)[:, None]
-    with (
-        open(arguments.output, "w", newline="", encoding="utf-8")
-        if arguments.output
-        else _Terminal()
-    ) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(body.tolist())
-
-
-class _Terminal:
-    """Standard output as a context that is not closed."""
-
-    def __enter__(self) -> TextIO:
-        return sys.stdout
-
-    def __exit__(self, *_: object) -> None:
+    rows = [header, *body.tolist()]
+    if arguments.output:
+        replace(arguments.output, lambda file: _write_rows(codecs.getwriter("utf-8")(file), rows))
+    else:
+        _write_rows(sys.stdout, rows)
         sys.stdout.flush()
+
+
+def _write_rows(file: Any, rows: Iterable[Any]) -> None:
+    csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def _targets(table: Table, name: str, wanted: str) -> tuple[Array, bool, str]:

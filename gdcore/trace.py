@@ -47,6 +47,15 @@ class Secants:
         cosine = product / math.sqrt(both) if both > 0 else math.nan
         return product, cosine, math.sqrt(bent / away) if away > 0 else math.nan, promised
 
+    def memory(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """(arrays, numbers) of what the next look is compared with."""
+        return {"theta": self._theta, "g": self._g}, {"rows": self._rows, "size": self._size}
+
+    def put_back(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
+        """Look on from there."""
+        self._theta[:], self._g[:] = arrays["theta"], arrays["g"]
+        self._rows, self._size = numbers["rows"], numbers["size"]
+
 
 class Columns(ABC):
     """What has `to_dict`, {name: array}, in the forms that others take."""
@@ -104,6 +113,17 @@ class LayerTrace(Columns):
         if len(self._rows) == self._limit:  # every other one of the middle goes
             self._rows = [*self._rows[:-1:2], self._rows[-1]]
         self._rows.append((step, values))
+
+    def table(self) -> Array:
+        """All rows, (rows, 1 + kinds·layers): the step, then one kind after another."""
+        width = 1 + len(self.KINDS) * len(self.names)
+        rows = [[step, *chain.from_iterable(values)] for step, values in self._rows]
+        return np.array(rows, np.float64).reshape(-1, width)
+
+    def restore(self, table: Array) -> None:
+        """Put these rows in place of all."""
+        shaped = (len(self.KINDS), len(self.names))
+        self._rows = [(int(row[0]), row[1:].reshape(shaped).tolist()) for row in table]
 
     def __len__(self) -> int:
         return len(self._rows)

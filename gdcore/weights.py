@@ -1,6 +1,8 @@
 """Weights of networks in files and mappings that others read: .npz, .safetensors, state_dict."""
 
 import itertools
+import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, overload
@@ -18,6 +20,7 @@ from gdcore.models.neural import NeuralEstimator
 from gdcore.parameters import Parameters
 
 SUFFIXES = (".npz", ".safetensors")
+SUM = "crc32"  # of all arrays of a .safetensors file; an .npz has its own
 
 
 def save_weights(model: NeuralEstimator | Parameters, path: PathLike) -> None:
@@ -42,7 +45,7 @@ def save_weights(model: NeuralEstimator | Parameters, path: PathLike) -> None:
     if _suffix(path) == ".npz":
         replace(path, lambda file: np.savez(file, **arrays))
     else:
-        content = _safetensors().save(arrays)
+        content = _safetensors().save(arrays, {SUM: _sum(arrays)})
         replace(path, lambda file: file.write(content))
 
 
@@ -203,12 +206,31 @@ def _read(path: Path) -> dict[str, Array]:
     try:
         if reader is not None:
             arrays: dict[str, Array] = reader.load_file(path)
+            _require_sum(path, arrays)
             return arrays
         require_bounded(path)
         with np.load(path, allow_pickle=False) as file:
             return {name: _member(file, name) for name in file.files}
     except Exception as error:  # each format has its own way to say "broken"
         raise damaged(path, "file of weights", error, "Save the weights again.") from error
+
+
+def _sum(arrays: Mapping[str, Array]) -> str:
+    """A number that arrays hardly share with what they become where a bit of them is lost."""
+    found = 0
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), found)
+        found = zlib.crc32(array.reshape(-1).view(np.uint8).data, found)
+    return str(found)
+
+
+def _require_sum(path: PathLike, arrays: Mapping[str, Array]) -> None:
+    """The arrays are those that were written, where the file says which those were."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    written = header.get("__metadata__", {}).get(SUM)
+    require(written in (None, _sum(arrays)), "its numbers are not what was written")
 
 
 def _member(file: Any, name: str) -> Array:

@@ -253,8 +253,15 @@ def test_a_resumed_descent_ends_with_the_same_bits():
      {"learning_rate": 0.02, "batch_size": 30, "stop": CostChange(1e-9)}],
     ids=["all rows", "automatic rate", "stop"],
 )  # fmt: skip
-def test_what_a_snapshot_does_not_hold_is_refused(given):
-    _, taken = snapshots(learning_rate=0.02, batch_size=30, max_epochs=2)
-    for how in ({"checkpoint": taken.append}, {"resume": taken[0]}):
-        with pytest.raises(ValueError, match="A checkpoint holds a descent by mini-batches"):
-            descend(**given, **how)
+def test_a_snapshot_holds_any_descent_and_is_refused_by_another(given):
+    given = {"max_epochs": 5, "random_state": 0} | given
+    whole, taken = snapshots(**given)
+    for shot in taken:
+        again = descend(resume=shot, **given)
+        assert again.x.tobytes() == whole.x.tobytes()
+        assert again.trace.cost.tobytes() == whole.trace.cost.tobytes()
+    _, others = snapshots(learning_rate=0.02, batch_size=30, max_epochs=2)
+    with pytest.raises(
+        ValueError, match=r"The checkpoint lacks the array g\. Pass that of the same"
+    ):
+        descend(**given, resume=others[0])

@@ -42,7 +42,6 @@ FLOORS = [
         "ranges",
         "rates",
         "progress",
-        "snapshot",
         "sweeps",
         "models.contexts",
         "tensors",
@@ -54,7 +53,7 @@ FLOORS = [
         "hashing",
         "models.visits",
     },
-    {"passes", "glimpse", "penalised"},
+    {"passes", "glimpse", "penalised", "snapshot"},
     {"chunks"},
     {
         "cost",

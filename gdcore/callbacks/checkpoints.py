@@ -2,35 +2,37 @@
 
 import math
 import os
-import zipfile
-from dataclasses import dataclass
-from pathlib import Path
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from gdcore._typing import Array, PathLike
-from gdcore.callbacks.places import (
-    NOTHING,
-    NUMBERS,
-    WHOLE,
-    require_flag,
-    require_folder,
-    require_path,
-)
-from gdcore.convergence import Moment
-from gdcore.disk import damaged, replace, require_bounded
+from gdcore._typing import Array, Generator, PathLike
+from gdcore.callbacks.kept import Kept, known_by, read, require_same, write
+from gdcore.callbacks.places import NOTHING, NUMBERS, require_flag, require_folder, require_path
+from gdcore.disk import clear, rehearse, said
 from gdcore.errors import require, require_number
 from gdcore.hooks import Plan, Watcher
 from gdcore.result import Result
+from gdcore.snapshot import Snapshot, forgets, from_plain, plain
+from gdcore.status import Moment
 
 
 @dataclass(eq=False)
 class Checkpoint(Watcher):
-    """Write θ to a file as the fit goes on, whole or not at all.
+    """Write a file as the fit goes on, whole or not at all, from which θ can be read and the fit
+    go on.
 
-    The file, an .npz without pickle, is replaced in one move: a run that is killed leaves the one
-    before. At the end it holds the θ that the fit returns. θ that is not finite is never written.
+    The file, an .npz without pickle, holds θ and all that the rest of the fit depends on: a fit
+    that was killed, whenever that was, goes on from it with resume=True to the bits that it would
+    have had. It is replaced in one move, so that there is always a whole one. At the end it holds
+    the θ that the fit returns. θ that is not finite is never written.
+
+    A file that cannot be written while the fit runs, on a disk that is full, is a warning: the fit
+    goes on, the last whole file stays, and the next one is tried when it is due.
 
     Parameters
     ----------
@@ -41,17 +43,41 @@ class Checkpoint(Watcher):
         Write only what is the best so far, by the held-out loss, or by the cost where there is
         none; the file then keeps the best of all epochs (of those that are multiples of `every`),
         restarts included.
+    resume : bool
+        Go on from the file where it exists, restarts and one class after another included. It must
+        be of the same model, settings and rows; max_epochs, max_time and n_threads may differ.
+        What other callbacks remember is kept where they have state_dict and load_state_dict, as
+        `EarlyStopping`. Without random_state the fit goes on with the luck that it had.
 
     Raises
     ------
     ValueError, OSError
-        Before the first step, where the path is in no folder; later where it cannot be written.
+        Before the first step: for a path in no folder, or where nothing can be written; with
+        resume for the file of another run, which says what is another, or a damaged one.
 
     Example
     -------
-    θ, and with it the descent, goes on in another `descend`, by any optimizer:
+    A fit that was stopped and one that was not end with the same bits:
 
     >>> import os, tempfile, numpy as np, gdcore as gd
+    >>> path = os.path.join(tempfile.mkdtemp(), "fit.npz")
+    >>> X, y = np.random.default_rng(0).normal(size=(100, 3)), np.arange(100) % 3
+    >>> def fit(*callbacks):
+    ...     given = {"max_epochs": 20, "tol": 0, "dropout": 0.1, "random_state": 0}
+    ...     return gd.MLPClassifier(callbacks=callbacks, **given).fit(X, y)
+    >>> keep = gd.callbacks.Checkpoint(path, resume=True)
+    >>> def fail(moment):
+    ...     if moment.epoch == 12:
+    ...         raise RuntimeError("the lights went out")
+    >>> fit(keep, fail)
+    Traceback (most recent call last):
+    ...
+    RuntimeError: the lights went out
+    >>> bool((fit(keep).theta_.vector == fit().theta_.vector).all())
+    True
+
+    θ alone goes on in another `descend`, by any optimizer:
+
     >>> class Parabola(gd.cost.PlainCost):
     ...     def value_and_gradient(self, theta, g):
     ...         g[:] = theta - 3
@@ -82,63 +108,154 @@ class Checkpoint(Watcher):
     path: PathLike
     every: int = 1
     best: bool = False
+    resume: bool = False
 
-    _lowest, _last = math.inf, NOTHING
+    _lowest, _last, _told, _began = math.inf, NOTHING, False, NOTHING
+    _file = _kept = _found = NOTHING  # what was on the disk, what is written there, gone on from
+    _wrote = _failed = _full = False
 
     def __post_init__(self) -> None:
         require_path(self.path)
         require_number("every", self.every, low=1, whole=True)
         require_flag("best", self.best)
+        require_flag("resume", self.resume)
 
     def on_begin(self, plan: Plan) -> None:
         """Forget the fit before, and look at the path."""
-        require_folder(self.path)
-        self._require_own()
+        if not self._told:  # of a descent that is none of the loop's
+            self._look()
+            self._kept = Kept()
         self._last, self._watched = None, "validation" if plan.validates else "cost"
+        self._final = plan.run == plan.runs - 1
         if plan.run == 0:
-            self._lowest = math.inf
+            self._lowest = self._kept.lowest
 
-    def _require_own(self) -> None:
-        """Refuse to write over a file that is something else."""
-        if not os.path.exists(self.path):
-            return
-        try:
-            load_checkpoint(self.path)
-        except (ValueError, OSError) as error:
-            raise ValueError(
-                f"{self.path} exists and is no checkpoint. Pass another path, or move it away."
-            ) from error
+    def _look(self) -> None:
+        """Before any work: there is a place to write to, and nothing else in it."""
+        require_folder(self.path)
+        self._file = None
+        if os.path.exists(self.path):
+            try:
+                _, self._file = read(self.path)
+            except (ValueError, OSError) as error:
+                if self.resume:
+                    raise
+                raise ValueError(
+                    f"{self.path} exists and is no checkpoint. Pass another path, or move it away."
+                ) from error
+            require(
+                self._file is not None or not self.resume,
+                f"{self.path} holds θ and nothing to go on from. Pass another path, or "
+                "resume=False to write over it.",
+            )
+        if self.resume:  # else another process may be at work there
+            clear(self.path)
+        rehearse(self.path)
+
+    def _luck(self, rng: Generator) -> None:
+        """Told of the generator of a fit without a seed, which goes on with the luck it had."""
+        if self._began is None and self.resume and os.path.exists(self.path):
+            kept = read(self.path)[1]
+            self._began = None if kept is None else kept.began
+        if self._began is None:
+            self._began = plain(rng.bit_generator.state)
+        rng.bit_generator.state = from_plain(self._began)
+
+    def _on_find(
+        self, run: Any, plan: Plan, asked: dict[str, Any], facts: dict[str, str]
+    ) -> Snapshot | None:
+        """The `Snapshot` that a descent is to go on from, if there is one."""
+        if asked.pop("first"):
+            self._look()
+            self._told, self._failed = True, False
+            self._file = self._file if self.resume else None
+            lowest = math.inf if self._file is None else self._file.lowest
+            self._kept = Kept([], self._began, lowest)
+        else:
+            self._settle()
+        self._wrote, lost, number = False, forgets(run), len(self._kept.descents)
+        require(
+            lost is None or not self.resume,
+            f"A checkpoint cannot keep what {lost} remembers. Give it state_dict and "
+            "load_state_dict, or pass resume=False.",
+        )
+        self._full, mine = lost is None, known_by(plan, asked, facts)
+        self._found = None
+        if self._file is not None and number < len(self._file.descents):
+            theirs, self._found = self._file.descents[number]
+            require_same(self.path, theirs, mine)
+        found: Snapshot | None = self._found
+        self._kept.descents.append([mine, found])
+        return found
+
+    def _settle(self) -> None:
+        """Of a descent that is over take what was written last: the loop's arrays moved on."""
+        snapshot, number = self._found, len(self._kept.descents) - 1
+        if self._wrote:
+            with suppress(OSError, ValueError, IndexError):  # taken away: it begins anew then
+                kept = read(self.path)[1]
+                snapshot = self._found if kept is None else kept.descents[number][1]
+        if number >= 0:
+            self._kept.descents[-1][1] = snapshot
 
     def on_epoch(self, moment: Moment) -> None:
-        """Write where it is due."""
+        """Write where it is due and the loop will not say that it is done with this epoch."""
         self._last = moment
-        if moment.epoch % self.every:
+        if not self._told:
+            self._on_keep(None, ())
+
+    def _on_keep(self, run: Any, callbacks: Iterable[Any]) -> None:
+        """Write where it is due."""
+        moment = self._last
+        if moment is None or moment.epoch % self.every or not self._better(moment):
             return
-        value = getattr(moment, self._watched)
-        if not self.best:
-            self._write(moment.theta, moment)
-        elif value < self._lowest and self._write(moment.theta, moment):
-            self._lowest = value
+        if run is not None:
+            of = replace(Snapshot.of(run), callbacks=tuple(callbacks)) if self._full else None
+            self._kept.descents[-1][1] = of
+        if self._write(moment.theta, moment):
+            self._wrote = run is not None
+
+    def _better(self, moment: Moment) -> bool:
+        """Whether it is the best so far, where that is asked for."""
+        return not self.best or getattr(moment, self._watched) < self._lowest
 
     def on_end(self, result: Result[Any]) -> None:
-        """The θ that is returned, unless the best of all is kept."""
-        if not self.best and self._last is not None:
-            self._write(result.x, self._last, step=result.nit, cost=result.fun)
-        self._last = None
+        """The θ that is returned, or the last one where the best is kept and it is that."""
+        if (moment := self._last) is not None:
+            self._settle()
+            if not self.best:
+                self._write(result.x, moment, step=result.nit, cost=result.fun)
+            elif self._told and moment.epoch % self.every == 0 and self._better(moment):
+                self._write(moment.theta, moment)
+        self._close(self._final)
 
     def on_error(self, error: BaseException) -> None:
         """What was written stays."""
+        self._close(True)
+
+    def _close(self, final: bool) -> None:
         self._last = None
+        if final:
+            self._told, self._began = False, None
+            self._file = self._kept = self._found = None
 
     def _write(self, theta: Array, moment: Moment, **others: Any) -> bool:
-        """Whether it was worth being written."""
+        """Whether it could be written: the fit is worth more than its checkpoint, and goes on."""
         if not np.isfinite(theta).all():
             return False
         known = {name: getattr(moment, name) for name in NUMBERS} | others
-        arrays: dict[str, Any] = {
-            name: np.asarray(known[name], "i8" if name in WHOLE else "f8") for name in known
-        }
-        replace(self.path, lambda file: np.savez(file, theta=theta, **arrays))
+        before = self._kept.lowest
+        if self.best:
+            self._kept.lowest = getattr(moment, self._watched)
+        try:
+            write(self.path, theta, known, self._kept)
+        except (OSError, MemoryError) as error:
+            self._kept.lowest = before
+            if not self._failed:
+                warnings.warn(said(self.path, error), RuntimeWarning, stacklevel=2)
+            self._failed = True
+            return False
+        self._failed, self._lowest = False, self._kept.lowest
         return True
 
 
@@ -163,23 +280,4 @@ def load_checkpoint(path: PathLike) -> dict[str, Any]:
     ...
     FileNotFoundError: no such file.npz does not exist. Pass the path of a checkpoint.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist. Pass the path of a checkpoint.")
-    try:
-        require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
-        require_bounded(path)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        for name in ("theta", *NUMBERS):
-            require(name in arrays, f"it lacks {name!r}")
-            kind, ndim = "iu" if name in WHOLE else "f", int(name == "theta")
-            right = arrays[name].dtype.kind in kind and arrays[name].ndim == ndim
-            require(right, f"its {name!r} is {arrays[name].dtype} {arrays[name].shape}")
-        require(bool(np.isfinite(arrays["theta"]).all()), "its 'theta' is not finite")
-    except OSError:
-        raise
-    except Exception as error:  # zip, zlib, npy: each has its own way to say "broken"
-        cure = "Pass what gd.callbacks.Checkpoint wrote; gd.load reads models."
-        raise damaged(path, "checkpoint", error, cure) from error
-    return {"theta": arrays["theta"]} | {name: arrays[name].item() for name in NUMBERS}
+    return read(path)[0]

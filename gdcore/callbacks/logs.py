@@ -1,5 +1,8 @@
 """Rows of a CSV file, one for each measurement."""
 
+import os
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,8 @@ class CSVLogger(Watcher):
 
     Columns: run (0; restarts, and classes one against the rest, are 1, 2, …), step, epoch, cost,
     gradient_norm, learning_rate, seconds, examples, validation and score, empty where not measured.
-    Each row is written at once and whole, so that a run that is killed leaves whole lines.
+    Each row is written at once and whole, so that a run that is killed leaves whole lines. Where
+    one cannot be written, on a disk that is full, a warning says so and the fit goes on without.
 
     Parameters
     ----------
@@ -74,7 +78,7 @@ class CSVLogger(Watcher):
                     file.readline() == head,
                     f"{path} has other columns. Pass overwrite=True, or another path.",
                 )
-        self._file = open(path, "a" if going else "w", encoding="utf-8", newline="")
+        self._file = open(path, "ab" if going else "wb", buffering=0)
         if not going:
             self._put(head)
 
@@ -83,17 +87,35 @@ class CSVLogger(Watcher):
         if self._file is not None:
             values = [getattr(moment, name) for name in NUMBERS]
             texts = ["" if value != value else repr(_plain(value)) for value in values]
-            self._put(",".join([str(self._run), *texts]) + "\n")
+            try:
+                self._put(",".join([str(self._run), *texts]) + "\n")
+            except OSError as error:  # the fit is worth more than its log
+                what = error.strerror or type(error).__name__
+                warnings.warn(
+                    f"{self.path} could not be written: {what}. The fit goes on without; the lines "
+                    "that it holds are whole.", RuntimeWarning, stacklevel=2,
+                )  # fmt: skip
+                self.on_end()
 
     def _put(self, line: str) -> None:
-        self._file.write(line)
-        self._file.flush()  # in one write: lines are shorter than any buffer
+        """A line at once; of one that does not fit nothing is left."""
+        file, rest = self._file, line.encode()
+        end = file.seek(0, os.SEEK_END) if file.seekable() else None
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            if end is not None:
+                with suppress(OSError):
+                    file.truncate(end)
+            raise
 
     def on_end(self, result: Result[Any] | None = None) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with suppress(OSError):
+                file.close()
 
     def on_error(self, error: BaseException) -> None:
         """Close the file."""

@@ -76,6 +76,14 @@ class EarlyStopping(Watcher):
         self._best = value if better else self._best
         return self._waited >= self.patience
 
+    def state_dict(self) -> dict[str, float]:
+        """What it has seen, for a `Checkpoint`."""
+        return {"best": self._best, "waited": self._waited}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Watch on from there."""
+        self._best, self._waited = state["best"], int(state["waited"])
+
 
 @dataclass(eq=False)
 class TimeLimit(Watcher):

@@ -118,16 +118,16 @@ class _Drawn(Noisy):
     """A function with noise, whose draws begin anew before each walk."""
 
     def __init__(self, fun: Any, layout: Layout, rng: Any, batches: Any, **settings: Any) -> None:
-        self._fun, self._rng, self._batches = fun, rng, batches
-        super().__init__(fun, layout, source=self._next, **settings)
+        self._rng, self._batches = rng, batches
+        super().__init__(fun, layout, source=self._anew(), **settings)
 
     def restart(self) -> None:
         """The first draw comes next."""
-        self._draws = Draws(copy.deepcopy(self._rng), self._batches)
-        self._draws.restart()
+        self.source = self._anew()
+        self.source.restart()
 
-    def _next(self) -> Any:
-        return self._draws.next()
+    def _anew(self) -> Draws:
+        return Draws(copy.deepcopy(self._rng), self._batches)
 
 
 def of_function(fun: Any, x0: Any, rule: Optimizer, settings: dict[str, Any]) -> tuple[Any, Array]:

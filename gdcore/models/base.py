@@ -24,7 +24,6 @@ from gdcore.models.estimator import (
     Coefficients,
     Estimator,
     counted,
-    generator,
     require_batch,
     require_flags,
     require_optimizer,
@@ -115,7 +114,7 @@ class LinearEstimator(Coefficients, Estimator):
 
     def _fit(self, X: Any, y: Array, weights: Array, loss: Any, outputs: int) -> Self:
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
-        rng = generator(self.random_state)
+        rng = self._generator()
         X, y, weights = counted(X, y, weights)
         train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
@@ -159,7 +158,7 @@ class LinearEstimator(Coefficients, Estimator):
             self.optimizer != "closed-form",
             "optimizer='closed-form' needs rows in memory. Pass arrays, or optimizer='auto'.",
         )
-        rng, self._glimpse = generator(self.random_state), Glimpse()
+        rng, self._glimpse = self._generator(), Glimpse()
         model, penalty = self._model(about, about.weights.sum(), loss, outputs)
         unit = unit_of(loss, about)
         cost = ChunkCost(model, about, passes, penalty, self.n_threads, unit)
@@ -172,7 +171,7 @@ class LinearEstimator(Coefficients, Estimator):
         """(share, seed) of the rows of chunks that early stopping holds out, or None."""
         if not self.early_stopping:
             return None
-        return self.validation_fraction, int(generator(self.random_state).integers(2**63))
+        return self.validation_fraction, int(self._generator().integers(2**63))
 
     def _descend(
         self, cost: AnyCost, validate: Callable[[Array], Any] | None, rng: Generator

@@ -93,6 +93,14 @@ class BatchCost(PlainCost):
         self._put_back(theta, kept)
         return loss
 
+    def memory(self) -> dict[str, Any]:
+        """How many gradients of training there were: each has a dropout of its own."""
+        return {"steps": self.steps}
+
+    def put_back(self, memory: dict[str, Any], theta: Array) -> None:
+        """Go on with the next of them."""
+        self.steps = memory["steps"]
+
     def __del__(self) -> None:
         self._let_go()
 

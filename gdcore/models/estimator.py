@@ -227,7 +227,18 @@ class Estimator(CallbackSupport, Fitted, Parametrised):
         where it would be none. `changes` are of the `Plan`."""
         watch = [] if self._watch is None else [self._watch.of(attributes)]
         said = reporters(self.verbose, self.progress, epochs)
+        changes["settings"] = self.get_params()
         return Hooks([*as_list(self.callbacks), *said, *watch], **changes)
+
+    def _generator(self) -> Generator:
+        """That of random_state; without one a fit that goes on from a checkpoint has the luck with
+        which it began."""
+        rng = generator(self.random_state)
+        if self.random_state is None:
+            for each in as_list(self.callbacks):
+                if hasattr(each, "_luck"):
+                    each._luck(rng)
+        return rng
 
     def _features(self, X: Any) -> Any:
         """X checked against what was fitted."""

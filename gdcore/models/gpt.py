@@ -4,7 +4,7 @@ import math
 import numbers
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -176,6 +176,7 @@ class GPT(GPTFiles, Writer):
             if progress:
                 cost.observe = stack.enter_context(stepping(max_steps, stored.steps))
             validate = cost.held_out(held, VALIDATION_WINDOWS) if held is not None else None
+            hooks.changes["settings"] = self._settings(rule, factor)
             result = descend(
                 cost, theta, rule,
                 learning_rate=factor,
@@ -190,6 +191,11 @@ class GPT(GPTFiles, Writer):
             )  # fmt: skip
             self._keep(result, hooks)
         return self
+
+    def _settings(self, rule: Any, factor: Any) -> dict[str, Any]:
+        """What callbacks hear of as set: parameters, and the rules of this fit."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        return given | {"optimizer": rule, "schedule": factor}
 
     def _keep(self, result: Result, hooks: Hooks) -> None:
         """What was learned, unless a callback that hears of it raises."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from gdcore import tensors
 from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
-from gdcore.disk import damaged
+from gdcore.disk import clear, damaged, rehearse, replace, said
 from gdcore.errors import require
 from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters, aligned
@@ -27,7 +28,6 @@ USUAL = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}  
 SUMS, DESCRIPTION = "crc32", "__metadata__"  # sums of all that a file holds, and one of its names
 FREE = ("n_threads",)  # parameters that change no bit
 AGAIN = "Save it or fetch it again."
-LOOKED_AT = 1 << 20  # tokens at each end by which data are told apart
 
 
 class GPTFiles:
@@ -142,7 +142,8 @@ class GPTFiles:
             "tie_word_embeddings": self.tied, "resid_pdrop": self.dropout,
             "embd_pdrop": self.dropout, "attn_pdrop": self.dropout,
         }  # fmt: skip
-        path.with_name("config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+        text = json.dumps(config, indent=1) + "\n"
+        replace(path.with_name("config.json"), lambda file: file.write(text.encode()))
 
     def _described(self) -> dict[str, str]:
         """Parameters, vocabulary and tokenizer as texts."""
@@ -310,7 +311,7 @@ class Checkpoint:
     """Where a fit is kept while it runs, and what it goes on from."""
 
     def __init__(self, path: Any, header: Any, snapshot: Snapshot | None = None) -> None:
-        self.path, self.header, self.snapshot = path, header, snapshot
+        self.path, self.header, self.snapshot, self.failed = path, header, snapshot, False
 
     @property
     def steps(self) -> int:
@@ -335,6 +336,8 @@ class Checkpoint:
             not Path(path).is_dir(),
             f"checkpoint is a folder: {path}. Pass the path of a file in it.",
         )
+        clear(path)
+        rehearse(path)
         header = {"format": CHECKPOINT, **gpt._described(), "run": _text(_run(cost, rules))}
         if not Path(path).exists():
             return cls(path, header)
@@ -354,27 +357,24 @@ class Checkpoint:
         return cls(path, header, Snapshot(arrays, json.loads(metadata["numbers"])))
 
     def write(self, snapshot: Snapshot) -> None:
-        """Keep this state of the descent."""
+        """Keep this state of the descent; the fit is worth more than that, and goes on without."""
         numbers = {"numbers": _text(snapshot.numbers)}
-        _write(self.path, snapshot.arrays, self.header | numbers)
+        try:
+            _write(self.path, snapshot.arrays, self.header | numbers)
+            self.failed = False
+        except (OSError, MemoryError) as error:
+            if not self.failed:
+                warnings.warn(said(self.path, error), RuntimeWarning, stacklevel=2)
+            self.failed = True
 
 
 def _run(cost: Any, rules: tuple[Any, Any, Any]) -> dict[str, Any]:
     """What a run's bits depend on beside the model."""
-    return {
-        "max_steps": cost.max_steps, "eval_every": cost.round_steps,
-        "batch_size × gradient_accumulation": cost.batch_size, "clip_norm": cost.clip_norm,
+    known: dict[str, Any] = cost.facts()
+    return known | {
         "optimizer": repr(rules[0]), "patience": "some" if rules[2] is not None else "none",
         "schedule": repr(rules[1]) if dataclasses.is_dataclass(rules[1]) else "a callable",
-        "seed": cost.seed, "tokens": len(cost.tokens), "text": _ends(cost.tokens),
-        "validation": None if cost.held is None else [len(cost.held), *_ends(cost.held)],
     }  # fmt: skip
-
-
-def _ends(tokens: Array) -> list[int]:
-    """Sums by which tokens are told from others."""
-    ends = [np.ascontiguousarray(part) for part in (tokens[:LOOKED_AT], tokens[-LOOKED_AT:])]
-    return [zlib.crc32(part.astype(np.int64).tobytes()) for part in ends]
 
 
 def _require_same(path: PathLike, header: dict[str, str], metadata: dict[str, str]) -> None:

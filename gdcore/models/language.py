@@ -1,5 +1,6 @@
 """A language model's cost: the mean cross-entropy of the next token, over windows of a text."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -21,6 +22,7 @@ DRAWN = 64  # steps whose windows are drawn at once
 LOOKED_AT = 12  # windows that go through at once, untrained, or a batch
 SAMPLE = 32  # windows on which J is measured where nobody asked for more
 PART = 1 << 20  # tokens looked at together
+TOLD = 1 << 20  # tokens at each end by which data are known again
 
 Observer: TypeAlias = Callable[[int, float, int], None]  # of steps, loss, tokens
 
@@ -107,6 +109,16 @@ class LanguageCost(BatchCost):
         starts: Array = self._starts[place]
         return starts
 
+    def facts(self) -> dict[str, Any]:
+        """{name: number or text} by which the cost is known again."""
+        held = None if self.held is None else [len(self.held), *ends_of(self.held)]
+        return {
+            "max_steps": self.max_steps, "eval_every": self.round_steps,
+            "batch_size × gradient_accumulation": self.batch_size, "clip_norm": self.clip_norm,
+            "seed": self.seed, "tokens": len(self.tokens), "text": ends_of(self.tokens),
+            "validation": held,
+        }  # fmt: skip
+
     def step(
         self, theta: Array, optimizer: Optimizer, state: State, rows: Array, lr: float
     ) -> float:
@@ -165,6 +177,12 @@ class LanguageCost(BatchCost):
     def safe_rate(self, batch_size: int) -> float:
         """A rate for plain SGD to start from; J is not convex, so nothing better is known."""
         return 0.1
+
+
+def ends_of(tokens: Array) -> list[int]:
+    """Sums by which tokens are told from others."""
+    ends = [np.ascontiguousarray(part) for part in (tokens[:TOLD], tokens[-TOLD:])]
+    return [zlib.crc32(part.astype(np.int64).tobytes()) for part in ends]
 
 
 def reach(tokens: Array) -> tuple[int, int]:

@@ -51,7 +51,7 @@ def solve(
     # J is a parabola: J − J* = ½ gᵀH⁻¹g, where the intercept of centred columns stands alone.
     step = inverse_root @ (g[:p] - g[p] * center)
     bound = 0.5 * (n * float(step @ step) + intercept * g[p] ** 2) if known else math.inf
-    seconds = time.perf_counter() - started
+    seconds = max(0.0, time.perf_counter() - started)
     trace.add(step=0, epoch=1, cost=value, gradient_norm=norm, examples=n, seconds=seconds)
     status = Status.CLOSED_FORM
     return Result(

@@ -8,6 +8,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore._numpy.chains import BLOCK
 from gdcore._typing import Array
+from gdcore.continuation import fingerprint
 from gdcore.data import Rows
 from gdcore.models.arena import Shard
 from gdcore.models.batch_cost import Backward, BatchCost
@@ -190,11 +191,24 @@ class NetworkCost(BatchCost):
             score = score_of(self.model.loss, z, y, rows.weights)
             return total / float(rows.weights.sum()), score
 
+        vars(judge)["rows"] = rows  # by which a checkpoint knows them again
         return judge
 
     def prox(self, theta: Array, reach: Any) -> None:
         """After a step on all rows: statistics are not the optimizer's to move. Changes theta."""
         self._put_back(theta, self._statistics)
+
+    def put_back(self, memory: dict[str, Any], theta: Array) -> None:
+        """Go on with the next step; the statistics are those of θ."""
+        super().put_back(memory, theta)
+        self._statistics = self._kept(theta)
+
+    def facts(self) -> dict[str, Any]:
+        """{name: number or text} by which the cost is known again."""
+        return {
+            "loss": type(self.model.loss).__name__, "alpha": self.alpha, "seed": self.seed,
+            "layers": repr(self.model.layers), "rows": fingerprint(self.rows),
+        }  # fmt: skip
 
     def baseline(self, theta: Array, value: float) -> float:
         """A cost that no descent has business far above: that of the first θ."""

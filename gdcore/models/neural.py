@@ -189,7 +189,7 @@ class NeuralEstimator(Trained, Estimator):
         self, X: Array, y: Array, weights: Array, loss: Any, outputs: int, validation: Rows | None
     ) -> Self:
         """Descend on checked arrays; sets what every network estimator has after `fit`."""
-        rng = generator(self.random_state)
+        rng = self._generator()
         X, y, weights = counted(X, y, weights)
         train, other = Rows(X, y, weights), validation
         if other is None:
@@ -322,7 +322,7 @@ class NeuralEstimator(Trained, Estimator):
         stream.steps = cost.steps
         self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
         stream.examples += len(X)
-        stream.seconds += time.perf_counter() - began
+        stream.seconds += max(0.0, time.perf_counter() - began)
         stream.trace.add(
             step=int(stream.state["t"][0]), epoch=self.n_iter_, cost=self.loss_, learning_rate=lr,
             seconds=stream.seconds, examples=stream.examples,

@@ -104,7 +104,7 @@ class Stream:
         began, mass = time.perf_counter(), float(weights.sum())
         lost = self.learn(X, y, weights)
         self.examples += len(X)
-        self.seconds += time.perf_counter() - began
+        self.seconds += max(0.0, time.perf_counter() - began)
         self.trace.add(
             step=self.examples, cost=lost / mass if mass > 0 else math.nan, seconds=self.seconds,
             examples=self.examples,
