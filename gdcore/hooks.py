@@ -1,5 +1,6 @@
 """What a descent tells those who watch it: when it begins, after steps and epochs, when it ends."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -9,9 +10,9 @@ import numpy as np
 
 from gdcore._typing import Array
 from gdcore.errors import require
+from gdcore.status import Moment
 
 if TYPE_CHECKING:
-    from gdcore.convergence import Moment
     from gdcore.optim.base import Optimizer
     from gdcore.result import Result
 
@@ -77,11 +78,11 @@ class Callback:
         """Before the first measurement, once a fit; `plan` is a `Plan`: optimizer, budgets, sizes.
         Restarts of a network, and classes fitted one against the rest, each begin anew."""
 
-    def on_step(self, moment: "Moment") -> bool | None:
+    def on_step(self, moment: Moment) -> bool | None:
         """After each step. With mini-batches moment.cost is the batch's mean loss, and θ that of
         the steps; compiled epochs of linear models are then gone through twice. True stops."""
 
-    def on_epoch(self, moment: "Moment") -> bool | None:
+    def on_epoch(self, moment: Moment) -> bool | None:
         """After each epoch, that is each step on all rows, with J and θ as measured. True stops."""
 
     def on_end(self, result: "Result") -> None:
@@ -100,13 +101,13 @@ class Begins(Protocol):
 class Steps(Protocol):
     """Has `on_step`."""
 
-    def on_step(self, moment: "Moment", /) -> object: ...
+    def on_step(self, moment: Moment, /) -> object: ...
 
 
 class Epochs(Protocol):
     """Has `on_epoch`."""
 
-    def on_epoch(self, moment: "Moment", /) -> object: ...
+    def on_epoch(self, moment: Moment, /) -> object: ...
 
 
 class Ends(Protocol):
@@ -233,21 +234,21 @@ class Hooks:
         for call in self._advance:
             call()
 
-    def step(self, moment: "Moment") -> bool:
+    def step(self, moment: Moment) -> bool:
         """After a step. True where anyone asks to stop."""
         if not self.callbacks:  # a step takes some tens of microseconds in all
             return False
         moment = self._counted(moment)
         return self._ask(self._step, moment)
 
-    def measure(self, moment: "Moment", epoch: bool) -> bool:
+    def measure(self, moment: Moment, epoch: bool) -> bool:
         """After a measurement, which ends an epoch or not. True where anyone has asked to stop."""
         if not self.callbacks:
             return False
         moment = self._counted(moment)
         return self._ask([*self.measured, *(self._epoch if epoch else ())], moment)
 
-    def _ask(self, calls: Iterable[Call], moment: "Moment") -> bool:
+    def _ask(self, calls: Iterable[Call], moment: Moment) -> bool:
         """Whether anyone has asked to stop; of objects `by` has the name of the first."""
         for call in calls:
             if stops(call(moment)) and not self.asked:
@@ -255,7 +256,7 @@ class Hooks:
                 self.by = "" if hasattr(owner, "__code__") else f"{type(owner).__name__} "
         return self.asked
 
-    def _counted(self, moment: "Moment") -> "Moment":
+    def _counted(self, moment: Moment) -> Moment:
         """The moment, its counts going on from those of the descents before."""
         past = self._past
         if past is not None:
@@ -280,3 +281,27 @@ def as_list(callbacks: Callbacks) -> list[Any]:
 def stops(answer: object) -> bool:
     """Whether a callback said True, in Python or NumPy; whatever else it returns says nothing."""
     return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+
+class Told:
+    """Tells callbacks of each step of an epoch, and keeps how far it came."""
+
+    def __init__(self, run: Any, rates: Array) -> None:
+        self.run, self.rates = run, rates
+        self.taken = self.rows = 0
+        self.stopped = False
+
+    @property
+    def step(self) -> int:
+        """Steps as they are counted: batches that end with their chunk may be more."""
+        return min(self.taken, len(self.rates))
+
+    def __call__(self, theta: Array, loss: float, rows: int) -> bool:
+        run, rate = self.run, float(self.rates[min(self.taken, len(self.rates) - 1)])
+        self.taken, self.rows = self.taken + 1, self.rows + rows
+        moment = Moment(
+            run.step + self.step, run.epoch, loss, run.measured, math.nan, math.nan, rate,
+            run.seconds(), run.seen + self.rows, theta=theta,
+        )  # fmt: skip
+        self.stopped = run.callbacks.step(moment)
+        return self.stopped

@@ -12,7 +12,7 @@ from gdcore._typing import Array, State
 from gdcore.certificate import Proof
 from gdcore.convergence import Moment, Status
 from gdcore.errors import require_number
-from gdcore.hooks import Hooks, Plan
+from gdcore.hooks import Hooks, Plan, Told
 from gdcore.parameters import aligned_copy
 from gdcore.rates import AutoRate, FixedRate, advice
 from gdcore.result import Result
@@ -48,7 +48,7 @@ class Run:
         self.stop = stop if stop is None else stop.fresh()
         self.validate, self.patience = validate, patience
         self.theta = aligned_copy(theta, self._precision(theta))
-        self.here = math.nan  # J(θ) that a step over all rows begins with
+        self.here = self.lowest = math.nan  # J(θ) that a step over all rows begins with; the best
         self.known: float | None = None  # J(θ), where a line search has it already, and ∇J in g
         self.g = np.zeros_like(self.theta)
         self.state = self._fresh()
@@ -83,7 +83,6 @@ class Run:
         self.best_cost = self.best_validation = math.inf
         # Of costs that take long to measure anew: J and ∇J where the best was, for Ctrl-C.
         self.slopes: Any = np.full_like(self.g, math.nan) if hasattr(cost, "seen") else None
-        self.lowest = math.nan
         self.waited = self.above = self.still = 0
         self.stuck = False  # a line search found no lower point
         self.cut = False  # an epoch ended before its last step
@@ -286,7 +285,7 @@ class Run:
         batches = -(-len(order) // self.batch_size)
         rates = self.rate.at(self.step, batches)
         mean = np.empty_like(self.theta) if self.averages else self.theta[:0]
-        told = _Told(self, rates) if self.callbacks.by_step else None
+        told = Told(self, rates) if self.callbacks.by_step else None
         self.value = self.cost.sweep(
             self.walker, self.optimizer, self.state, order=order, rates=rates,
             batch_size=self.batch_size, average=mean, **({"told": told} if told else {}),
@@ -380,27 +379,3 @@ class Run:
         if self.safe_rate is not None:  # where it diverged, and the doctor is to say the same
             result.safe_rate = self.safe_rate
         return result
-
-
-class _Told:
-    """Tells callbacks of each step of an epoch, and keeps how far it came."""
-
-    def __init__(self, run: Run, rates: Array) -> None:
-        self.run, self.rates = run, rates
-        self.taken = self.rows = 0
-        self.stopped = False
-
-    @property
-    def step(self) -> int:
-        """Steps as they are counted: batches that end with their chunk may be more."""
-        return min(self.taken, len(self.rates))
-
-    def __call__(self, theta: Array, loss: float, rows: int) -> bool:
-        run, rate = self.run, float(self.rates[min(self.taken, len(self.rates) - 1)])
-        self.taken, self.rows = self.taken + 1, self.rows + rows
-        moment = Moment(
-            run.step + self.step, run.epoch, loss, run.measured, math.nan, math.nan, rate,
-            run.seconds(), run.seen + self.rows, theta=theta,
-        )  # fmt: skip
-        self.stopped = run.callbacks.step(moment)
-        return self.stopped

@@ -4,7 +4,6 @@ Nothing of it is an object: what is put back is written into the objects of a de
 anew from the same arguments, so that a file of it can hold neither code nor another model.
 """
 
-import dataclasses
 import re
 import time
 from dataclasses import dataclass

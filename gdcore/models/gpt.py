@@ -4,7 +4,7 @@ import math
 import numbers
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -19,11 +19,13 @@ from gdcore.models.estimator import signed
 from gdcore.models.generation import Writer
 from gdcore.models.gpt_arguments import (
     DTYPES,
+    SHAPING,
     Schedule,
     require_budgets,
     require_shape,
     rule_for,
     schedule_for,
+    settings_of,
 )
 from gdcore.models.gpt_files import Checkpoint, GPTFiles
 from gdcore.models.language import LanguageCost, LanguageModel, reach
@@ -35,10 +37,6 @@ from gdcore.tokenizers import LEARNED, encoded, size_of, tokenizer_for
 
 MOST_TOKENS = 1 << 24  # of a vocabulary that nobody gave
 VALIDATION_WINDOWS = 512  # at most, on which the held-out loss is measured
-SHAPING = (
-    "n_layer", "n_head", "n_embd", "block_size", "dropout", "positions", "tied", "bias",
-    "activation", "n_inner", "eps", "recompute", "dtype",
-)  # fmt: skip
 
 Text: TypeAlias = str | ArrayLike  # or tokens
 
@@ -176,7 +174,7 @@ class GPT(GPTFiles, Writer):
             if progress:
                 cost.observe = stack.enter_context(stepping(max_steps, stored.steps))
             validate = cost.held_out(held, VALIDATION_WINDOWS) if held is not None else None
-            hooks.changes["settings"] = self._settings(rule, factor)
+            hooks.changes["settings"] = settings_of(self, rule, factor)
             result = descend(
                 cost, theta, rule,
                 learning_rate=factor,
@@ -191,11 +189,6 @@ class GPT(GPTFiles, Writer):
             )  # fmt: skip
             self._keep(result, hooks)
         return self
-
-    def _settings(self, rule: Any, factor: Any) -> dict[str, Any]:
-        """What callbacks hear of as set: parameters, and the rules of this fit."""
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        return given | {"optimizer": rule, "schedule": factor}
 
     def _keep(self, result: Result, hooks: Hooks) -> None:
         """What was learned, unless a callback that hears of it raises."""

@@ -1,7 +1,7 @@
 """What the arguments of GPT.fit stand for: budgets, an optimizer, a schedule."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,10 @@ from gdcore.optim.base import Optimizer
 from gdcore.schedules import Constant, WarmUpCosine
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
+SHAPING = (
+    "n_layer", "n_head", "n_embd", "block_size", "dropout", "positions", "tied", "bias",
+    "activation", "n_inner", "eps", "recompute", "dtype",
+)  # fmt: skip
 WARMUP, FLOOR = 100, 0.1  # of the automatic schedule: steps, at most a tenth of all; last factor
 DECAY, BETA2 = 0.1, 0.99  # of the automatic AdamW
 
@@ -77,3 +81,9 @@ def schedule_for(schedule: Schedule | str | None, max_steps: int) -> Schedule:
             "gd.schedules, 'auto' or None."
         )
     return schedule
+
+
+def settings_of(gpt: Any, rule: Any, factor: Any) -> dict[str, Any]:
+    """What callbacks hear of as set: parameters, and the rules of this fit."""
+    given = {each.name: getattr(gpt, each.name) for each in fields(gpt)}
+    return given | {"optimizer": rule, "schedule": factor}
