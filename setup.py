@@ -5,6 +5,7 @@ NumPy answers for what is missing. GDCORE_REQUIRE_NATIVE=1 makes a failed build 
 """
 
 import os
+import shlex
 import sys
 import sysconfig
 from pathlib import Path
@@ -28,6 +29,9 @@ TILES = ["-ffp-contract=fast", "-falign-loops=64"]
 FUSED = set() if sys.platform == "win32" else {"attention", "chains", "hessians", "products"}
 TILED = {"gradients", *FUSED}  # the same products, rounded twice: a gradient has one set of bits
 
+# Of a person who looks for faults: sanitizers, coverage, debug information. Last, so that they win.
+MORE = shlex.split(os.environ.get("GDCORE_CFLAGS", ""))
+
 MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
 if STABLE_ABI:
     MACROS.append(("Py_LIMITED_API", "0x030B0000"))
@@ -49,7 +53,8 @@ def extensions():
                 include_dirs=["src"],
                 depends=["src/_tiles.h"] if path.stem in TILED else [],
                 define_macros=MACROS,
-                extra_compile_args=FLAGS + TILES * (path.stem in FUSED),
+                extra_compile_args=FLAGS + TILES * (path.stem in FUSED) + MORE,
+                extra_link_args=MORE,
                 py_limited_api=STABLE_ABI,
             )
             for path in sources

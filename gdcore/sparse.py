@@ -177,7 +177,7 @@ def _checked(data, indices, indptr, shape, name):
     n, p = _shape(shape, name)
     data = _numbers(data, name)
     indices, indptr = _whole(indices, f"{name}.indices"), _whole(indptr, f"{name}.indptr")
-    indptr = np.ascontiguousarray(indptr, np.int64)
+    indptr = contiguous(indptr, np.int64)
     require(
         len(data) == len(indices),
         f"{name}.data has {len(data)} numbers and {name}.indices {len(indices)}. "
@@ -229,6 +229,13 @@ def _shape(shape, name):
     return n, p
 
 
+def contiguous(array, dtype):
+    """As kernels take it: row by row, and its numbers at multiples of their size, which those of a
+    file read from an odd byte on are not. Without a copy where it lies so."""
+    array = np.ascontiguousarray(array, dtype)
+    return array if array.flags.aligned else array.copy()
+
+
 def _vector(values, name):
     try:
         array = np.asarray(values)
@@ -256,7 +263,7 @@ def _numbers(data, name):
                 "Encode strings and categories as numbers first."
             ) from error
     small = array.dtype.kind == "f" and array.dtype.itemsize <= 4
-    return np.ascontiguousarray(array, np.float32 if small else np.float64)
+    return contiguous(array, np.float32 if small else np.float64)
 
 
 def _whole(values, name):
@@ -264,7 +271,7 @@ def _whole(values, name):
     array = _vector(values, name)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold whole numbers, got dtype {array.dtype}. Pass integers.")
-    return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
+    return contiguous(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
 def _merged(data, indices, indptr):

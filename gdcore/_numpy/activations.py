@@ -5,7 +5,12 @@ Twins agree within 1e-6 (float32) and 1e-14 (float64) of the largest number of a
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_like, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_arrays,
+    require_like,
+    require_writeable,
+)
 
 __all__ = ["activate", "activate_backward"]
 
@@ -99,6 +104,7 @@ def activate(name, Z, bias, slope):
     require_writeable(Z, slope)
     value, from_value = _kind(name)
     _require_shapes(from_value is None, Z, bias, slope)
+    require_apart((Z, slope), bias)
     Z[:], found = value(Z + bias if len(bias) else Z)
     if from_value is None:
         slope[:] = found
@@ -114,6 +120,7 @@ def activate_backward(name, Y, slope, dY, db):
     if Y.shape != dY.shape:
         raise ValueError("Y and dY must have one shape. Pass the gradient of what the layer gave.")
     _require_shapes(from_value is None, dY, db, slope)
+    require_apart((dY, db), Y, slope)
     dY *= slope if from_value is None else from_value(Y)
     if len(db):
         db += dY.sum(axis=0)

@@ -5,7 +5,13 @@ Twins agree to the bit.
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_like, require_whole, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_arrays,
+    require_like,
+    require_whole,
+    require_writeable,
+)
 
 __all__ = ["take_rows"]
 
@@ -38,3 +44,4 @@ def _require(X, rows, shift, inverse, out):
         raise ValueError("shift and inverse must have one number a column, or none. Pass such.")
     if not ((rows >= 0) & (rows < len(X))).all():
         raise ValueError("rows must hold row numbers of X. Pass numbers from 0 to n − 1.")
+    require_apart((out,), X, rows, shift, inverse)

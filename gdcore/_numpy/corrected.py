@@ -9,7 +9,13 @@ import operator
 import numpy as np
 
 from gdcore._numpy._losses import loss_named
-from gdcore._numpy._require import numbers, require_doubles, require_whole, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_doubles,
+    require_whole,
+    require_writeable,
+)
 from gdcore._numpy.gradients import require_rows
 from gdcore._numpy.sparse_epochs import require_sparse_work, row_entries
 
@@ -27,6 +33,7 @@ def linear_corrected(
     if not ((order >= 0) & (order < len(X))).all():
         raise ValueError("order must hold row numbers of X. Pass numbers from 0 to n − 1.")
     _require_noted(theta, margins, mean, len(X), len(theta) // columns.shape[1])
+    require_apart((theta, margins, mean), X, y, weights, order, columns)
 
     def row(i):
         return np.r_[(X[i].astype(np.float64) - columns[0, :-1]) * columns[1, :-1], columns[1, -1]]
@@ -43,6 +50,7 @@ def csr_corrected(
     function = loss_named(loss)
     k = require_sparse_work(loss, (data, indices, indptr), y, weights, order, columns, theta)
     _require_noted(theta, margins, mean, len(y), k)
+    require_apart((theta, margins, mean), data, indices, indptr, y, weights, order, columns)
     if (columns[0, :-1][columns[1, :-1] != 0] != 0).any():
         raise ValueError("columns must have no shift. Pass theta for columns as they are.")
 

@@ -5,7 +5,13 @@ Twins agree within 4 ulp in sigmoid and logsumexp, within 8 + √k ulp in softma
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_like, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_arrays,
+    require_like,
+    require_same_or_apart,
+    require_writeable,
+)
 
 __all__ = ["logsumexp", "sigmoid", "softmax"]
 
@@ -16,6 +22,7 @@ def sigmoid(z, out):
     require_writeable(out)
     if z.shape != out.shape:
         raise ValueError("z and out must have one shape. Pass out=numpy.empty_like(z).")
+    require_same_or_apart(out, z)
     with np.errstate(under="ignore"):
         e = np.exp(-np.abs(z))
     np.divide(np.where(z >= 0, z.dtype.type(1), e), 1 + e, out=out)
@@ -27,6 +34,7 @@ def softmax(Z, out):
     require_writeable(out)
     if Z.shape != out.shape:
         raise ValueError("Z and out must have one shape. Pass out=numpy.empty_like(Z).")
+    require_same_or_apart(out, Z)
     if Z.size:
         with np.errstate(all="ignore"):
             np.subtract(Z, Z.max(axis=1, keepdims=True), out=out)
@@ -43,6 +51,7 @@ def logsumexp(Z, out):
         raise ValueError(
             "out must have one number a row of Z, and Z at least one column. Pass such."
         )
+    require_apart((out,), Z)
     if Z.size:
         most = Z.max(axis=1)
         with np.errstate(all="ignore"):

@@ -5,7 +5,14 @@ Twins agree within 1e-5 (float32) and 1e-13 (float64) of the largest number of a
 
 import numpy as np
 
-from gdcore._numpy._require import numbers, require_arrays, require_like, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_arrays,
+    require_like,
+    require_same_or_apart,
+    require_writeable,
+)
 
 __all__ = ["layer_norm", "layer_norm_backward", "residual_norm", "residual_norm_backward"]
 
@@ -14,6 +21,7 @@ def layer_norm(X, gain, bias, eps, Y, statistics):
     """Y = (X − mean)/√(variance + eps)·gain + bias, row by row; statistics = mean and inverse root of each. Changes Y and statistics."""
     _require((X, Y), (gain, bias), statistics)
     require_writeable(Y, statistics)
+    require_apart((Y, statistics), X, gain, bias)
     (eps,) = numbers(eps)
     with np.errstate(all="ignore"):
         mean = X.mean(axis=1, keepdims=True)
@@ -24,9 +32,13 @@ def layer_norm(X, gain, bias, eps, Y, statistics):
 
 
 def layer_norm_backward(X, gain, statistics, dY, dX, dgain, dbias):
-    """dX from dY, the gradient of what `layer_norm` gave; adds that of gain and bias to dgain and dbias. dX may be dY. Changes dX, dgain and dbias."""
+    """dX from dY, the gradient of what `layer_norm` gave; adds that of gain and bias to dgain and dbias. dX may be X or dY. Changes dX, dgain and dbias."""
     _require((X, dY, dX), (gain, dgain, dbias), statistics)
     require_writeable(dX, dgain, dbias)
+    require_apart((dgain, dbias), dX, X, gain, statistics, dY)
+    require_apart((dX,), gain, statistics)
+    require_same_or_apart(dX, X)
+    require_same_or_apart(dX, dY)
     mean, scale = statistics[:, :1], statistics[:, 1:]
     with np.errstate(all="ignore"):
         hat = (X - mean) * scale
@@ -43,6 +55,7 @@ def residual_norm(D, X, bias, gain, shift, eps, Y, statistics):
     _require((D, X, Y), (gain, shift), statistics)
     require_writeable(D, Y, statistics)
     _require_sums(D, bias)
+    require_apart((D, Y, statistics), X, bias, gain, shift)
     numbers(eps)
     with np.errstate(all="ignore"):
         D += X + bias if len(bias) else X
@@ -57,6 +70,10 @@ def residual_norm_backward(D, gain, statistics, dY, R, dD, dgain, dshift, dbias)
     _require_sums(D, dbias)
     if R.size and R.shape != D.shape:
         raise ValueError("The tables must have one shape, with at least one column. Pass such.")
+    require_apart((dgain, dshift, dbias), dD, D, gain, statistics, dY, R)
+    require_apart((dD,), gain, statistics)
+    for other in (D, dY, R):
+        require_same_or_apart(dD, other)
     before = R.copy() if R.size else None
     layer_norm_backward(D, gain, statistics, dY, dD, dgain, dshift)
     with np.errstate(all="ignore"):

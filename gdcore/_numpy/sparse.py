@@ -6,6 +6,8 @@ Twins agree to the bit.
 import numpy as np
 
 from gdcore._numpy._require import (
+    require_aligned,
+    require_apart,
     require_arrays,
     require_whole,
     require_writeable,
@@ -63,6 +65,7 @@ def take_csr_rows(data, indices, indptr, rows, new_data, new_indices, new_indptr
         raise ValueError(
             "The new arrays must have room for the rows' entries, and no more. Pass such."
         )
+    require_apart((new_data, new_indices, new_indptr), data, indices, indptr, rows)
     new_indptr[0] = 0
     np.cumsum(lengths, out=new_indptr[1:])
     places = np.arange(len(new_data)) + np.repeat(starts - new_indptr[:-1], lengths)
@@ -73,6 +76,7 @@ def merge_csr(data, indices, indptr):
     """Sort each row by column and add up what one column holds, in its order; the entries that are left, at the front, and zeros behind them. Changes data, indices and indptr."""
     require_csr(data, indices, indptr)
     require_writeable(data, indices, indptr)
+    require_apart((data, indices, indptr))
     if len(data) == 0:
         return 0
     rows = row_of_each(indptr)
@@ -112,6 +116,7 @@ def _require_columns(*arrays):
         plain = array.dtype in (np.int32, np.int64) and array.dtype.isnative and array.ndim == 1
         if not plain or not array.flags.c_contiguous or array.dtype != arrays[0].dtype:
             raise ValueError("indices must be contiguous int32 or int64. Pass such.")
+        require_aligned(array)
 
 
 def _rows_hold(indptr, entries):

@@ -11,7 +11,7 @@ of steps; `inside` and `outside` say where ε stands: √(v + inside) + outside.
 import numpy as np
 
 from gdcore._numpy._require import numbers as as_numbers
-from gdcore._numpy._require import require_parts, require_vectors
+from gdcore._numpy._require import require_apart, require_parts, require_vectors
 
 __all__ = ["update"]
 
@@ -32,6 +32,7 @@ def update(rule, w, g, state, numbers):
         raise ValueError("state must hold one vector a moment. Pass the optimizer's own.")
     require_parts(w, g)
     require_vectors(state, w)
+    require_apart(state, *g)
     if not w:
         return
     with np.errstate(all="ignore"):

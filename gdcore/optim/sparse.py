@@ -94,7 +94,7 @@ def sparse_step(optimizer, arrays, slopes, state, lr):
         if isinstance(slope, SparseGradient):
             _touch(name, c, array, slope, [moment.reshape(array.shape) for moment in moments])
         else:
-            moved = np.ascontiguousarray(array).reshape(array.shape)
+            moved = np.require(array, requirements="CA")
             kernels.update(name, moved, slope, moments, c)
             if moved is not array:
                 array[...] = moved
