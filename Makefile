@@ -36,6 +36,11 @@ test-asan: .venv/test  ## kernels under AddressSanitizer and UndefinedBehaviorSa
 		gcc -print-file-name=lib$$each.so; done | xargs)" \
 		$(CURDIR)/.venv/bin/python -m pytest -q -p no:cacheprovider $(ASKED)
 
+test-valgrind: .venv/test  ## every kernel once under valgrind; a report outside CPython and NumPy fails it
+	GDCORE_BACKEND=native PYTHONMALLOC=malloc valgrind -q --error-exitcode=99 --num-callers=12 \
+		--suppressions=tests/valgrind.supp .venv/bin/python -m pytest -q -p no:cacheprovider \
+		tests/trust/test_kernel_calls.py -k "beside and native"
+
 test-peers: .venv-peers/peers  ## live comparisons with PyTorch, optax, Keras and scikit-learn
 	GDCORE_PEERS=1 GDCORE_BACKEND=native .venv-peers/bin/python -m pytest -q tests/peers
 
