@@ -136,6 +136,8 @@ cdef int begin(
     Steps *e, str loss, double shape, double smooth, double rate, int learn,
 ) except -1:
     e.loss, e.shape, e.smooth = code_of(loss), shape, smooth
+    if not 0 <= rate <= 1.7976931348623157e308:
+        raise ValueError("rate must be finite, and not negative. Pass the length of a step.")
     e.rate, e.learn, e.lasso, e.own, e.ridge = rate, learn != 0, False, False, 0
     return 0
 

@@ -95,7 +95,7 @@ cdef inline inline_void shrink(
         elif rule == RMSPROP:
             reach = lr / (sqrt(<double>a[j]) + c[1])
         elif rule == ADAM or rule == ADAMW:
-            root_c2 = sqrt(1 - c[1] ** <double>t)
+            root_c2 = sqrt(1 - pow(c[1], <double>t))
             reach = lr * root_c2 / (sqrt(<double>b[j]) + c[2] * root_c2)
         else:
             reach = lr

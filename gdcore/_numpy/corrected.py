@@ -4,6 +4,7 @@ src/corrected.pyx.
 θ is double in both, whatever X is. Twins agree as sums in another order do, an epoch long.
 """
 
+import math
 import operator
 
 import numpy as np
@@ -28,6 +29,7 @@ def linear_corrected(
     """One pass of steps over the rows in `order`, each by the change of the row's slope since its margin was noted and by the mean gradient at the margins noted, and a proximal step of the penalty. Where learn is not 0, margins and mean follow every row. Changes theta, margins and mean."""
     knobs, (rate,), learn = numbers(shape, smooth), numbers(rate), operator.index(learn)
     function = loss_named(loss)
+    _require_rate(rate)
     require_rows(loss, X, y, weights, columns, theta, 4)
     require_whole(order=order)
     if not ((order >= 0) & (order < len(X))).all():
@@ -48,6 +50,7 @@ def csr_corrected(
     """One pass of the same steps over rows in CSR form, none of which may name a column twice, and columns without a shift. Changes theta, margins and mean."""
     knobs, (rate,), learn = numbers(shape, smooth), numbers(rate), operator.index(learn)
     function = loss_named(loss)
+    _require_rate(rate)
     k = require_sparse_work(loss, (data, indices, indptr), y, weights, order, columns, theta)
     _require_noted(theta, margins, mean, len(y), k)
     require_apart((theta, margins, mean), data, indices, indptr, y, weights, order, columns)
@@ -81,6 +84,11 @@ def _visit(function, knobs, row, targets, columns, changed, rate, learn):
             G += change / len(y)
             margins[own] = z
     theta[:], mean[:] = _flat(W), _flat(G)
+
+
+def _require_rate(rate):
+    if not 0 <= rate < math.inf:
+        raise ValueError("rate must be finite, and not negative. Pass the length of a step.")
 
 
 def _by_output(theta, p, k):

@@ -26,7 +26,7 @@ def check_csr(indices, indptr, columns):
             "indptr must have one number more than rows, and columns be at least 0. Pass such."
         )
     if not _rows_hold(indptr, len(indices)):
-        falls = np.flatnonzero(np.diff(indptr) < 0)
+        falls = np.flatnonzero(indptr[1:] < indptr[:-1])  # differences may be beyond int64
         if indptr[0] != 0:
             return 1, 0
         return (2, int(falls[0])) if len(falls) else (3, 0)

@@ -32,8 +32,9 @@ def both(pair, name, arguments, odd=None):
     return made, [g.call(getattr(one, name)) for one, g in zip(pair, made, strict=True)]
 
 
-def verdict(name, case, made, found, dtype):
-    """What is wrong with two twins' answers to one bad call, or None."""
+def verdict(name, case, made, found, dtype, loose=False):
+    """What is wrong with two twins' answers to one bad call, or None; `loose` where the docstring
+    promises no numbers for it. What no C integer holds, NumPy's twin may take."""
     for guarded, answer in zip(made, found, strict=True):
         if guarded.trespassed():
             return f"wrote beside {guarded.trespassed()}"
@@ -46,9 +47,11 @@ def verdict(name, case, made, found, dtype):
         elif not changed <= set(case.changes):
             return f"changed {sorted(changed)}"
     plain, native = found
+    if isinstance(native, OverflowError):
+        return None
     if isinstance(plain, Exception) != isinstance(native, Exception):
         return f"twins differ: {plain!r} and {native!r}"
-    if isinstance(plain, Exception):
+    if isinstance(plain, Exception) or loose:
         return None
     near = max(100 * case.near[dtype is np.float64], 1e-6 if dtype is np.float32 else 1e-12)
     if name not in DIFFER and not same_numbers(plain, native, near):
@@ -165,7 +168,8 @@ def test_numbers_of_rows_and_columns_stay_inside(pair, name):
             continue
         for kind, spoilt in whole_numbers(value):
             made, found = both(pair, name, good | {each: spoilt})
-            fault = verdict(name, case, made, found, np.float64)
+            twice = each == "indices"  # a row may name a column twice then
+            fault = verdict(name, case, made, found, np.float64, loose=twice)
             if fault:
                 wrong.append((each, kind, fault))
             refused = [isinstance(answer, Exception) for answer in found]
@@ -183,7 +187,7 @@ def test_scalars_of_all_kinds(pair, name):
             continue
         for scalar in times(FEW, MANY):
             made, found = both(pair, name, good | {each: scalar})
-            fault = verdict(name, case, made, found, np.float64)
+            fault = verdict(name, case, made, found, np.float64, loose=each == "rate")
             if fault:
                 wrong.append((each, scalar, fault))
             refused = [isinstance(answer, Exception) for answer in found]
