@@ -107,7 +107,7 @@ cdef int check(Job *job) except -1:
 
 
 cdef int check_apart(Job *job) except -1:
-    """A part and its gradient lie apart, and all of them from the moments. Of parts that lie one upon
+    """A part and its gradient are one or lie apart, and all of them from the moments. Of parts that lie one upon
     another, each takes its step in turn."""
     cdef Py_buffer *w = job.views
     cdef Py_buffer *g = w + job.parts
@@ -122,7 +122,7 @@ cdef int check_apart(Job *job) except -1:
             met = met or spans_meet(moments[i], moments[k])
     for i in range(job.parts):
         part, slope = span_of(w[i].buf, w[i].len), span_of(g[i].buf, g[i].len)
-        met = met or spans_meet(part, slope)
+        met = met or (w[i].buf != g[i].buf and spans_meet(part, slope))
         for k in range(job.moments):
             met = met or spans_meet(part, moments[k]) or spans_meet(slope, moments[k])
     return refuse_overlap() if met else 0

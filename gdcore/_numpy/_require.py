@@ -80,7 +80,7 @@ def require_parts(w, g):
     if any(one.shape != slope.shape for one, slope in zip(w, g, strict=True)):
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
     for one, slope in zip(w, g, strict=True):
-        require_apart((one,), slope)
+        require_same_or_apart(one, slope)
 
 
 def require_vectors(state, w):
