@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs build clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs test-asan test-valgrind build clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,29 @@ test-numpy: .venv/test  ## the suite on NumPy alone
 
 test-baseline: .venv/test  ## the suite at the baseline of x86-64: kernels without AVX
 	GDCORE_SIMD=baseline GDCORE_BACKEND=native .venv/bin/python -m pytest -q
+
+# A copy of the package and of the tests is built beside the usual one, and run there: a report of a
+# sanitizer ends the process, and so the run. CPython's own -fwrapv would hide overflows.
+SANITIZERS := -O1 -g1 -fno-omit-frame-pointer -fno-wrapv -fno-sanitize-recover=all \
+	-fsanitize=address,undefined,float-cast-overflow
+ASKED := tests/kernels tests/trust/test_kernel_calls.py tests/trust/test_kernel_leaks.py \
+	tests/trust/test_sizes.py tests/layers tests/test_threads.py tests/models/test_gpt.py \
+	tests/models/test_mlp.py tests/models/test_online.py tests/models/test_sparse_models.py
+
+test-asan: .venv/test  ## kernels under AddressSanitizer and UndefinedBehaviorSanitizer (GCC)
+	.venv/bin/python $(PIP) 'setuptools>=77' 'cython>=3.1'
+	GDCORE_REQUIRE_NATIVE=1 GDCORE_CFLAGS="$(SANITIZERS)" .venv/bin/python setup.py -q \
+		build --build-base build/asan --build-lib build/asan/lib
+	cp -r tests pyproject.toml build/asan/lib
+	cd build/asan/lib && env GDCORE_BACKEND=native PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+		UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$$(for each in asan ubsan stdc++; do \
+		gcc -print-file-name=lib$$each.so; done | xargs)" \
+		$(CURDIR)/.venv/bin/python -m pytest -q -p no:cacheprovider $(ASKED)
+
+test-valgrind: .venv/test  ## every kernel once under valgrind; a report outside CPython and NumPy fails it
+	GDCORE_BACKEND=native PYTHONMALLOC=malloc valgrind -q --error-exitcode=99 --num-callers=12 \
+		--suppressions=tests/valgrind.supp .venv/bin/python -m pytest -q -p no:cacheprovider \
+		tests/trust/test_kernel_calls.py -k "beside and native"
 
 test-peers: .venv-peers/peers  ## live comparisons with PyTorch, optax, Keras and scikit-learn
 	GDCORE_PEERS=1 GDCORE_BACKEND=native .venv-peers/bin/python -m pytest -q tests/peers

@@ -5,6 +5,7 @@ NumPy answers for what is missing. GDCORE_REQUIRE_NATIVE=1 makes a failed build 
 """
 
 import os
+import shlex
 import sys
 import sysconfig
 from pathlib import Path
@@ -30,6 +31,8 @@ TILED = {"gradients", *FUSED}  # the same products, rounded twice: a gradient ha
 
 # Lets GDCORE_SIMD hold the kernels at a lower level: see src/_levels.h.
 LINK = ["-Wl,--wrap=__cpu_indicator_init"] if sys.platform == "linux" else []
+# Of a person who looks for faults: sanitizers, coverage, debug information. Last, so that they win.
+MORE = shlex.split(os.environ.get("GDCORE_CFLAGS", ""))
 
 MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
 if STABLE_ABI:
@@ -52,8 +55,8 @@ def extensions():
                 include_dirs=["src"],
                 depends=["src/_levels.h"] + ["src/_tiles.h"] * (path.stem in TILED),
                 define_macros=MACROS,
-                extra_compile_args=FLAGS + TILES * (path.stem in FUSED),
-                extra_link_args=LINK,
+                extra_compile_args=FLAGS + TILES * (path.stem in FUSED) + MORE,
+                extra_link_args=LINK + MORE,
                 py_limited_api=STABLE_ABI,
             )
             for path in sources
