@@ -28,12 +28,20 @@ TILES = ["-ffp-contract=fast", "-falign-loops=64"]
 FUSED = set() if sys.platform == "win32" else {"attention", "chains", "hessians", "products"}
 TILED = {"gradients", *FUSED}  # the same products, rounded twice: a gradient has one set of bits
 
+# A wheel needs no names of local symbols; who debugs a kernel builds it without this.
+LINK = ["-Wl,-s"] if sys.platform == "linux" else []
+
+# What Cython needs for memoryviews is compiled once: in each of 25 kernels it was half of a wheel.
+SHARED = "gdcore._native._shared"
+
 MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
 if STABLE_ABI:
     MACROS.append(("Py_LIMITED_API", "0x030B0000"))
 
 
 def extensions():
+    if not {"sdist", "egg_info", "dist_info"}.isdisjoint(sys.argv):
+        return []  # nothing is compiled, so nothing need be translated to C
     try:
         from Cython.Build import cythonize
     except ImportError:
@@ -50,11 +58,23 @@ def extensions():
                 depends=["src/_tiles.h"] if path.stem in TILED else [],
                 define_macros=MACROS,
                 extra_compile_args=FLAGS + TILES * (path.stem in FUSED),
+                extra_link_args=LINK,
                 py_limited_api=STABLE_ABI,
             )
             for path in sources
+        ]
+        + [
+            Extension(
+                SHARED,
+                [f"src/{SHARED.rpartition('.')[2]}.c"],
+                define_macros=MACROS,
+                extra_compile_args=FLAGS,
+                extra_link_args=LINK,
+                py_limited_api=STABLE_ABI,
+            )
         ],
         include_path=["src"],
+        shared_utility_qualified_name=SHARED,
         build_dir="build/cython",
         compiler_directives={
             "language_level": 3,
