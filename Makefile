@@ -42,7 +42,7 @@ lint: .venv/bin/python  ## style; are the workflows well-formed and safe?
 wheel: dist/made  ## sdist and manylinux wheel in dist/, looked through
 
 wheel-twice: .venv-wheel/tools  ## does one commit give the same bytes twice?
-	.venv-wheel/bin/python tools/wheel.py --twice
+	.venv-wheel/bin/python tools/wheel_build.py --twice
 
 test-wheel: dist/made  ## the suite on the installed wheel, on each CPython found
 	.venv-wheel/bin/python tools/wheel_test.py
@@ -76,5 +76,5 @@ clean:  ## remove everything that was made here
 	touch $@
 
 dist/made: .venv-wheel/tools $(SOURCES) $(wildcard tools/*) MANIFEST.in README.md $(shell find gdcore -name '*.py')
-	.venv-wheel/bin/python tools/wheel.py
+	.venv-wheel/bin/python tools/wheel_build.py
 	touch $@

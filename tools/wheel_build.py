@@ -39,7 +39,8 @@ def tracked():
 
 
 def settings(extra):
-    """Environment of a build: the commit's time, pinned tools, and a missing core is an error."""
+    """Environment of a build: the commit's time, pinned tools, no folder of this machine's Python
+    among the places where libraries are looked for; a missing core is an error."""
     when = os.environ.get("SOURCE_DATE_EPOCH") or run("git", "log", "-1", "--format=%ct", cwd=ROOT)
     ours = {
         "SOURCE_DATE_EPOCH": when.strip(),
@@ -47,6 +48,8 @@ def settings(extra):
         "PIP_CONSTRAINT": str(PINS),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
+    if sys.platform == "linux":
+        ours["LDSHARED"] = f"{os.environ.get('CC', 'cc')} -shared"
     return (
         {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | ours | extra
     )
