@@ -47,6 +47,7 @@ def settings(extra):
         "GDCORE_REQUIRE_NATIVE": "1",
         "PIP_CONSTRAINT": str(PINS),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     if sys.platform == "linux":
         ours["LDSHARED"] = f"{os.environ.get('CC', 'cc')} -shared"
