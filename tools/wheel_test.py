@@ -1,9 +1,9 @@
 """Run the suite against the installed wheel, from an empty folder, on each CPython that is found.
 
 Each run has a fresh environment with the newest NumPy that pip finds; the oldest CPython has a
-second one with the lowest NumPy and threadpoolctl that pyproject.toml allows. What needs the source tree is marked
-`tree` and left out, and counted. A free-threaded CPython has no stable ABI: it builds its own wheel
-from the sdist. `--smoke` runs a part of the suite; without it the figures are saved.
+second one with the lowest NumPy and threadpoolctl that pyproject.toml allows. What needs the source
+tree is marked `tree`, left out, and counted. A free-threaded CPython has no stable ABI: it builds its
+own wheel from the sdist. `--smoke` runs a part of the suite; without it the figures are saved.
 """
 
 import argparse
