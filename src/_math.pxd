@@ -10,9 +10,10 @@ cdef extern from *:
     #include <stdint.h>
     #include <string.h>
 
-    /* One wheel, three code paths: glibc picks the widest that the processor has at load time. */
+    /* One wheel, three code paths: glibc picks the widest that the processor has at load time.
+       musl has no such pick; it is asked by __GLIBC__, for its compiler may be one of glibc's. */
     #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) \\
-        && defined(__gnu_linux__) && !defined(GD_NO_CLONES)
+        && defined(__GLIBC__) && !defined(GD_NO_CLONES)
       #define GD_DISPATCHED
       #define GD_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
     #else

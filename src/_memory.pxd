@@ -11,22 +11,7 @@ cdef extern from *:
     #include <stdarg.h>
     #include <stddef.h>
     #include <stdint.h>
-
-    static inline int gd_get_buffer(PyObject *array, Py_buffer *view, int flags) {
-        size_t four = offsetof(struct { char c; float x; }, x);
-        size_t eight = offsetof(struct { char c; double x; }, x), by = 1, steps;
-        if (PyObject_GetBuffer(array, view, flags) < 0) return -1;
-        by = view->itemsize == 4 ? four : view->itemsize == 8 ? eight : 1;
-        steps = (size_t)(uintptr_t)view->buf;
-        for (int i = 0; view->strides && i < view->ndim; i++)
-            if (view->shape[i] > 1) steps |= (size_t)view->strides[i];
-        if (view->len == 0 || steps % by == 0) return 0;
-        PyBuffer_Release(view);
-        PyErr_SetString(PyExc_ValueError,
-            "A kernel takes aligned arrays, whose numbers lie at multiples of their size. Pass a copy.");
-        return -1;
-    }
-    #define PyObject_GetBuffer gd_get_buffer
+    #include "_buffers.h"
 
     struct gd_span { uintptr_t start, end; };
     #define GD_SPAN_OF(address, bytes) \\
