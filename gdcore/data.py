@@ -10,7 +10,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore._typing import Array, ArrayLike, Generator
 from gdcore.errors import DataConversionWarning, also_sklearns, require
-from gdcore.sparse import CSR, Matrix, as_csr
+from gdcore.sparse import CSR, Matrix, as_csr, contiguous
 from gdcore.threads import Threads, resolve
 
 SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
@@ -145,9 +145,9 @@ def as_numbers(values: ArrayLike, name: str) -> Array:
     if array.dtype.kind not in "fiub":
         array = _from_objects(array, name)
     dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64
-    there = array.flags.c_contiguous and array.dtype == dtype
+    there = array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
     if array.ndim != 2 or array.size <= AT_ONCE or there:
-        return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+        return contiguous(array, dtype).reshape(array.shape)
     return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
 
 

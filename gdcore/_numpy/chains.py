@@ -12,6 +12,7 @@ import numpy as np
 from gdcore._numpy import heads
 from gdcore._numpy._require import (
     numbers,
+    require_apart,
     require_arrays,
     require_doubles,
     require_like,
@@ -50,6 +51,7 @@ def chain_gradient(
         raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}. Pass one of them.")
     _require_chain(X, shift, inverse, Y, widths, kinds, theta, head, g)
     _require_rows(X, rows, Y, weights, widths[-1], head)
+    require_apart((g,), X, rows, shift, inverse, Y, weights, widths, kinds, theta)
     if len(rows) == 0:
         g[:] = 0
         return 0.0

@@ -203,7 +203,7 @@ class _Group:
         """State over the arrays themselves; those with gaps are stepped in a copy."""
         theta = np.concatenate([array.ravel() for array in self.arrays])
         self.state = self.optimizer.init(theta, self.shapes)
-        self.plain = all(array.flags.c_contiguous for array in self.arrays)
+        self.plain = all(a.flags.c_contiguous and a.flags.aligned for a in self.arrays)
         moments = self.optimizer.moments
         self.counters = [array for name, array in self.state.items() if name not in moments]
 
@@ -233,7 +233,7 @@ class _Group:
         if any(isinstance(slope, SparseGradient) for slope in slopes):
             sparse_step(self.optimizer, self.arrays, slopes, self.state, lr)
             return
-        arrays = [np.ascontiguousarray(array).reshape(array.shape) for array in self.arrays]
+        arrays = [np.require(array, requirements=["C", "A"]) for array in self.arrays]
         self.optimizer.step(arrays, slopes, self.state, lr)
         for array, moved in zip(self.arrays, arrays, strict=True):
             if moved is not array:
@@ -338,4 +338,5 @@ def _slope(path: str, given: Any, array: Array) -> Any:
             f"{name} must have the shape {array.shape} of its parameter, got {slope.shape}. "
             "Reshape it."
         )
-    return np.ascontiguousarray(slope, array.dtype).reshape(array.shape)
+    ready = np.require(slope, array.dtype, ["C", "A"]).reshape(array.shape)
+    return ready.copy() if np.may_share_memory(ready, array) else ready  # of ½θ², θ itself
