@@ -166,7 +166,7 @@ def minimize(
             return _one(cost, start, plan, hooks, draws, check_saddle)
 
     starts = _starts(layout.start, low_high, restarts, random_state)
-    result = _best(*until_interrupted(_runs(run, starts, plan)))
+    result = _best(*until_interrupted(run, starts))
     result.jac = layout.build(result.jac)
     result.x = layout.build(result.x)
     if not trace:
@@ -259,6 +259,8 @@ def _one(
     check_saddle: bool,
 ) -> Result[Any]:
     """One run; its result with flat x and jac."""
+    if plan.heard:
+        raise KeyboardInterrupt
     start = start.copy()
     cost.prox(start, 1.0)
     cost.begin(start)
@@ -323,16 +325,6 @@ def _starts(x0: Array, bounds: Sides, restarts: int, random_state: Seed) -> Iter
             start[inside] = rng.uniform(low[inside], high[inside])
             start = np.clip(start, low, high)
         yield start
-
-
-def _runs(
-    run: Callable[[int, Array], Result[Any]], starts: Iterator[Array], plan: _Plan
-) -> Iterator[Result[Any]]:
-    """One run after another, until Ctrl-C."""
-    for number, start in enumerate(starts):
-        if plan.heard:
-            raise KeyboardInterrupt
-        yield run(number, start)
 
 
 def _best(results: Sequence[Result[Any]], interrupted: bool) -> Result[Any]:

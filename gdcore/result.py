@@ -1,6 +1,6 @@
 """What a descent returns: SciPy's OptimizeResult in shape, without SciPy."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic
@@ -114,12 +114,16 @@ def _short(value: Any) -> Any:
     return value
 
 
-def until_interrupted(results: Iterable[Result[Tree]]) -> tuple[list[Result[Tree]], bool]:
-    """(those that came, whether Ctrl-C ended them): what ends one of several runs ends all."""
+def until_interrupted(
+    run: Callable[[int, Any], Result[Tree]], starts: Iterable[Any]
+) -> tuple[list[Result[Tree]], bool]:
+    """(results of run(number, start), whether Ctrl-C ended them): what ends one ends all. They come
+    from no generator, so that a StopIteration of the user's leaves as it came."""
     found: list[Result[Tree]] = []
     heard = False
     try:
-        for result in results:
+        for number, start in enumerate(starts):
+            result = run(number, start)
             found.append(result)
             heard = result.status.name == "INTERRUPTED"
             if heard:

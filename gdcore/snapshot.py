@@ -47,7 +47,7 @@ class Snapshot:
         if _finds(run):
             numbers["rate"] = {name: getattr(run.rate, name) for name in RATE}
         numbers["stop"] = _memory(run.stop)
-        numbers["cost"] = run.cost.memory()
+        numbers["cost"] = getattr(run.cost, "memory", dict)()  # a cost of others may have none
         if run.secants is not None:
             more, numbers["secants"] = run.secants.memory()
             arrays |= {f"secants.{name}": values for name, values in more.items()}
@@ -83,7 +83,8 @@ class Snapshot:
             run.secants.put_back(moved, self.numbers["secants"])
         if (layers := run.trace.layers) is not None:
             layers.restore(self._table("layers", 1 + len(layers.KINDS) * len(layers.names)))
-        run.cost.put_back(self.numbers.get("cost", {"steps": run.step}), run.theta)
+        if hasattr(run.cost, "put_back"):
+            run.cost.put_back(self.numbers.get("cost", {"steps": run.step}), run.theta)
 
     def _copy(self, name: str, to: Array) -> None:
         values = self._array(name)
@@ -137,7 +138,7 @@ def forgets(run: Any) -> str | None:
 def facts(run: Any) -> dict[str, str]:
     """{name: text} of what the bits of a descent depend on and no snapshot holds."""
     known = {"size of θ": len(run.theta), "dtype of θ": run.theta.dtype}
-    known |= {"cost": type(run.cost).__name__} | run.cost.facts()
+    known |= {"cost": type(run.cost).__name__} | getattr(run.cost, "facts", dict)()
     held = getattr(run.validate, "rows", None)
     known["held-out rows"] = run.validate is not None if held is None else fingerprint(held)
     return {name: text(value) for name, value in known.items()}

@@ -200,8 +200,10 @@ class NeuralEstimator(Trained, Estimator):
         starts = [self._start(network, rng, precision)]
         starts += [network.init(rng, precision) for _ in range(self.restarts)]
         results, interrupted = until_interrupted(
-            self._descend(network, scaling, train, other, (t, rng, number, len(starts)))
-            for number, t in enumerate(starts)
+            lambda number, t: self._descend(
+                network, scaling, train, other, (t, rng, number, len(starts))
+            ),
+            starts,
         )
         result = min(results, key=lambda one: _rank(one, other is not None))
         if self.restarts:

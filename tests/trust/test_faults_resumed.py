@@ -173,6 +173,51 @@ def test_functions_with_noise_go_on_with_the_next_draw(tmp_path, kind):
         count("faults survived: a fit that ended in an error went on to the same bits")
 
 
+class Bowl:
+    """A cost that has what every descent asks of one, and no more."""
+
+    unit, leave = 1.0, staticmethod(lambda run: None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def __len__(self):
+        return 1
+
+    def value_and_gradient(self, theta, g):
+        g[:] = theta - 3
+        return float(g @ g) / 2
+
+    def steepest(self, theta, g):
+        return g
+
+    def norm(self, theta, g):
+        return float(np.linalg.norm(g))
+
+    def prox(self, theta, reach):
+        pass
+
+    def baseline(self, theta, value):
+        return np.inf
+
+    def safe_rate(self, batch_size):
+        return 1.0
+
+
+def test_a_cost_of_others_needs_no_more_than_a_descent_asks(tmp_path):
+    def fit(*callbacks):
+        given = {"max_epochs": 9, "callbacks": callbacks}
+        return gd.descend(Bowl(), np.zeros(2), gd.optim.Momentum(0.1), **given)
+
+    keep = Checkpoint(tmp_path / "run.npz", resume=True)
+    with pytest.raises(LightsOut):
+        fit(failing(5)[0], keep)
+    assert fit(keep).x.tobytes() == fit().x.tobytes()
+
+
 def test_a_gpt_takes_the_callback_too(tmp_path):
     def fit(*callbacks):
         gpt = gd.GPT(n_layer=1, n_head=1, n_embd=8, block_size=8, dropout=0.1)
