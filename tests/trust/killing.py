@@ -177,8 +177,17 @@ def moment(name, folder, kill, seconds):
     }  # fmt: skip
 
 
+def _warm():
+    """Import once what each child would: that takes longer than a fit, and is none of it."""
+    _ = gd.GPT, gd.MLPClassifier
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gd.ConvergenceWarning)
+        gd.LinearRegression(optimizer="adam", batch_size=32, max_epochs=1).fit(X[:64], Y[:64])
+
+
 def main(name, folder, kills):
     """JSON of a whole fit and of each of these moments."""
+    _warm()
     before = _data()
     whole, _ = forked(lambda: bits(FITS[name](None)))
     began = time.perf_counter()
