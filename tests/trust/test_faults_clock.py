@@ -112,7 +112,8 @@ def test_a_clock_that_jumps(tmp_path, monkeypatch, terminal, name, kind):
     whole = usual(name)
     for at in times((9,), (2, 9, 15, 40)):
         log = tmp_path / f"{at}.csv"
-        watch = [Progress(), CSVLogger(log), Checkpoint(tmp_path / f"{at}.npz", resume=True)]
+        keep = Checkpoint(tmp_path / f"{at}.npz", every=times(4, 1), resume=True)
+        watch = [Progress(), CSVLogger(log), keep]
         with monkeypatch.context() as patch:
             patch.setattr(time, "perf_counter", Clock(kind, at))
             patch.setattr(time, "time", Clock(kind, at))
