@@ -12,9 +12,10 @@ from gdcore._typing import Array, Rate, Seed
 from gdcore.convergence import Status
 from gdcore.errors import require_number
 from gdcore.hooks import Hooks
+from gdcore.remembered import text
 from gdcore.result import Result
 from gdcore.run import Run
-from gdcore.snapshot import Snapshot, facts, text
+from gdcore.snapshot import Snapshot, facts
 
 if TYPE_CHECKING:
     from gdcore.continuation import Continuation

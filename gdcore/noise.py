@@ -9,7 +9,7 @@ import numpy as np
 from gdcore._typing import Array, Seed
 from gdcore.errors import require
 from gdcore.objective import Function, Layout, Objective, Sides
-from gdcore.snapshot import from_plain, plain
+from gdcore.remembered import from_plain, plain
 
 if TYPE_CHECKING:
     from gdcore.convergence import Moment

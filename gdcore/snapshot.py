@@ -4,7 +4,6 @@ Nothing of it is an object: what is put back is written into the objects of a de
 anew from the same arguments, so that a file of it can hold neither code nor another model.
 """
 
-import re
 import time
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,6 +13,7 @@ import numpy as np
 from gdcore._typing import Array
 from gdcore.continuation import fingerprint
 from gdcore.errors import require
+from gdcore.remembered import from_plain, memory, plain, remember, text
 from gdcore.trace import COLUMNS
 
 VECTORS = ("theta", "walker", "best", "earlier", "slopes")
@@ -46,7 +46,7 @@ class Snapshot:
         numbers["rng"] = None if run.rng is None else plain(run.rng.bit_generator.state)
         if _finds(run):
             numbers["rate"] = {name: getattr(run.rate, name) for name in RATE}
-        numbers["stop"] = _memory(run.stop)
+        numbers["stop"] = memory(run.stop)
         numbers["cost"] = getattr(run.cost, "memory", dict)()  # a cost of others may have none
         if run.secants is not None:
             more, numbers["secants"] = run.secants.memory()
@@ -77,7 +77,7 @@ class Snapshot:
             run.rng.bit_generator.state = from_plain(self.numbers["rng"])
         if _finds(run):
             vars(run.rate).update(self.numbers["rate"])
-        _remember(run.stop, self.numbers.get("stop"))
+        remember(run.stop, self.numbers.get("stop"))
         if run.secants is not None:
             moved = {name: self._array(f"secants.{name}") for name in ("theta", "g")}
             run.secants.put_back(moved, self.numbers["secants"])
@@ -124,17 +124,6 @@ class Snapshot:
         return self.arrays[name]
 
 
-def forgets(run: Any) -> str | None:
-    """What a descent remembers that no snapshot can hold, in words; None where there is nothing."""
-    schedule = getattr(run.rate, "schedule", None)
-    if hasattr(schedule, "observe") and not _has_state(schedule):
-        return f"schedule {text(schedule)}"
-    own = [rule for rule in _leaves(run.stop) if not _has_state(rule) and not _frozen(rule)]
-    kept = [{n: v for n, v in vars(rule).items() if n != "proof"} for rule in own]
-    lost = [rule for rule, k in zip(own, kept, strict=True) if not all(map(_plain, k.values()))]
-    return f"rule {text(lost[0])}" if lost else None
-
-
 def facts(run: Any) -> dict[str, str]:
     """{name: text} of what the bits of a descent depend on and no snapshot holds."""
     known = {"size of θ": len(run.theta), "dtype of θ": run.theta.dtype}
@@ -142,25 +131,6 @@ def facts(run: Any) -> dict[str, str]:
     held = getattr(run.validate, "rows", None)
     known["held-out rows"] = run.validate is not None if held is None else fingerprint(held)
     return {name: text(value) for name, value in known.items()}
-
-
-def text(value: object) -> str:
-    """Its repr, without addresses in memory, by which nothing is known again."""
-    return re.sub(" at 0x[0-9a-fA-F]+", "", value if isinstance(value, str) else repr(value))
-
-
-def plain(value: Any) -> Any:
-    """The state of a generator as JSON takes it: arrays become lists."""
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-
-
-def from_plain(value: Any) -> Any:
-    """The same, with arrays again."""
-    if isinstance(value, dict):
-        return {name: from_plain(item) for name, item in value.items()}
-    return np.array(value, np.uint64) if isinstance(value, list) else value
 
 
 def _vectors(run: Any) -> tuple[str, ...]:
@@ -176,44 +146,3 @@ def _finds(run: Any) -> bool:
 def _schedule(run: Any) -> dict[str, Any]:
     """What a schedule that observes costs has come to, as arrays."""
     return run.rate.schedule.state_dict() if getattr(run.rate, "watches", False) else {}
-
-
-def _leaves(rule: Any) -> list[Any]:
-    """The rules that one is made of."""
-    if hasattr(rule, "first") and hasattr(rule, "second"):
-        return [*_leaves(rule.first), *_leaves(rule.second)]
-    return [] if rule is None else [rule]
-
-
-def _has_state(rule: Any) -> bool:
-    return hasattr(rule, "state_dict") and hasattr(rule, "load_state_dict")
-
-
-def _plain(value: object) -> bool:
-    return isinstance(value, (bool, int, float))
-
-
-def _frozen(rule: Any) -> bool:
-    params: Any = getattr(rule, "__dataclass_params__", None)
-    return params is not None and bool(params.frozen)
-
-
-def _memory(stop: Any) -> list[dict[str, Any]]:
-    """What each of the rules has seen so far."""
-    found = []
-    for rule in _leaves(stop):
-        if _has_state(rule):
-            found.append(plain(rule.state_dict()))
-        else:
-            numbers = {n: v for n, v in vars(rule).items() if _plain(v)}
-            found.append({} if _frozen(rule) else numbers)
-    return found
-
-
-def _remember(stop: Any, kept: list[dict[str, Any]] | None) -> None:
-    """Give the rules back what they had seen. Changes them."""
-    for rule, numbers in zip(_leaves(stop), kept or [], strict=False):
-        if _has_state(rule):
-            rule.load_state_dict(numbers)
-        elif not _frozen(rule):
-            vars(rule).update({n: v for n, v in numbers.items() if n in vars(rule)})

@@ -48,6 +48,7 @@ FLOORS = [
         "lines",
         "second_order",
         "continuation",
+        "remembered",
         "info",
         "arrow",
         "hashing",

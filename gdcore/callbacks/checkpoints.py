@@ -16,8 +16,9 @@ from gdcore.callbacks.places import NOTHING, NUMBERS, require_flag, require_fold
 from gdcore.disk import clear, rehearse, said
 from gdcore.errors import require, require_number
 from gdcore.hooks import Plan, Watcher
+from gdcore.remembered import forgets, from_plain, plain
 from gdcore.result import Result
-from gdcore.snapshot import Snapshot, forgets, from_plain, plain
+from gdcore.snapshot import Snapshot
 from gdcore.status import Moment
 
 

@@ -14,7 +14,8 @@ from gdcore.callbacks.places import NUMBERS, WHOLE
 from gdcore.disk import damaged, replace, require_bounded
 from gdcore.errors import require
 from gdcore.hooks import Plan
-from gdcore.snapshot import Snapshot, text
+from gdcore.remembered import text
+from gdcore.snapshot import Snapshot
 
 FREE = (  # parameters of a model that change no bit of what is still the same length
     "callbacks", "max_epochs", "max_time", "n_threads", "progress", "verbose",
