@@ -79,6 +79,17 @@ api: .venv/test  ## write the list of public names and signatures; refuses to lo
 docs: .venv/docs  ## the site in build/docs; a warning is an error
 	.venv/bin/python docs/site/build.py
 
+wheel: dist/made  ## sdist and manylinux wheel in dist/, looked through
+
+wheel-twice: .venv-wheel/tools  ## does one commit give the same bytes twice?
+	.venv-wheel/bin/python tools/wheel_build.py --twice
+
+test-wheel: dist/made  ## the suite on the installed wheel, on each CPython found
+	.venv-wheel/bin/python tools/wheel_test.py
+
+test-wheel-smoke: dist/made  ## a part of the suite, likewise
+	.venv-wheel/bin/python tools/wheel_test.py --smoke
+
 clean:  ## remove everything that was made here
 	rm -rf .venv .venv-peers .venv-wheel build dist *.egg-info gdcore/_native/*.so
 

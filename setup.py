@@ -37,6 +37,8 @@ LINK = ["-Wl,--wrap=__cpu_indicator_init", *["-Wl,-s"] * (not MORE)] * (sys.plat
 # Arrays reach kernels through what is compiled once, below: that is where they are looked at.
 FIRST = ["/FI_buffers.h"] if sys.platform == "win32" else ["-include", "_buffers.h"]
 
+HEADERS = ["src/_buffers.h", "src/_levels.h"]
+
 # What Cython needs for memoryviews is compiled once: in each of 25 kernels it was half of a wheel.
 SHARED = "gdcore._native._shared"
 
@@ -61,7 +63,7 @@ def extensions():
                 f"gdcore._native.{path.stem}",
                 [path.as_posix()],
                 include_dirs=["src"],
-                depends=["src/_buffers.h", "src/_levels.h"] + ["src/_tiles.h"] * (path.stem in TILED),
+                depends=[*HEADERS, *["src/_tiles.h"] * (path.stem in TILED)],
                 define_macros=MACROS,
                 extra_compile_args=FLAGS + TILES * (path.stem in FUSED) + MORE,
                 extra_link_args=LINK + MORE,
@@ -82,6 +84,7 @@ def extensions():
             )
         ],
         include_path=["src"],
+        emit_linenums="--coverage" in MORE,
         shared_utility_qualified_name=SHARED,
         build_dir="build/cython",
         compiler_directives={

@@ -4,7 +4,7 @@ from _activations cimport (
     GELU, GELU_TANH, LEAKY_RELU, LINEAR, RELU, SIGMOID, SILU, SOFTPLUS, TANH, backward, forward,
 )
 from _math cimport hot_void, real
-from _memory cimport require_apart, span
+from _memory cimport require_apart, require_same_or_apart, span
 
 _KINDS = {  # name: (code, whether the slope is kept)
     "linear": (LINEAR, False),
@@ -68,7 +68,7 @@ def activate_backward(
     name, const real[:, ::1] Y not None, const real[:, ::1] slope not None,
     real[:, ::1] dY not None, real[::1] db not None,
 ):
-    """dY, the gradient of act's values Y, becomes that of its arguments; its column sums are added to db, which may be empty. Changes dY and db."""
+    """dY, the gradient of act's values Y, becomes that of its arguments; its column sums are added to db, which may be empty. dY may be Y. Changes dY and db."""
     cdef Py_ssize_t n = dY.shape[0], k = dY.shape[1]
     cdef tuple spec = kind_of(name)
     cdef int kind = spec[0]
@@ -76,7 +76,9 @@ def activate_backward(
     if Y.shape[0] != n or Y.shape[1] != k:
         raise ValueError("Y and dY must have one shape. Pass the gradient of what the layer gave.")
     require_shapes(kept, n, k, db.shape[0], slope.shape[0], slope.shape[1])
-    require_apart(2, 4, span(dY), span(db), span(Y), span(slope))
+    require_apart(1, 4, span(db), span(dY), span(Y), span(slope))
+    require_apart(1, 2, span(dY), span(slope))
+    require_same_or_apart(span(dY), span(Y))
     if n and k:
         with nogil:
             backward_pass(

@@ -161,7 +161,7 @@ def hash_rows(
     """Hash the names in a list of rows, each a dict, or a list of strings or pairs, to columns; the entries written, zeros left out. `first` is the first row's number in errors. Changes data, indices and indptr."""
     cdef Place to
     cdef long long start = first, i
-    cdef int signs = sign  # no bint: that takes anything
+    cdef uint32_t signs = sign  # no bint: that takes anything
     cdef Py_ssize_t n
     if not isinstance(rows, list):
         raise TypeError("rows must be a list. Pass list(rows).")

@@ -146,7 +146,7 @@ cdef tuple as_tuple(object x):
 
 
 def update(rule, w, g, state, numbers):
-    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. Changes w and state."""
+    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. g may be w. Changes w and state."""
     cdef Job job
     cdef tuple spec = _RULES.get(rule) if isinstance(rule, str) else None
     if spec is None:

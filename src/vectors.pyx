@@ -160,6 +160,8 @@ def clip_norm(real[::1] a not None, double limit):
 
 def clip_value(real[::1] a not None, double limit):
     """Move every element of a into [−limit, limit]; NaN stays. Changes a."""
+    if not limit >= 0:
+        raise ValueError("limit must not be negative. Pass the largest size allowed.")
     if a.shape[0]:
         with nogil:
             clip_pass(&a[0], a.shape[0], limit)

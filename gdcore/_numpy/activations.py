@@ -12,6 +12,7 @@ from gdcore._numpy._require import (
     require_apart,
     require_arrays,
     require_like,
+    require_same_or_apart,
     require_writeable,
 )
 from gdcore._typing import Array
@@ -119,7 +120,7 @@ def activate(name: str, Z: Array, bias: Array, slope: Array) -> None:
 
 @np.errstate(all="ignore")
 def activate_backward(name: str, Y: Array, slope: Array, dY: Array, db: Array) -> None:
-    """dY, the gradient of act's values Y, becomes that of its arguments; its column sums are added to db, which may be empty. Changes dY and db."""
+    """dY, the gradient of act's values Y, becomes that of its arguments; its column sums are added to db, which may be empty. dY may be Y. Changes dY and db."""
     require_arrays(Y, slope, dY, ndim=2)
     require_like(Y, db)
     require_writeable(dY, db)
@@ -127,7 +128,9 @@ def activate_backward(name: str, Y: Array, slope: Array, dY: Array, db: Array) -
     if Y.shape != dY.shape:
         raise ValueError("Y and dY must have one shape. Pass the gradient of what the layer gave.")
     _require_shapes(from_value is None, dY, db, slope)
-    require_apart((dY, db), Y, slope)
+    require_apart((db,), dY, Y, slope)
+    require_apart((dY,), slope)
+    require_same_or_apart(dY, Y)
     dY *= slope if from_value is None else from_value(Y)
     if len(db):
         db += dY.sum(axis=0)

@@ -31,19 +31,9 @@ BLOCK = 64  # rows at a time in the compiled twin, which sums over such blocks i
 
 
 def chain_gradient(
-    X: Array,
-    rows: Array,
-    shift: Array,
-    inverse: Array,
-    Y: Array,
-    weights: Array,
-    widths: Array,
-    kinds: Array,
-    theta: Array,
-    head: str,
-    scale: float,
-    g: Array,
-) -> float:
+    X: Array, rows: Array, shift: Array, inverse: Array, Y: Array, weights: Array,
+    widths: Array, kinds: Array, theta: Array, head: str, scale: float, g: Array,
+) -> float:  # fmt: skip
     """Weighted sum of the losses of a chain of dense layers over the rows (X[rows] − shift)·inverse; g = scale times its gradient in theta, which holds W and b of each layer. Changes g."""
     _require_types(X, rows, shift, inverse, Y, weights, widths, kinds, theta, g)
     (scale,) = numbers(scale)

@@ -31,7 +31,7 @@ def update(
     state: Iterable[Array],
     numbers: Iterable[float],
 ) -> None:
-    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. Changes w and state."""
+    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. g may be w. Changes w and state."""
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}. Pass one of them.")
     apply, moments, needed = RULES[rule]

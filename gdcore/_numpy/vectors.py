@@ -82,6 +82,8 @@ def clip_value(a: Array, limit: float) -> None:
     require_arrays(a)
     require_writeable(a)
     (limit,) = numbers(limit)
+    if not limit >= 0:
+        raise ValueError("limit must not be negative. Pass the largest size allowed.")
     with np.errstate(over="ignore"):  # beyond float32, infinity: nothing is clipped
         high = a.dtype.type(limit)
     np.clip(a, -high, high, out=a)

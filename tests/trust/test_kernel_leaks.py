@@ -79,13 +79,17 @@ def test_no_memory_is_kept(pair, name):
     ways = [arguments, *spoilt(arguments)]
     for given in ways * 2:  # names are interned, caches filled
         call(kernel, given)
-    gc.collect()
-    before = handed_out()
-    for _ in range(OFTEN):
-        for given in ways:
-            call(kernel, given)
-    gc.collect()
-    assert handed_out() - before < OFTEN * 16  # the least that malloc hands out at once
+    for _ in range(3):  # others in the process may hand out some, once
+        gc.collect()
+        before = handed_out()
+        for _ in range(OFTEN):
+            for given in ways:
+                call(kernel, given)
+        gc.collect()
+        kept = handed_out() - before
+        if kept < OFTEN * 16:  # the least that malloc hands out at once
+            break
+    assert kept < OFTEN * 16
     count("kernel calls that kept no memory", OFTEN * len(ways))
 
 
