@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from gdcore.disk import shown
 from gdcore.errors import require
 
 NUMBERS = 1 << 19  # in a chunk, where `rows` is left to us: 4 MB
@@ -78,10 +79,8 @@ class FileChunks:
                     for batch in self.read(self.pieces[k], self.columns, self.rows, files):
                         if batch.num_rows:
                             yield batch
-                except (_pyarrow().ArrowException, OSError) as error:
-                    if getattr(error, "errno", None) is not None:  # the system's, with the name
-                        raise
-                    raise _named(error, self.pieces[k][0]) from error
+                except _broken() as error:
+                    _refuse(error, self.pieces[k][0])
         finally:
             for file in files.values():
                 file.source.close()
@@ -202,9 +201,9 @@ class _open:
                 self.file = _pyarrow("ipc").open_file(self.source)
                 self.schema, self.pieces = self.file.schema, self.file.num_record_batches
                 self.n_rows = None if self.pieces else 0
-        except pyarrow.ArrowInvalid as error:
+        except _broken() as error:
             self.source.close()
-            raise _named(error, path) from error
+            _refuse(error, path)
         self.kind = kind
 
     def __enter__(self):
@@ -237,8 +236,8 @@ def _opened(csv, path, parse, convert):
         return csv.open_csv(
             path, csv.ReadOptions(block_size=BLOCK, use_threads=False), parse, convert
         )
-    except _pyarrow().ArrowInvalid as error:
-        raise _named(error, path) from error
+    except _broken() as error:
+        _refuse(error, path)
 
 
 def _read_csv(piece, columns, rows, files):
@@ -254,7 +253,10 @@ def _read_csv(piece, columns, rows, files):
 
 def _same(schema, first, path, columns, others):
     """The schema, if it has the columns of the first one's."""
-    names = schema.names
+    try:
+        names = schema.names
+    except UnicodeDecodeError as error:
+        _refuse(error, path)
     double = sorted({name for name in names if names.count(name) > 1})
     require(not double, f"{path} names a column twice: {double[:1]}. Rename one of them.")
     wanted = [*(columns or (first.names if first else ())), *filter(None, others)]
@@ -334,8 +336,15 @@ def _array(column):
     return values
 
 
-def _named(error, path):
-    """What pyarrow says of a file, with the file's name and what to do."""
-    text = " ".join(str(error).split())
+def _broken():
+    """What pyarrow raises for files that it cannot read."""
+    return _pyarrow().ArrowException, OSError, UnicodeDecodeError
+
+
+def _refuse(error, path):
+    """Say what pyarrow says of a file, with the file's name and what to do."""
+    if getattr(error, "errno", None) is not None:  # the system's, with the name
+        raise error
+    text = shown(" ".join(str(error).split()))
     cure = CURE if "conversion error" in text else "Mend the file."
-    return ValueError(f"{path} cannot be read ({text}). {cure}")
+    raise ValueError(f"{path} cannot be read ({text}). {cure}") from error

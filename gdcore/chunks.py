@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore.arrow import NUMBERS, read_columns, read_csv
+from gdcore.disk import damaged, require_npy
 from gdcore.errors import require, require_number
 from gdcore.passes import Checked, Shuffled
 from gdcore.sparse import CSR, as_csr
@@ -219,11 +220,12 @@ class _Npy:
 
     def open(self):
         try:
+            require_npy(self.path)
             return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
-            raise ValueError(
-                f"{self.path} is no whole .npy file of numbers ({error}). Save it with numpy.save."
-            ) from error
+        except OSError:
+            raise
+        except Exception as error:  # NumPy's parser of headers has many words for "broken"
+            raise damaged(self.path, ".npy file", error, "Save it with numpy.save.") from error
 
 
 def _source(given, name):
@@ -238,8 +240,6 @@ def _source(given, name):
 
 def _shape(source, name):
     source = source.open() if isinstance(source, _Npy) else source
-    if not hasattr(source, "shape"):  # .npz
-        raise ValueError(f"{name} is a file of several arrays. Pass the path of an .npy file.")
     return source.shape
 
 

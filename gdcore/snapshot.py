@@ -13,6 +13,9 @@ NUMBERS = (
 )  # fmt: skip
 
 
+WHOLE = ("step", "epoch", "evaluations", "seen", "waited", "above", "still")
+
+
 @dataclass
 class Snapshot:
     """Arrays {name: array} and numbers {name: number or list} of a descent, made by `descend`."""
@@ -54,7 +57,7 @@ class Snapshot:
         run.limits = tuple(self.numbers["limits"])
         run.started = time.perf_counter() - self.numbers["seconds"]
         if run.rng is not None:
-            run.rng.bit_generator.state = self.numbers["rng"]
+            _rewind(run.rng, self.numbers["rng"])
         run.cost.steps = run.step
 
     def _copy(self, name, to):
@@ -71,6 +74,28 @@ class Snapshot:
         there = name in self.arrays
         require(there, f"The checkpoint lacks the array {name}. Pass that of the same run.")
         return self.arrays[name]
+
+
+def require_numbers(numbers):
+    """Refuse what does not hold the numbers of a snapshot, as they come from a file."""
+    require(isinstance(numbers, dict), "its numbers are no JSON object")
+    limits = numbers.get("limits")
+    require(isinstance(limits, list) and len(limits) == 2, "its limits are no two numbers")
+    values = {name: numbers.get(name) for name in (*NUMBERS, "seconds")}
+    for name, value in [*values.items(), ("limits", limits[0]), ("limits", limits[1])]:
+        require(type(value) in (int, float), f"its {name} is no number")
+    for name in WHOLE:
+        require(type(numbers[name]) is int and numbers[name] >= 0, f"its {name} is no count")
+
+
+def _rewind(rng, state):
+    """Go on with random numbers from a state of the same generator."""
+    try:
+        rng.bit_generator.state = state
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(
+            f"The checkpoint's random numbers are of another generator ({error}). Start anew."
+        ) from error
 
 
 def _require_batches(run):

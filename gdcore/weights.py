@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gdcore.disk import damaged, replace, require_bounded
+from gdcore.disk import damaged, replace, shown, unpacked
 from gdcore.errors import not_fitted, require
 from gdcore.layers import Dense
 from gdcore.losses import Logistic, Softmax, Squared
@@ -177,20 +177,9 @@ def _read(path):
         raise FileNotFoundError(f"{path} does not exist. Pass the path of saved weights.")
     reader = None if suffix == ".npz" else _safetensors()
     try:
-        if reader is not None:
-            return reader.load_file(path)
-        require_bounded(path)
-        with np.load(path, allow_pickle=False) as file:
-            return {name: _member(file, name) for name in file.files}
+        return unpacked(path) if reader is None else reader.load_file(path)
     except Exception as error:  # each format has its own way to say "broken"
         raise damaged(path, "file of weights", error, "Save the weights again.") from error
-
-
-def _member(file, name):
-    try:
-        return file[name]
-    except Exception as error:
-        raise ValueError(f"{name} cannot be read ({error})") from error
 
 
 def _as_array(tensor):
@@ -218,11 +207,15 @@ def _by_layer(arrays, theta):
     }
 
 
+def _names(arrays):
+    return shown(", ".join(map(str, arrays))) or "none"
+
+
 def _checked(arrays, name, wanted):
     """The array of this name, as it must be."""
     require(
         name in arrays,
-        f"There is no tensor {name}; there are {', '.join(sorted(arrays)) or 'none'}. "
+        f"There is no tensor {name}; there are {_names(arrays)}. "
         "Pass the weights of the same layers.",
     )
     array = arrays[name]

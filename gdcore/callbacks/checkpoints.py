@@ -2,14 +2,13 @@
 
 import math
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gdcore.callbacks.places import NUMBERS, WHOLE, require_flag, require_folder, require_path
-from gdcore.disk import damaged, replace, require_bounded
+from gdcore.disk import damaged, replace, unpacked
 from gdcore.errors import require, require_number
 from gdcore.hooks import Watcher
 
@@ -154,10 +153,7 @@ def load_checkpoint(path):
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Pass the path of a checkpoint.")
     try:
-        require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
-        require_bounded(path)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = unpacked(path)
         for name in ("theta", *NUMBERS):
             require(name in arrays, f"it lacks {name!r}")
             kind, ndim = "iu" if name in WHOLE else "f", int(name == "theta")

@@ -9,10 +9,10 @@ import numpy as np
 
 from gdcore import tensors
 from gdcore._version import __version__
-from gdcore.disk import damaged
+from gdcore.disk import damaged, replace, shown
 from gdcore.errors import require
 from gdcore.parameters import Parameters, aligned
-from gdcore.snapshot import Snapshot
+from gdcore.snapshot import Snapshot, require_numbers
 from gdcore.tokenizers import LEARNED, restored, tokenizer_for
 
 MODEL, CHECKPOINT = "gdcore.GPT", "gdcore.GPT.checkpoint"
@@ -21,6 +21,7 @@ BUFFERS = (".attn.bias", ".attn.masked_bias")  # masks, in older files of theirs
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
 USUAL = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}  # in config.json
 SUMS, DESCRIPTION = "crc32", "__metadata__"  # sums of all that a file holds, and one of its names
+COMPARED = ("parameters", "run", "tokenizer", "vocabulary")  # of a checkpoint and a run
 FREE = ("n_threads",)  # parameters that change no bit
 AGAIN = "Save it or fetch it again."
 LOOKED_AT = 1 << 20  # tokens at each end by which data are told apart
@@ -53,12 +54,13 @@ class GPTFiles:
         _require_told(path, metadata)
         try:
             gpt = cls(**json.loads(metadata["parameters"]))
-            gpt._build(json.loads(metadata["vocabulary"]))
+            _require_room(gpt, sum(array.size for array in arrays.values()))
+            gpt._build(_whole(json.loads(metadata["vocabulary"])))
             state = json.loads(metadata["tokenizer"])
             known = restored(state) if state is not None else None
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
-                f"{path} has a damaged description: {error}. Save it again."
+                f"{path} has a damaged description: {shown(str(error))}. Save it again."
             ) from error
         if tokenizer is not None:
             known = _own(tokenizer)
@@ -123,7 +125,8 @@ class GPTFiles:
             "tie_word_embeddings": self.tied, "resid_pdrop": self.dropout,
             "embd_pdrop": self.dropout, "attn_pdrop": self.dropout,
         }  # fmt: skip
-        path.with_name("config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+        text = json.dumps(config, indent=1) + "\n"
+        replace(path.with_name("config.json"), lambda file: file.write(text.encode()))
 
     def _described(self):
         """Parameters, vocabulary and tokenizer as texts."""
@@ -145,10 +148,22 @@ class GPTFiles:
         unknown = min(arrays.keys() - shapes.keys(), default=None)
         require(
             unknown is None,
-            f"{path}: tensor {unknown} belongs to no part of the model. Pass a file of such a one.",
+            f"{path}: tensor {shown(str(unknown))} belongs to no part of the model. "
+            "Pass a file of such a one.",
         )
         checked = {name: _checked(path, arrays, name, shape) for name, shape in shapes.items()}
         self.theta_ = Parameters(shapes, _placed(checked, shapes, self.dtype))
+
+
+def _require_room(gpt, numbers):
+    """So many blocks are in the file, before they are laid out."""
+    least = 4 * _whole(gpt.n_layer) * _whole(gpt.n_embd) ** 2
+    require(least <= numbers, f"its blocks have {least} numbers at least, the file {numbers}")
+
+
+def _whole(value):
+    require(type(value) is int and value > 0, f"{value!r} is no whole number above 0")
+    return value
 
 
 def _own(tokenizer):
@@ -188,7 +203,7 @@ def _told(metadata):
 def _sums(path, metadata):
     try:
         return dict(json.loads(metadata[SUMS]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, "file of a GPT", f"its {SUMS} are none", AGAIN) from error
 
 
@@ -324,11 +339,12 @@ class Checkpoint:
         require(ours, f"{path} is no checkpoint of a GPT's fit. Pass the path of one, or of none.")
         _require_told(path, metadata)
         _require_kept(path, arrays, metadata)
+        kept = _parts(path, metadata)
         if gpt.random_state is None:  # the run's own luck is what to go on with
-            cost.seed = json.loads(metadata["run"])["seed"]
+            cost.seed = kept["run"]["seed"]
             header["run"] = _text(_run(cost, rules))
-        _require_same(path, header, metadata)
-        return cls(path, header, Snapshot(arrays, json.loads(metadata["numbers"])))
+        _require_same(path, header, kept)
+        return cls(path, header, Snapshot(arrays, kept["numbers"]))
 
     def write(self, snapshot):
         """Keep this state of the descent."""
@@ -354,10 +370,22 @@ def _ends(tokens):
     return [zlib.crc32(part.astype(np.int64).tobytes()) for part in ends]
 
 
-def _require_same(path, header, metadata):
+def _parts(path, metadata):
+    """What the texts of a checkpoint say, {name: value}."""
+    try:
+        parts = {name: json.loads(metadata.get(name, "null")) for name in (*COMPARED, "numbers")}
+        run = parts["run"]
+        require(isinstance(run, dict) and type(run.get("seed")) is int, "its run has no seed")
+        require_numbers(parts["numbers"])
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, "checkpoint of a GPT", error, AGAIN) from error
+    return parts
+
+
+def _require_same(path, header, others):
     """Refuse a checkpoint of another run, and say what is another."""
-    for part in ("parameters", "run", "tokenizer", "vocabulary"):
-        mine, kept = json.loads(header[part]), json.loads(metadata.get(part, "null"))
+    for part in COMPARED:
+        mine, kept = json.loads(header[part]), others[part]
         if isinstance(mine, dict) and isinstance(kept, dict):
             names = [n for n in {**mine, **kept} if n not in FREE and mine.get(n) != kept.get(n)]
             part = names[0] if names else part
