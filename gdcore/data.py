@@ -133,8 +133,14 @@ def as_numbers(values, name):
     dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64
     there = array.flags.c_contiguous and array.dtype == dtype
     if array.ndim != 2 or array.size <= AT_ONCE or there:
-        return np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+        return in_place(array, dtype).reshape(array.shape)
     return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
+
+
+def in_place(array, dtype=None):
+    """A plain array as kernels read it: C-contiguous, each number where a number may begin."""
+    plain = np.ascontiguousarray(array, dtype=dtype)
+    return plain if plain.flags.aligned else plain.copy()
 
 
 def _filled(out, rows):

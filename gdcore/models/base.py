@@ -268,8 +268,15 @@ class LinearEstimator(Estimator):
         signed(result, self)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
-        self._shape_coefficients(coef.astype(dtype), intercept.astype(dtype))
+        self._shape_coefficients(rounded(coef, dtype), rounded(intercept, dtype))
         self._warn(result)
+
+
+def rounded(values, dtype):
+    """The values in a precision that holds them: that of X, float64 where they are beyond it."""
+    with np.errstate(over="ignore"):
+        short = values.astype(dtype)
+    return short if np.isfinite(short).all() else values
 
 
 def _alpha_message(alpha):

@@ -1,5 +1,7 @@
 """What classifiers share: labels to numbers and back, weights of classes, accuracy."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from gdcore.data import as_targets, as_weights
@@ -41,11 +43,16 @@ class Classifier:
             return np.divide(
                 weights.sum(), len(classes) * mass, out=np.zeros_like(mass), where=mass > 0
             )
+        if not isinstance(self.class_weight, Mapping):
+            raise TypeError(
+                f"class_weight must be None, 'balanced' or a dict, got {self.class_weight!r}. "
+                "Pass one."
+            )
         unknown = [label for label in self.class_weight if label not in classes.tolist()]
         require(
             not unknown,
             f"class_weight names {unknown}, which y does not hold. Its classes are "
-            f"{classes.tolist()}.",
+            f"{classes.tolist()}. Leave those out.",
         )
         factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()], float)
         require((factors >= 0).all(), "class_weight has a negative weight. Pass weights ≥ 0.")

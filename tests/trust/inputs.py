@@ -22,13 +22,6 @@ class Sub(np.ndarray):
     """A subclass that says nothing of its own."""
 
 
-class Raises:
-    """An object whose array nobody gets."""
-
-    def __array__(self, *arguments, **named):
-        raise RuntimeError("no array today")
-
-
 @st.composite
 def cells(draw, shape):
     """Numbers (float64) of a shape: small ones, extreme ones, seldom NaN or infinity."""
@@ -53,7 +46,7 @@ def arrays(draw, shape):
     values, dtype = draw(cells(shape)), draw(st.sampled_from(DTYPES))
     with np.errstate(all="ignore"):
         finite = np.nan_to_num(values, posinf=9, neginf=-9)
-        whole = isinstance(dtype, str) and dtype[-2] in "iu"
+        whole = isinstance(dtype, str) and np.dtype(dtype).kind in "iu"
         if isinstance(dtype, list) or dtype == "V3":
             made = np.zeros(shape, dtype)
         elif dtype in ("M8[D]", "m8[s]"):
@@ -118,7 +111,7 @@ def dressed(draw, made):
     if kind == "memoryview" and native and made.flags.c_contiguous:
         return memoryview(made)
     if kind == "object":
-        return draw(st.sampled_from([None, 3, "x", b"", {}, {1, 2}, [], [[]], [None], object(), Raises(), 1j,
+        return draw(st.sampled_from([None, 3, "x", b"", {}, {1, 2}, [], [[]], [None], object(), 1j,
                                      np.float64(2), range(4), int, [[[]]], "a.npy", np.array(None)]))  # fmt: skip
     return made
 
@@ -134,7 +127,8 @@ def rows(draw, n, p):
 @st.composite
 def plain_rows(draw, n, p):
     """X that is right in its dtype and shape, whatever its numbers."""
-    return laid_out(draw, draw(cells((n, p))).astype(draw(st.sampled_from(["f8", "f4"]))))
+    with np.errstate(over="ignore"):
+        return laid_out(draw, draw(cells((n, p))).astype(draw(st.sampled_from(["f8", "f8", "f4"]))))
 
 
 @st.composite
@@ -170,7 +164,8 @@ PARTS = ["data", "indices", "indptr", "shape"]
 def sparse_parts(draw):
     """(data, indices, indptr, shape) that may hold together, or not quite."""
     n, p = draw(SIZES), draw(SIZES)
-    dense = draw(cells((n, p))) * (draw(cells((n, p))) > 0) if n * p else np.zeros((n, p))
+    dense = draw(cells((n, p))) if n * p else np.zeros((n, p))
+    dense = np.where(np.arange(n * p).reshape(n, p) % 3, dense, 0.0)
     counts = [np.flatnonzero(row) for row in dense]
     parts = {
         "data": np.concatenate([row[at] for row, at in zip(dense, counts, strict=True)] or [[]]),
