@@ -116,6 +116,7 @@ def as_features(X, name="X"):
 
 def as_numbers(values, name):
     """An array in the precision of the computation: float32 for float16 and 32, else float64."""
+    require_unmasked(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:  # ragged
@@ -135,6 +136,12 @@ def as_numbers(values, name):
     if array.ndim != 2 or array.size <= AT_ONCE or there:
         return in_place(array, dtype).reshape(array.shape)
     return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
+
+
+def require_unmasked(values, name):
+    """Refuse entries that are there and are not to be seen: NumPy would show them."""
+    masked = isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)
+    require(not masked, f"{name} has masked entries. Fill them first, as by {name}.filled(0).")
 
 
 def in_place(array, dtype=None):
@@ -194,7 +201,13 @@ def as_targets(y, n, name="y"):
         raise ValueError(
             f"fit requires {name} to be passed, but the target {name} is None. Pass it."
         )
-    array = np.asarray(y)
+    require_unmasked(y, name)
+    try:
+        array = np.asarray(y)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{name} is ragged. Pass one target a row.") from error
+    if array.dtype.kind == "V":
+        raise TypeError(f"{name} holds records ({array.dtype}). Pass one target a row.")
     if array.ndim == 2 and array.shape[1] == 1:
         import warnings
 
@@ -364,3 +377,16 @@ def visiting_order(n, rng, block=64, window=1024):
     whole = n - n % window
     order[:whole] = rng.permuted(order[:whole].reshape(-1, window), axis=1).ravel()
     return order
+
+
+def generator(random_state, name="random_state"):
+    """A Generator from None, a number, a Generator, or a legacy RandomState."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31 - 1, size=4))
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{name} must be None, a whole number or a Generator, got {random_state!r}. "
+            "Pass a number for the same result each time."
+        ) from error

@@ -3,9 +3,8 @@
 import math
 from contextlib import nullcontext
 
-import numpy as np
-
 from gdcore.convergence import Status
+from gdcore.data import generator
 from gdcore.errors import require_number
 from gdcore.hooks import Hooks
 from gdcore.run import Run
@@ -79,7 +78,7 @@ def descend(
         validate=validate, patience=patience,
     )  # fmt: skip
     run.max_epochs, run.max_time = max_epochs, max_time
-    run.rng = None if run.full else np.random.default_rng(random_state)  # 15 µs, for order alone
+    run.rng = None if run.full else generator(random_state)  # 15 µs, for order alone
     run.callbacks, own = Hooks.of(callbacks)
     if resume is not None:
         resume.put_back(run)

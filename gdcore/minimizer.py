@@ -11,6 +11,7 @@ import numpy as np
 from gdcore import optim, schedules
 from gdcore.convergence import RelativeChange, RelativeStep, Rule, Status
 from gdcore.curvature import extreme_curvatures, negative
+from gdcore.data import generator
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
 from gdcore.hooks import Hooks, as_list
@@ -300,7 +301,7 @@ def _look_around(result, cost, resolution):
 def _starts(x0, bounds, restarts, random_state):
     """x0 and random points: uniform within finite bounds, else normal around x0 in its own size."""
     yield x0
-    rng = np.random.default_rng(random_state) if restarts else None
+    rng = generator(random_state) if restarts else None
     low, high = bounds
     spread = np.maximum(np.abs(x0), 1.0)
     for _ in range(restarts):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gdcore.data import generator
 from gdcore.errors import require
 from gdcore.objective import Objective
 
@@ -36,7 +37,7 @@ class Draws:
     """What makes a function another one at each call: a generator, or the next batch."""
 
     def __init__(self, rng, batches):
-        self.rng = None if rng is None else np.random.default_rng(rng)
+        self.rng = None if rng is None else generator(rng, "rng")
         require(
             batches is None or callable(batches) or hasattr(batches, "__iter__"),
             "batches must be an iterable, or a callable epoch → iterable. Pass one of them.",

@@ -35,9 +35,10 @@ class Layout:
         if self.plain:
             return x.reshape(self.shapes[0]).copy()
         pieces, at = [], 0
-        for size, shape, kind in zip(self.sizes, self.shapes, self.kinds, strict=True):
-            pieces.append(x[at : at + size].reshape(shape).astype(kind))
-            at += size
+        with np.errstate(over="ignore"):  # slopes, too, may be beyond float32
+            for size, shape, kind in zip(self.sizes, self.shapes, self.kinds, strict=True):
+                pieces.append(x[at : at + size].reshape(shape).astype(kind))
+                at += size
         return pieces[0] if self.bare else _filled(self.like, iter(pieces))
 
     def flatten(self, tree, out, what="the gradient"):

@@ -6,6 +6,7 @@ from html import escape
 
 import numpy as np
 
+from gdcore.data import generator
 from gdcore.diagnose.differences import LONGEST, ROOT, STEP, Lines
 from gdcore.diagnose.subjects import of_cost, of_estimator, of_function, of_layer
 from gdcore.errors import require, require_number
@@ -153,7 +154,7 @@ def check_gradient(
     require_number("tol", tol, low=0, above=True)
     if step is not None:
         require_number("step", step, low=0, above=True)
-    rng = np.random.default_rng(random_state)
+    rng = generator(random_state)
     subject = _subject(fun, x, (y, sample_weight), jac, args, rng)
     require(len(subject.free), "There is no coordinate that has a gradient. Pass parameters.")
     with subject.held, np.errstate(all="ignore"):

@@ -6,6 +6,7 @@ from html import escape
 
 import numpy as np
 
+from gdcore.data import generator
 from gdcore.diagnose.subjects import require_estimator, run_of
 from gdcore.diagnose.walks import Walk, as_rule, of_function
 from gdcore.errors import require, require_number
@@ -127,7 +128,7 @@ def find_learning_rate(
     require(None in (low, high) or low < high, "low must be below high. Swap them.")
     if steps is not None:
         require_number("steps", steps, low=8, whole=True)
-    draw = np.random.default_rng(random_state)
+    draw = generator(random_state)
     if hasattr(fun, "fit"):
         require_estimator(fun)
         run = run_of(fun, (x, y, sample_weight), draw, learning_rate=1.0)

@@ -10,7 +10,7 @@ from gdcore.chunk_cost import ChunkCost
 from gdcore.continuation import fingerprint
 from gdcore.convergence import Rule, Status
 from gdcore.cost import Cost, held_out
-from gdcore.data import Rows
+from gdcore.data import Rows, generator
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
 from gdcore.glimpse import Glimpse
@@ -20,7 +20,6 @@ from gdcore.models.coordinates import coordinates
 from gdcore.models.estimator import (
     Estimator,
     counted,
-    generator,
     require_batch,
     require_flags,
     require_optimizer,

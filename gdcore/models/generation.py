@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gdcore.data import generator
 from gdcore.errors import require, require_number
 from gdcore.models.decoder import Decoder
 
@@ -77,7 +78,7 @@ class Writer:
 
     def _told(self, prompt, ids, seed, stop):
         tokenizer = self.tokenizer_ if isinstance(prompt, str) else None
-        return Told(ids, np.random.default_rng(seed), tokenizer, stop)
+        return Told(ids, generator(seed, "seed"), tokenizer, stop)
 
 
 def _texts(stop):

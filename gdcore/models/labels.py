@@ -8,7 +8,10 @@ from gdcore.errors import require
 
 def several_columns(y):
     """Whether y is a matrix of more than one column."""
-    array = np.asarray(y)
+    try:
+        array = np.asarray(y)
+    except ValueError as error:
+        raise ValueError("y is ragged. Pass rows of one length.") from error
     return array.ndim == 2 and array.shape[1] > 1
 
 
@@ -30,8 +33,23 @@ def as_label_matrix(y, n):
     return array
 
 
+def as_many(y, predicted):
+    """y, if it has as many columns as what is predicted."""
+    require(
+        y.shape == predicted.shape,
+        f"y has {y.shape[1]} columns, and the model predicts {predicted.shape[1]}. "
+        "Pass a column for each.",
+    )
+    return y
+
+
 def r_squared(y, predicted, weights):
     """1 − Σs(y − ŷ)²/Σs(y − ȳ)² of vectors; 1 is perfect, 0 as good as the mean."""
+    most = max(np.abs(y).max(), np.abs(predicted).max(), weights.max())
+    if not most < 1e100:  # in units of powers of two, which round nothing
+        unit = -int(np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1]) - 2
+        y, predicted = np.ldexp(y, unit), np.ldexp(predicted, unit)
+        weights = np.ldexp(weights, -int(np.frexp(weights.max())[1]))
     spread = float(weights @ (y - np.average(y, weights=weights)) ** 2)
     rest = float(weights @ (y - predicted) ** 2)
     return 1 - rest / spread if spread else float(rest == 0)

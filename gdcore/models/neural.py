@@ -8,7 +8,7 @@ import numpy as np
 
 from gdcore import optim
 from gdcore.convergence import GradientNorm, Rule, Stagnation
-from gdcore.data import Rows, column_moments
+from gdcore.data import Rows, column_moments, generator
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
 from gdcore.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Sequential
@@ -16,7 +16,6 @@ from gdcore.layers.activations import ACTIVATIONS
 from gdcore.models.estimator import (
     Estimator,
     counted,
-    generator,
     require_batch,
     require_optimizer,
     signed,
@@ -265,7 +264,8 @@ class NeuralEstimator(Estimator):
 
     def _partial(self, X, y, weights, loss, outputs):
         """One pass of steps over these rows, going on where the last call ended."""
-        if hasattr(self, "theta_"):
+        fresh = not hasattr(self, "theta_")
+        if not fresh:
             _require_outputs(self.network_, outputs)
         if getattr(self, "_stream", None) is None:
             self._stream = self._begin_stream(X, weights, outputs, loss)
@@ -284,7 +284,10 @@ class NeuralEstimator(Estimator):
                 lr = rate.now(int(stream.state["t"][0]))
                 loss = cost.step(stream.walker, stream.optimizer, stream.state, part, lr)
                 total += loss * len(part)
-        self.theta_.vector[:] = stream.optimizer.solution(stream.walker, stream.state)
+        solution = stream.optimizer.solution(stream.walker, stream.state)
+        if not np.isfinite(solution).all():
+            self._go_back(fresh)
+        self.theta_.vector[:] = solution
         stream.steps = cost.steps
         self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
         stream.examples += len(X)
@@ -295,6 +298,16 @@ class NeuralEstimator(Estimator):
         )  # fmt: skip
         self.trace_ = stream.trace
         return self
+
+    def _go_back(self, fresh):
+        """To the weights before steps that led nowhere; raises ValueError."""
+        self._stream = None
+        if fresh:
+            del self.network_, self.scaling_, self.theta_, self.n_iter_
+        raise ValueError(
+            "These rows lead to weights that are NaN or infinite; those before are kept. Pass a "
+            "smaller learning_rate, or X in another unit."
+        )
 
     def _begin_stream(self, X, weights, outputs, loss):
         """The optimizer's state; network, scales and θ for the first rows, where there are none."""

@@ -179,7 +179,7 @@ class _Group:
         """State over the arrays themselves; those with gaps are stepped in a copy."""
         theta = np.concatenate([array.ravel() for array in self.arrays])
         self.state = self.optimizer.init(theta, self.shapes)
-        self.plain = all(array.flags.c_contiguous for array in self.arrays)
+        self.plain = all(array.flags.carray for array in self.arrays)
         moments = self.optimizer.moments
         self.counters = [array for name, array in self.state.items() if name not in moments]
 
@@ -209,7 +209,7 @@ class _Group:
         if any(isinstance(slope, SparseGradient) for slope in slopes):
             sparse_step(self.optimizer, self.arrays, slopes, self.state, lr)
             return
-        arrays = [np.ascontiguousarray(array).reshape(array.shape) for array in self.arrays]
+        arrays = [array if array.flags.carray else _laid_out(array) for array in self.arrays]
         self.optimizer.step(arrays, slopes, self.state, lr)
         for array, moved in zip(self.arrays, arrays, strict=True):
             if moved is not array:
@@ -312,4 +312,11 @@ def _slope(path, given, array):
             f"{name} must have the shape {array.shape} of its parameter, got {slope.shape}. "
             "Reshape it."
         )
-    return np.ascontiguousarray(slope, array.dtype).reshape(array.shape)
+    return _laid_out(slope, array.dtype)
+
+
+def _laid_out(array, dtype=None):
+    """A plain array as kernels read it: without gaps, each number where a number may begin."""
+    with np.errstate(over="ignore"):
+        plain = np.ascontiguousarray(array, dtype).reshape(array.shape)
+    return plain if plain.flags.aligned else plain.copy()

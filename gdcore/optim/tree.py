@@ -53,7 +53,7 @@ def _other(tree, what, wanted, of, path):
 
 def _name(tree):
     if isinstance(tree, dict):
-        return f"a dict with the keys {', '.join(map(str, tree))}"
+        return f"a dict with the keys {', '.join(map(str, tree))}" if tree else "an empty dict"
     if isinstance(tree, (list, tuple)):
         return f"a {type(tree).__name__} of {len(tree)}"
     return f"an array of shape {np.shape(tree)}" if np.ndim(tree) else type(tree).__name__
