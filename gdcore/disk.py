@@ -101,7 +101,7 @@ def shown(text, most=300):
 
 def replace(path, write):
     """To a temporary file beside it, onto the disk, then into its place in one move."""
-    _require_honest_link(path)
+    require_honest_link(path)
     target = Path(os.path.realpath(path))  # a link goes on pointing at the file
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent} is no folder. Make it first, or pass another.")
@@ -124,7 +124,7 @@ def replace(path, write):
         raise
 
 
-def _require_honest_link(path):
+def require_honest_link(path):
     """Refuse a link that somebody else put where everybody may write, as Linux itself can."""
     if os.name != "posix" or not os.path.islink(path):
         return

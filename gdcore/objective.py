@@ -196,7 +196,8 @@ def bounds_of(bounds, layout):
             for side in (0, 1)
         )
     else:
-        pairs = [bounds] * size if _is_pair(bounds) else list(bounds)
+        given = hasattr(bounds, "__iter__")
+        pairs = [bounds] * size if _is_pair(bounds) else list(bounds) if given else []
         if len(pairs) != size or not all(_is_pair(pair) for pair in pairs):
             raise ValueError(
                 f"bounds must be one (low, high) or {size} of them, got {bounds!r}. Use None for "
@@ -204,7 +205,13 @@ def bounds_of(bounds, layout):
             )
         low = np.array([_end(pair[0], -1) for pair in pairs])
         high = np.array([_end(pair[1], 1) for pair in pairs])
-    low, high = _representable(low, layout, np.inf), _representable(high, layout, -np.inf)
+    try:
+        low, high = _representable(low, layout, np.inf), _representable(high, layout, -np.inf)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"bounds must hold numbers or None, got {bounds!r}. Pass one (low, high) or one for "
+            "each number in x0."
+        ) from error
     wrong = np.flatnonzero(~(low <= high))
     require(
         not len(wrong),

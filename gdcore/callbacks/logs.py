@@ -1,11 +1,13 @@
 """Rows of a CSV file, one for each measurement."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gdcore.callbacks.places import NUMBERS, require_flag, require_folder, require_path
+from gdcore.disk import require_honest_link
 from gdcore.errors import require
 from gdcore.hooks import Watcher
 
@@ -58,7 +60,9 @@ class CSVLogger(Watcher):
         self.on_end()
         path, head, self._run = Path(self.path), ",".join(("run", *NUMBERS)) + "\n", plan.run
         require_folder(path)
-        there = path.exists() and (path.stat().st_size > 0 or not path.is_file())
+        require_honest_link(path)
+        # a link to nothing is there, too
+        there = os.path.lexists(path) and (not path.is_file() or path.stat().st_size > 0)
         going = there and (plan.run > 0 or self.append)
         require(
             going or self.overwrite or not there,

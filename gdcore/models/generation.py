@@ -117,6 +117,9 @@ class Sampling:
         if self.top_p is not None:
             require_number("top_p", self.top_p, low=0, high=1, above=True)
         require_number("repetition_penalty", self.repetition_penalty, low=0, above=True)
+        for name in ("temperature", "top_p", "repetition_penalty"):  # any real number, as NumPy's
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, float(getattr(self, name)))
 
     def choose(self, logits, seen, rng):
         """The number of the next token."""

@@ -72,11 +72,12 @@ class Updater:
 
     def _step(self, given, lr, factor, cost):
         work = [group.gradients(given) for group in self._groups]
-        if self._whole is None:
+        with np.errstate(all="ignore"):  # what is infinite stays so, in silence as in the kernels
+            if self._whole is not None:
+                self._whole.step(work, lr, factor, cost)
+                return
             for group, slopes in zip(self._groups, work, strict=True):
                 group.step(slopes, group.rate(lr, factor))
-        else:
-            self._whole.step(work, lr, factor, cost)
 
     def _listed(self, grads):
         """The gradients in the parameters' order; without a walk where the structure is flat."""

@@ -24,7 +24,7 @@ AT_ONCE = 500  # examples of one seed, where time is what ends a target
 PACKAGE = str(Path(gd.__file__).parent)
 REFUSALS = (ValueError, TypeError, OSError)
 LEAKS = (UnicodeError, ArithmeticError, LookupError, RecursionError, np.linalg.LinAlgError)
-SENTENCES = re.compile(r".*\S\. \S.*[.)…]", re.DOTALL)  # what is wrong, and what to do
+SENTENCES = re.compile(r".*\S\. \S.*[.)…?]", re.DOTALL)  # what is wrong, and what to do
 HOW = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 
 

@@ -27,7 +27,9 @@ def cells(draw, shape):
     """Numbers (float64) of a shape: small ones, extreme ones, seldom NaN or infinity."""
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
-    kind = draw(st.sampled_from(["normal", "whole", "whole", "normal", "extreme", "same", "spoilt"]))
+    kind = draw(
+        st.sampled_from(["normal", "whole", "whole", "normal", "extreme", "same", "spoilt"])
+    )
     if kind == "whole":
         return rng.integers(0, draw(st.sampled_from([2, 3, 9])), shape).astype(float)
     if kind == "extreme":
@@ -134,7 +136,9 @@ def plain_rows(draw, n, p):
 @st.composite
 def targets(draw, n):
     """y: mostly one a row."""
-    shape = draw(st.sampled_from([(n,)] * 12 + [(n, 1), (n, 2), (n + 1,), (0,), (), (1, n), (n, 0)]))
+    shape = draw(
+        st.sampled_from([(n,)] * 12 + [(n, 1), (n, 2), (n + 1,), (0,), (), (1, n), (n, 0)])
+    )
     kind = draw(st.sampled_from(["classes", "classes", "numbers", "numbers", "any", "text"]))
     if kind == "classes":
         return (np.arange(max(1, int(np.prod(shape)))) % draw(SIZES.map(lambda k: k + 1)))[
@@ -174,7 +178,9 @@ def sparse_parts(draw):
         "shape": (n, p),
     }
     for kind in ("indices", "indptr"):
-        parts[kind] = parts[kind].astype(draw(st.sampled_from(["i4", "i8", "i8", "u4", "u1", "i2", ">i4"])))
+        parts[kind] = parts[kind].astype(
+            draw(st.sampled_from(["i4", "i8", "i8", "u4", "u1", "i2", ">i4"]))
+        )
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
         _spoil(draw, parts)
     return tuple(parts[name] for name in PARTS)
@@ -184,13 +190,19 @@ def _spoil(draw, parts):
     """One thing wrong, or only odd."""
     name = draw(st.sampled_from(PARTS))
     if name == "shape":
-        extreme = st.sampled_from([0, -1, 1, 2, 9, 2**31 - 1, 2**31, 2**62, 2**63, 2**70, 1.5, None, "x"])
+        extreme = st.sampled_from(
+            [0, -1, 1, 2, 9, 2**31 - 1, 2**31, 2**62, 2**63, 2**70, 1.5, None, "x"]
+        )
         n, p = parts["shape"]
         parts["shape"] = draw(st.sampled_from([(n + 1, p), (n, p + 1), (p, n), (n,), (n, p, 1), n, None])
                               | st.tuples(extreme, extreme) | st.tuples(st.just(n), extreme))  # fmt: skip
         return
     values = np.array(parts[name])
-    kind = draw(st.sampled_from(["value", "value", "cut", "longer", "dtype", "2-d", "shuffled", "same", "list"]))
+    kind = draw(
+        st.sampled_from(
+            ["value", "value", "cut", "longer", "dtype", "2-d", "shuffled", "same", "list"]
+        )
+    )
     if kind == "value" and values.size and values.dtype.kind in "iuf":
         at = draw(st.integers(0, values.size - 1))
         whole = [-1, 0, 1, 5, 9, 127, -(2**31), 2**31 - 1, 2**62, -(2**63), 2**63 - 1]
@@ -203,7 +215,9 @@ def _spoil(draw, parts):
         values = np.concatenate([values, values[-1:], values[:1]])
     elif kind == "dtype":
         with np.errstate(all="ignore"):
-            values = values.astype(draw(st.sampled_from(["f8", "f4", "f2", "O", "U5", "?", "c16", "i8", "g"])))
+            values = values.astype(
+                draw(st.sampled_from(["f8", "f4", "f2", "O", "U5", "?", "c16", "i8", "g"]))
+            )
     elif kind == "2-d":
         values = values[:, None]
     elif kind == "shuffled":
@@ -230,7 +244,7 @@ ANY = [
     float("inf"), 10**30, "auto", "full", "adam", "sgd", "lbfgs", "closed-form", "balanced", "", "x",
     b"x", [], [1], [0.5, 0.5], (), (3, 2), {}, {0: 1}, {0: 1.0, 1: 2.0}, {"a": "b"}, object(), 1j, int,
     np.float64(0.1), np.float32(0.1), np.int64(2), np.bool_(True), np.array(0.1), np.array([1, 2]),
-    Decimal("0.1"), Fraction(1, 3), len, gd.optim.Adam(0.01), gd.optim.SGD, gd.optim.LBFGS(),
+    Decimal("0.1"), Fraction(1, 3), gd.optim.Adam(0.01), gd.optim.SGD, gd.optim.LBFGS(),
     gd.schedules.WarmUpCosine(steps=10, warmup=2), gd.layers.Dense(2), [gd.layers.Dense(2, "relu"), gd.layers.Dense(1)],
     gd.losses.Squared(), gd.callbacks.EarlyStopping("cost"), "logistic", "hinge", "huber", "relu",
     "tanh", range(3), np.random.default_rng(0), lambda t: 0.1, ["a"], [[1]], "float32",

@@ -98,7 +98,13 @@ def test_parameters(drawn):
     return refused is not None
 
 
-@fuzz("sparse rows", 150, sparse_parts(), st.sampled_from(KINDS), st.sampled_from(["fit", "partial_fit", "CSR"]))
+@fuzz(
+    "sparse rows",
+    150,
+    sparse_parts(),
+    st.sampled_from(KINDS),
+    st.sampled_from(["fit", "partial_fit", "CSR"]),
+)
 def test_sparse_rows(parts, kind, call):
     held = Held(*parts[:3])
     if call == "CSR":
@@ -109,7 +115,12 @@ def test_sparse_rows(parts, kind, call):
     else:
         X = Sparse(*parts)
         n = X.shape[0] if isinstance(X.shape, tuple) and isinstance(X.shape[0], int) else 3
-        wide = isinstance(X.shape, tuple) and len(X.shape) > 1 and isinstance(X.shape[1], int) and X.shape[1] > 10**6
+        wide = (
+            isinstance(X.shape, tuple)
+            and len(X.shape) > 1
+            and isinstance(X.shape[1], int)
+            and X.shape[1] > 10**6
+        )
         if wide or n > 1000:
             return False
         model = kind(**SHORT, random_state=0)
