@@ -84,7 +84,8 @@ class NeuralEstimator(Estimator):
 
     def _sizes(self):
         sizes = self.hidden_layer_sizes
-        return tuple(sizes) if isinstance(sizes, (list, tuple, np.ndarray)) else (sizes,)
+        listed = isinstance(sizes, (list, tuple)) or np.ndim(sizes) == 1
+        return tuple(sizes) if listed else (sizes,)
 
     def _optimizer(self):
         """The optimizer behind a name, with clipping where that is asked for."""

@@ -104,9 +104,18 @@ def unit_of(loss, rows):
     """The gradient's unit: the targets' standard deviation for losses of residuals, else 1."""
     if not isinstance(loss, Squared) and getattr(loss, "name", "") not in ("huber", "quantile"):
         return 1.0
-    center = np.average(rows.y, weights=rows.weights)
-    unit = float(np.sqrt(np.average((rows.y - center) ** 2, weights=rows.weights)))
+    center, unit = _spread(rows.y, rows.weights)
+    if not np.isfinite(unit):  # squares beyond the doubles: in a unit of their own
+        most = float(np.abs(rows.y).max())
+        center, unit = (most * each for each in _spread(rows.y / most, rows.weights))
     return unit if unit > 1e-12 * abs(center) and unit > 0 else (abs(center) or 1.0)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _spread(y, weights):
+    """(mean, standard deviation)."""
+    center = float(np.average(y, weights=weights))
+    return center, float(np.sqrt(np.average((y - center) ** 2, weights=weights)))
 
 
 def head_start(cost, theta, optimizer):

@@ -193,7 +193,7 @@ def _spoil(draw, parts):
         extreme = st.sampled_from(
             [0, -1, 1, 2, 9, 2**31 - 1, 2**31, 2**62, 2**63, 2**70, 1.5, None, "x"]
         )
-        n, p = parts["shape"]
+        n, p = draw(SIZES), draw(SIZES)
         parts["shape"] = draw(st.sampled_from([(n + 1, p), (n, p + 1), (p, n), (n,), (n, p, 1), n, None])
                               | st.tuples(extreme, extreme) | st.tuples(st.just(n), extreme))  # fmt: skip
         return

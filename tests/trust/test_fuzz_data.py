@@ -88,8 +88,7 @@ def settings_of(draw):
 @fuzz("parameters", 100, settings_of())
 def test_parameters(drawn):
     kind, chosen, call, X, (n, p) = drawn
-    if chosen.get("max_epochs") == 10**30 or chosen.get("hidden_layer_sizes") == 10**30:
-        chosen = {}
+    chosen = {name: value for name, value in chosen.items() if type(value) is not int or value < 99}
     model = kind(**SHORT | chosen)
     y = np.arange(n) % 2
     _, refused = outcome(getattr(model, call), X, y)
