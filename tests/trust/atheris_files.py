@@ -1,4 +1,4 @@
-"""Readers of files fuzzed by coverage, for `make fuzz-files`: libFuzzer changes bytes of good files.
+"""Readers of files fuzzed by coverage, for `make fuzz-files`: libFuzzer changes good files.
 
 Each reader runs in a process of its own for FUZZ_SECONDS; the first defect ends it, and is printed
 with the bytes that showed it.
@@ -55,9 +55,8 @@ def main():
             command = [sys.executable, "-m", "tests.trust.atheris_files", name, folder]
             done = subprocess.run(command, capture_output=True, text=True)
             said = [line for line in done.stderr.splitlines() if "number_of_executed_units" in line]
-            print(
-                f"{name}: {said[0].split()[-1] if said else '?'} executions, exit code {done.returncode}"
-            )
+            count = said[0].split()[-1] if said else "?"
+            print(f"{name}: {count} executions, exit code {done.returncode}")
             if done.returncode:
                 found = 1
                 print(done.stdout[-3000:], done.stderr[-3000:])

@@ -60,7 +60,8 @@ def arrays(draw, shape):
 
 def laid_out(draw, made):
     """The same numbers, elsewhere in memory."""
-    kind = draw(st.sampled_from(["C", "C", "F", "strided", "backwards", "frozen", "odd", "one", "sub",
+    kind = draw(st.sampled_from(["C", "C", "F", "strided", "backwards", "frozen", "odd", "one",
+        "sub",
                                  "masked", "wide"]))  # fmt: skip
     if kind == "F":
         return np.asfortranarray(made)
@@ -91,7 +92,8 @@ def dressed(draw, made):
     import pandas
     import polars
 
-    kind = draw(st.sampled_from(["array"] * 8 + ["list", "tuple", "pandas", "polars", "ragged", "iterator",
+    kind = draw(st.sampled_from(["array"] * 8 + ["list", "tuple", "pandas", "polars", "ragged",
+        "iterator",
                                  "buffer", "memoryview", "object"]))  # fmt: skip
     plain = type(made) is np.ndarray and made.dtype.kind in "fiub" and made.dtype.itemsize <= 8
     native = plain and made.dtype.isnative and made.dtype != np.float16
@@ -114,7 +116,8 @@ def dressed(draw, made):
         return memoryview(made)
     if kind == "object":
         return draw(st.sampled_from([None, 3, "x", b"", {}, {1, 2}, [], [[]], [None], object(), 1j,
-                                     np.float64(2), range(4), int, [[[]]], "a.npy", np.array(None)]))  # fmt: skip
+                                     np.float64(2), range(4), int, [[[]]], "a.npy",
+                                     np.array(None)]))  # fmt: skip
     return made
 
 
@@ -194,8 +197,10 @@ def _spoil(draw, parts):
             [0, -1, 1, 2, 9, 2**31 - 1, 2**31, 2**62, 2**63, 2**70, 1.5, None, "x"]
         )
         n, p = draw(SIZES), draw(SIZES)
-        parts["shape"] = draw(st.sampled_from([(n + 1, p), (n, p + 1), (p, n), (n,), (n, p, 1), n, None])
-                              | st.tuples(extreme, extreme) | st.tuples(st.just(n), extreme))  # fmt: skip
+        parts["shape"] = draw(st.sampled_from([(n + 1, p), (n, p + 1), (p, n), (n,), (n, p, 1), n,
+            None])
+                              | st.tuples(extreme, extreme) | st.tuples(st.just(n),
+                                  extreme))  # fmt: skip
         return
     values = np.array(parts[name])
     kind = draw(
@@ -241,11 +246,14 @@ class Sparse:
 
 ANY = [
     None, True, False, 0, 1, 2, 3, -1, 0.0, 0.5, 1.0, 2.5, -0.5, 1e-8, 1e300, float("nan"),
-    float("inf"), 10**30, "auto", "full", "adam", "sgd", "lbfgs", "closed-form", "balanced", "", "x",
-    b"x", [], [1], [0.5, 0.5], (), (3, 2), {}, {0: 1}, {0: 1.0, 1: 2.0}, {"a": "b"}, object(), 1j, int,
+    float("inf"), 10**30, "auto", "full", "adam", "sgd", "lbfgs", "closed-form", "balanced", "",
+        "x",
+    b"x", [], [1], [0.5, 0.5], (), (3, 2), {}, {0: 1}, {0: 1.0, 1: 2.0}, {"a": "b"}, object(), 1j,
+    int,
     np.float64(0.1), np.float32(0.1), np.int64(2), np.bool_(True), np.array(0.1), np.array([1, 2]),
     Decimal("0.1"), Fraction(1, 3), gd.optim.Adam(0.01), gd.optim.SGD, gd.optim.LBFGS(),
-    gd.schedules.WarmUpCosine(steps=10, warmup=2), gd.layers.Dense(2), [gd.layers.Dense(2, "relu"), gd.layers.Dense(1)],
+    gd.schedules.WarmUpCosine(steps=10, warmup=2), gd.layers.Dense(2), [gd.layers.Dense(2,
+        "relu"), gd.layers.Dense(1)],
     gd.losses.Squared(), gd.callbacks.EarlyStopping("cost"), "logistic", "hinge", "huber", "relu",
     "tanh", range(3), np.random.default_rng(0), lambda t: 0.1, ["a"], [[1]], "float32",
 ]  # fmt: skip

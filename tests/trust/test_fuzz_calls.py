@@ -1,4 +1,4 @@
-"""Functions that return rubbish, odd trees of arrays, any text, any arguments on the command line."""
+"""Functions that give rubbish, odd trees of arrays, any text, any command line."""
 
 import contextlib
 import copy
@@ -21,11 +21,15 @@ class Own(Exception):
     """What a function of the user's raises, and what the user is to see."""
 
 
-VALUES = [1.0, 0.5, -3.0, 1, True, np.nan, np.inf, -np.inf, None, "x", [], [1.0], (1.0,), 1j, 10**400,
-          np.float32(2), np.array(1.0), np.array([1.0]), np.array([1.0, 2.0]), {}, object(), 1e308]  # fmt: skip
+VALUES = [1.0, 0.5, -3.0, 1, True, np.nan, np.inf, -np.inf, None, "x", [], [1.0], (1.0,), 1j,
+    10**400,
+          np.float32(2), np.array(1.0), np.array([1.0]), np.array([1.0, 2.0]), {}, object(),
+          1e308]  # fmt: skip
 RIGHT = object()
-SLOPES = ["right", "right", "zero", "nan", "inf", "short", "long", "flat", "list", "whole", "single",
-          "complex", "none", "text", "objects", "ragged", "scalar", "dict", "huge", "kept"]  # fmt: skip
+SLOPES = ["right", "right", "zero", "nan", "inf", "short", "long", "flat", "list", "whole",
+    "single",
+          "complex", "none", "text", "objects", "ragged", "scalar", "dict", "huge",
+          "kept"]  # fmt: skip
 FORMS = ["pair", "pair", "pair", "list", "value", "three", "nothing", "raises", "late"]
 
 
@@ -40,7 +44,8 @@ def slope_of(kind, x):
         "right": right, "zero": 0 * right, "nan": right * np.nan, "inf": right + np.inf,
         "short": right.reshape(-1)[:-1], "long": np.append(right, 1.0), "flat": right.reshape(-1),
         "whole": right.astype(int), "single": right.astype("f4"), "complex": right + 1j,
-        "none": None, "text": "slope", "objects": right.astype(object), "ragged": [[1.0], [1.0, 2.0]],
+        "none": None, "text": "slope", "objects": right.astype(object), "ragged": [[1.0], [1.0,
+        2.0]],
         "scalar": 1.0, "dict": {"x": right}, "huge": right * 0 + 1e308, "kept": x,
     }  # fmt: skip
     return right.tolist() if kind == "list" else made[kind]
@@ -73,11 +78,14 @@ def minimizations(draw):
     """(fun, x0, named arguments)."""
     some = st.lists(st.just(RIGHT) | st.sampled_from(VALUES), min_size=1, max_size=3)
     fun = Rubbish(
-        draw(st.sampled_from(FORMS)), draw(some), draw(st.lists(st.sampled_from(SLOPES), min_size=1, max_size=2))
+        draw(st.sampled_from(FORMS)), draw(some), draw(st.lists(st.sampled_from(SLOPES),
+            min_size=1, max_size=2))
     )  # fmt: skip
     x0 = draw(
-        st.sampled_from([[1.0, 2.0], [1.0, 2.0], np.ones((2, 2)), 3.0, np.float32([1, 2]), [], [1, 2],
-                         (np.ones(2),), {"a": np.ones(2)}, {"a": [np.ones(1), 2.0]}, None, "x", [None],
+        st.sampled_from([[1.0, 2.0], [1.0, 2.0], np.ones((2, 2)), 3.0, np.float32([1, 2]), [], [1,
+            2],
+                         (np.ones(2),), {"a": np.ones(2)}, {"a": [np.ones(1), 2.0]}, None, "x",
+                             [None],
                          [np.nan], np.array([1j]), np.ones(0), [[1.0], [1.0, 2.0]], object()])
         | arrays((2,))
     )  # fmt: skip
@@ -119,14 +127,17 @@ TREES = st.recursive(
                      np.array(["a"]), np.array([1j]), np.array([None]), np.float16([1]),
                      np.ones(2, ">f8"), np.ones((4, 4))[::2, ::2], np.broadcast_to(1.0, 3)])
     | arrays((2,)),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab."), inner, max_size=3)
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab."), inner,
+        max_size=3)
     | st.tuples(inner, inner),
     max_leaves=4,
 )  # fmt: skip
 
 
-RIGHT_TREES = [np.ones(3), np.float32([[1, 2], [3, 4]]), [np.ones(2), np.ones((2, 1))], np.array(2.0),
-               {"w": np.ones((2, 3)), "b": [np.zeros(3), np.float32([1])]}, np.ones((4, 4))[::2, 1:3],
+RIGHT_TREES = [np.ones(3), np.float32([[1, 2], [3, 4]]), [np.ones(2), np.ones((2, 1))],
+    np.array(2.0),
+               {"w": np.ones((2, 3)), "b": [np.zeros(3), np.float32([1])]}, np.ones((4, 4))[::2,
+                   1:3],
                np.empty(17, np.uint8)[1:].view(float)]  # fmt: skip
 
 
@@ -199,7 +210,8 @@ SMALL = {"n_layer": 1, "n_head": 1, "n_embd": 4, "block_size": 4}
 def languages(draw):
     """(GPT, text, arguments of fit, prompt, arguments of generate)."""
     fields = ["n_layer", "n_head", "n_embd", "block_size", "dropout", "tokenizer", "dtype", "bias",
-              "activation", "positions", "n_inner", "random_state", "tied", "eps", "vocabulary"]  # fmt: skip
+              "activation", "positions", "n_inner", "random_state", "tied", "eps",
+              "vocabulary"]  # fmt: skip
     fit = ["learning_rate", "validation", "patience", "optimizer", "schedule", "clip_norm",
            "gradient_accumulation", "eval_every"]  # fmt: skip
     ask = ["temperature", "top_k", "top_p", "repetition_penalty", "stop", "seed"]
@@ -221,15 +233,20 @@ def test_gpt(drawn):
     if refused is not None:
         return True
     assert np.isfinite(gpt.theta_.vector).all()
-    given, refused = outcome(gpt.generate, prompt, 3, **ask)
+    _, refused = outcome(gpt.generate, prompt, 3, **ask)
     return refused is not None
 
 
-CELLS = st.sampled_from(["1", "2", "0.5", "-3e4", "nan", "inf", "", " ", "x", "yes", "1_000", "٣", '"', "1e999",
-                         "a,b", "\0", "é", "\ud7ff", "9" * 30, "=1+1", "'", "\t", "1;2"])  # fmt: skip
-FLAGS = ["--model", "--optimizer", "--learning-rate", "--batch-size", "--alpha", "--l1-ratio", "--max-epochs",
-         "--tol", "--test-fraction", "--seed", "--drop", "--report", "--output", "--verbose", "--nonsense"]  # fmt: skip
-GIVEN = ["linear", "logistic", "adam", "0", "1", "0.5", "-1", "nan", "inf", "auto", "x", "", "a", "c",
+CELLS = st.sampled_from(["1", "2", "0.5", "-3e4", "nan", "inf", "", " ", "x", "yes", "1_000", "٣",
+    '"', "1e999",
+                         "a,b", "\0", "é", "\ud7ff", "9" * 30, "=1+1", "'", "\t",
+                         "1;2"])  # fmt: skip
+FLAGS = ["--model", "--optimizer", "--learning-rate", "--batch-size", "--alpha", "--l1-ratio",
+    "--max-epochs",
+         "--tol", "--test-fraction", "--seed", "--drop", "--report", "--output", "--verbose",
+         "--nonsense"]  # fmt: skip
+GIVEN = ["linear", "logistic", "adam", "0", "1", "0.5", "-1", "nan", "inf", "auto", "x", "", "a",
+    "c",
          "closed-form", "1e400", ".", "no/such/file", "page.html", "\udcff", "10"]  # fmt: skip
 
 
@@ -265,15 +282,19 @@ def test_train(drawn):
 
 
 @fuzz("texts on the command line", 12, TEXTS | st.binary(max_size=30), st.lists(st.tuples(
-    st.sampled_from(["--n-layer", "--n-head", "--n-embd", "--block-size", "--dropout", "--tokenizer",
-                     "--batch-size", "--learning-rate", "--validation", "--eval-every", "--patience", "--seed"]),
-    st.sampled_from(["0", "1", "2", "-1", "0.5", "x", "", "nan", "1e400", "bytes", "bpe"])), max_size=2))  # fmt: skip
+    st.sampled_from(["--n-layer", "--n-head", "--n-embd", "--block-size", "--dropout",
+        "--tokenizer",
+                     "--batch-size", "--learning-rate", "--validation", "--eval-every",
+                     "--patience", "--seed"]),
+    st.sampled_from(["0", "1", "2", "-1", "0.5", "x", "", "nan", "1e400", "bytes", "bpe"])),
+        max_size=2))  # fmt: skip
 def test_gpt_train(text, flags):
     content = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     with open("book.txt", "wb") as file:
         file.write(content)
     more = [part for flag in flags for part in flag]
-    return commanded(["gpt", "train", "book.txt", "--force", "--max-steps", "2", "--n-embd", "4", "--n-layer", "1",
+    return commanded(["gpt", "train", "book.txt", "--force", "--max-steps", "2", "--n-embd", "4",
+        "--n-layer", "1",
                       "--block-size", "4", *more])  # fmt: skip
 
 

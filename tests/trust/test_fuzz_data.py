@@ -64,7 +64,7 @@ def require_sane(model, p):
     if hasattr(model, "theta_"):
         assert np.isfinite(model.theta_.vector).all()
     if hasattr(model, "n_features_in_"):
-        predicted, refused = outcome(model.predict, np.zeros((1, model.n_features_in_)))
+        _, refused = outcome(model.predict, np.zeros((1, model.n_features_in_)))
         assert refused is None
 
 

@@ -17,7 +17,8 @@ from tests.trust.readers import FILES, READERS, ROWS, honest
 
 RANDOM = st.randoms(use_true_random=False)
 WORDS = [b"", b"\0", b"\xff" * 4, b"\xff" * 8, b"\0" * 8, b"\x7f" + b"\xff" * 7, b"1e999", b"-1",
-         b"\r\n", b'"', b",", b"\xef\xbb\xbf", b"PK\3\4", b"nan", b"{}", b"[" * 2000, b"\xc3("]  # fmt: skip
+         b"\r\n", b'"', b",", b"\xef\xbb\xbf", b"PK\3\4", b"nan", b"{}", b"[" * 2000,
+         b"\xc3("]  # fmt: skip
 VALUES = [
     None, True, False, 0, 1, 2, -1, 2**31, 2**63, 2**64, 10**40, 0.5, -0.0, 1e308, float("nan"),
     float("inf"), "", "x", "adam", "\ud800", "\0", "é" * 50, [], {}, [[]], [1, 2], {"a": 1},

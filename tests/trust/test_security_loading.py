@@ -1,11 +1,10 @@
-"""Files that were made to harm: nothing in them is executed, and no claim of theirs costs memory."""
+"""Files made to harm: nothing in them is executed, and no claim of theirs costs memory."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import gdcore as gd
 from tests import tally
@@ -24,7 +23,7 @@ def test_no_reader_executes_what_a_file_holds(tmp_path):
             try:
                 read(path)
             except REFUSED as error:
-                assert ". " in str(error), (name, error)
+                assert ". " in str(error), (name, error)  # noqa: PT017
             assert not trap.exists(), f"{name} executed {path.name}"
             tally.count("malicious files given to a reader, not executed")
 
