@@ -68,7 +68,6 @@ class Proof:
         return math.inf if bound is None else bound(self.run.cost, g, self.run.state)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # NaN, and no proof, where numbers leave the doubles
 def _estimate(cost, theta, g, value):
     width, ridge, lasso = _weighed(cost)
     loss = (g - cost.penalty.ridge * theta)[:width]

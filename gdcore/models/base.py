@@ -155,6 +155,7 @@ class LinearEstimator(Estimator):
             return None
         return self.validation_fraction, int(generator(self.random_state).integers(2**63))
 
+    @np.errstate(over="ignore", invalid="ignore")  # numbers beyond the doubles end as a result
     def _descend(self, cost, validate, rng):
         model = cost.model
         full = self.batch_size in ("auto", "full") or self.batch_size >= len(cost)

@@ -120,7 +120,7 @@ def test_extreme_targets_give_finite_coefficients_or_a_refusal():
 
 @pytest.mark.parametrize("given", [int, 3, ["a"]])
 def test_class_weights_that_are_none(given):
-    with pytest.raises(TypeError, match="class_weight must be None, 'balanced' or a dict"):
+    with pytest.raises(TypeError, match=r"class_weight must be None, 'balanced' or a dict"):
         gd.MLPClassifier(class_weight=given).fit(X, [0, 1, 0, 1])
 
 
@@ -233,7 +233,7 @@ def test_what_a_file_says_does_not_steer_a_terminal(tmp_path):
     tensors.write(tmp_path / "a.safetensors", {name: np.ones(1, ">f4")})
     header = (tmp_path / "a.safetensors").read_bytes().replace(b'"F32"', b'"F99"')
     (tmp_path / "a.safetensors").write_bytes(header)
-    with pytest.raises(ValueError, match="unknown dtype|not a whole") as caught:
+    with pytest.raises(ValueError, match=r"unknown dtype|not a whole") as caught:
         tensors.read(tmp_path / "a.safetensors")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
