@@ -39,16 +39,17 @@ def fuzz(what, quick, *strategies):
                 refused = target(*drawn)
             tally.count(f"fuzz, {what}, {'refused' if refused else 'answered'}")
 
+        drawn = st.tuples(*strategies)
+
         def test():
-            run = given(st.tuples(*strategies))(once)
             if not SECONDS:
                 few = tally.times(quick, 20 * quick)
-                settings(derandomize=True, max_examples=few, **HOW)(run)()
+                settings(derandomize=True, max_examples=few, **HOW)(given(drawn)(once))()
                 return
             end = time.monotonic() + SECONDS
             while time.monotonic() < end:
                 fresh = seed(int.from_bytes(os.urandom(4), "little"))
-                fresh(settings(max_examples=AT_ONCE, **HOW)(run))()
+                fresh(settings(max_examples=AT_ONCE, **HOW)(given(drawn)(once)))()
             counts = (tally.TRIED[f"fuzz, {what}, {how}"] for how in ("answered", "refused"))
             print("\nfuzz, {}: {:,} answered, {:,} refused".format(what, *counts))
 

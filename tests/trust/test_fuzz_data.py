@@ -32,7 +32,8 @@ def tried(model, call, X, y, w, size):
         model.fit(*good(n, p, model))
     if call == "predict":
         given, refused = outcome(model.predict, X)
-        assert refused or given.dtype.kind in "OUS" or np.isfinite(given).all()
+        beyond = refused or np.abs(np.asarray(X, float)).max() > 1e100  # as sums of rows may be
+        assert beyond or given.dtype.kind in "OUS" or np.isfinite(given).all()
     elif call == "score":
         given, refused = outcome(model.score, X, y, w)
         assert refused or given == given or len(X) < 2
