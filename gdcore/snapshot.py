@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
-from gdcore._typing import Array
+from gdcore._typing import Array, Generator
 from gdcore.errors import require
 from gdcore.trace import COLUMNS
 
@@ -13,6 +13,9 @@ NUMBERS = (
     "step", "epoch", "evaluations", "seen", "measured", "older", "value", "moved", "best_cost",
     "best_validation", "waited", "above", "still",
 )  # fmt: skip
+
+
+WHOLE = ("step", "epoch", "evaluations", "seen", "waited", "above", "still")
 
 
 @dataclass
@@ -56,7 +59,7 @@ class Snapshot:
         run.limits = tuple(self.numbers["limits"])
         run.started = time.perf_counter() - self.numbers["seconds"]
         if run.rng is not None:
-            run.rng.bit_generator.state = self.numbers["rng"]
+            _rewind(run.rng, self.numbers["rng"])
         run.cost.steps = run.step
 
     def _copy(self, name: str, to: Array) -> None:
@@ -73,6 +76,28 @@ class Snapshot:
         there = name in self.arrays
         require(there, f"The checkpoint lacks the array {name}. Pass that of the same run.")
         return self.arrays[name]
+
+
+def require_numbers(numbers: Any) -> None:
+    """Refuse what does not hold the numbers of a snapshot, as they come from a file."""
+    require(isinstance(numbers, dict), "its numbers are no JSON object")
+    limits = numbers.get("limits")
+    require(isinstance(limits, list) and len(limits) == 2, "its limits are no two numbers")
+    values = {name: numbers.get(name) for name in (*NUMBERS, "seconds")}
+    for name, value in [*values.items(), ("limits", limits[0]), ("limits", limits[1])]:
+        require(type(value) in (int, float), f"its {name} is no number")
+    for name in WHOLE:
+        require(type(numbers[name]) is int and numbers[name] >= 0, f"its {name} is no count")
+
+
+def _rewind(rng: Generator, state: Any) -> None:
+    """Go on with random numbers from a state of the same generator."""
+    try:
+        rng.bit_generator.state = state
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(
+            f"The checkpoint's random numbers are of another generator ({error}). Start anew."
+        ) from error
 
 
 def _require_batches(run: Any) -> None:

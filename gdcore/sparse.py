@@ -271,7 +271,7 @@ def _numbers(data: ArrayLike, name: str) -> Array:
                 "Encode strings and categories as numbers first."
             ) from error
     small = array.dtype.kind == "f" and array.dtype.itemsize <= 4
-    return np.ascontiguousarray(array, np.float32 if small else np.float64)
+    return _aligned(array, np.float32 if small else np.float64)
 
 
 def _whole(values: ArrayLike, name: str) -> Array:
@@ -279,7 +279,12 @@ def _whole(values: ArrayLike, name: str) -> Array:
     array = _vector(values, name)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold whole numbers, got dtype {array.dtype}. Pass integers.")
-    return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)
+    return _aligned(array, np.int32 if array.dtype == np.int32 else np.int64)
+
+
+def _aligned(array: Array, dtype: Any) -> Array:
+    plain: Array = np.ascontiguousarray(array, dtype)
+    return plain if plain.flags.aligned else plain.copy()
 
 
 def _merged(data: Array, indices: Array, indptr: Array) -> tuple[Array, Array, Array]:

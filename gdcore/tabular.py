@@ -14,7 +14,8 @@ import numpy as np
 
 from gdcore._typing import Array, PathLike
 from gdcore.diagnose.doctor import doctor
-from gdcore.disk import refuse_overwriting
+from gdcore.diagnose.report import require_own
+from gdcore.disk import refuse_overwriting, replace
 from gdcore.errors import ConvergenceWarning, require, require_choice
 from gdcore.files import load, save
 from gdcore.info import backend_line
@@ -103,6 +104,7 @@ def train(arguments: Namespace) -> None:
         refuse_overwriting(Path(arguments.report), arguments.force, file, "--report")
         apart = Path(arguments.report).resolve() != output.resolve()
         require(apart, "--report and --output are one file. Pass another --report.")
+        require_own(arguments.report)
     require(
         0 <= arguments.test_fraction < 1,
         f"--test-fraction must be at least 0 and below 1, got {arguments.test_fraction}. Try 0.25.",
@@ -162,6 +164,8 @@ def predict(arguments: Namespace) -> None:
     """The command `gdcore predict`."""
     if arguments.output:
         refuse_overwriting(Path(arguments.output), arguments.force, arguments.file)
+        apart = Path(arguments.output).resolve() != Path(arguments.model).resolve()
+        require(apart, f"{arguments.output} is the model. Pass another --output.")
     model: Any = load(arguments.model)
     table = Table(arguments.file)
     wanted = getattr(model, "feature_names_in_", None)
@@ -186,24 +190,19 @@ def predict(arguments: Namespace) -> None:
         body = model.predict_proba(X)
     else:
         header, body = ["prediction"], model.predict(X)[:, None]
-    with (
-        open(arguments.output, "w", newline="", encoding="utf-8")
-        if arguments.output
-        else _Terminal()
-    ) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(body.tolist())
-
-
-class _Terminal:
-    """Standard output as a context that is not closed."""
-
-    def __enter__(self) -> TextIO:
-        return sys.stdout
-
-    def __exit__(self, *_: object) -> None:
+    if arguments.output:
+        lines = io.StringIO()
+        _write_rows(lines, header, body)
+        replace(arguments.output, lambda file: file.write(lines.getvalue().encode()))
+    else:
+        _write_rows(sys.stdout, header, body)
         sys.stdout.flush()
+
+
+def _write_rows(file: TextIO, header: list[str], body: Array) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(body.tolist())
 
 
 def _targets(table: Table, name: str, wanted: str) -> tuple[Array, bool, str]:

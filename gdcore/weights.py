@@ -1,14 +1,14 @@
 """Weights of networks in files and mappings that others read: .npz, .safetensors, state_dict."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from gdcore._typing import Array, ArrayLike, PathLike
-from gdcore.disk import damaged, replace, require_bounded
+from gdcore.disk import damaged, replace, shown, unpacked
 from gdcore.errors import not_fitted, require
 from gdcore.layers import Dense
 from gdcore.losses import Logistic, Softmax, Squared
@@ -201,22 +201,12 @@ def _read(path: Path) -> dict[str, Array]:
         raise FileNotFoundError(f"{path} does not exist. Pass the path of saved weights.")
     reader = None if suffix == ".npz" else _safetensors()
     try:
-        if reader is not None:
-            arrays: dict[str, Array] = reader.load_file(path)
-            return arrays
-        require_bounded(path)
-        with np.load(path, allow_pickle=False) as file:
-            return {name: _member(file, name) for name in file.files}
+        if reader is None:
+            return unpacked(path)
+        arrays: dict[str, Array] = reader.load_file(path)
+        return arrays
     except Exception as error:  # each format has its own way to say "broken"
         raise damaged(path, "file of weights", error, "Save the weights again.") from error
-
-
-def _member(file: Any, name: str) -> Array:
-    try:
-        array: Array = file[name]
-        return array
-    except Exception as error:
-        raise ValueError(f"{name} cannot be read ({error})") from error
 
 
 def _as_array(tensor: Any) -> Array:
@@ -244,11 +234,15 @@ def _by_layer(arrays: dict[str, Array], theta: Parameters) -> dict[str, Array]:
     }
 
 
+def _names(arrays: Iterable[str]) -> str:
+    return shown(", ".join(map(str, arrays))) or "none"
+
+
 def _checked(arrays: dict[str, Array], name: str, wanted: Array) -> Array:
     """The array of this name, as it must be."""
     require(
         name in arrays,
-        f"There is no tensor {name}; there are {', '.join(sorted(arrays)) or 'none'}. "
+        f"There is no tensor {name}; there are {_names(arrays)}. "
         "Pass the weights of the same layers.",
     )
     array = arrays[name]

@@ -2,7 +2,6 @@
 
 import math
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from gdcore.callbacks.places import (
     require_path,
 )
 from gdcore.convergence import Moment
-from gdcore.disk import damaged, replace, require_bounded
+from gdcore.disk import damaged, replace, unpacked
 from gdcore.errors import require, require_number
 from gdcore.hooks import Plan, Watcher
 from gdcore.result import Result
@@ -167,10 +166,7 @@ def load_checkpoint(path: PathLike) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Pass the path of a checkpoint.")
     try:
-        require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
-        require_bounded(path)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = unpacked(path)
         for name in ("theta", *NUMBERS):
             require(name in arrays, f"it lacks {name!r}")
             kind, ndim = "iu" if name in WHOLE else "f", int(name == "theta")

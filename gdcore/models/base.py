@@ -24,7 +24,6 @@ from gdcore.models.estimator import (
     Coefficients,
     Estimator,
     counted,
-    generator,
     require_batch,
     require_flags,
     require_optimizer,
@@ -47,6 +46,7 @@ from gdcore.optim.base import Optimizer
 from gdcore.penalties import Penalty
 from gdcore.reduced import REDUCED
 from gdcore.result import Result
+from gdcore.seeds import generator
 from gdcore.sparse import CSR
 
 # Rules that ask for the rows.
@@ -174,6 +174,7 @@ class LinearEstimator(Coefficients, Estimator):
             return None
         return self.validation_fraction, int(generator(self.random_state).integers(2**63))
 
+    @np.errstate(over="ignore", invalid="ignore")  # numbers beyond the doubles end as a result
     def _descend(
         self, cost: AnyCost, validate: Callable[[Array], Any] | None, rng: Generator
     ) -> Result:
@@ -289,8 +290,15 @@ class LinearEstimator(Coefficients, Estimator):
         signed(result, self)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
-        self._shape_coefficients(coef.astype(dtype), intercept.astype(dtype))
+        self._shape_coefficients(rounded(coef, dtype), rounded(intercept, dtype))
         self._warn(result)
+
+
+def rounded(values: Array, dtype: Any) -> Array:
+    """The values in a precision that holds them: that of X, float64 where they are beyond it."""
+    with np.errstate(over="ignore"):
+        short: Array = values.astype(dtype)
+    return short if np.isfinite(short).all() else values
 
 
 def _alpha_message(alpha: object) -> str:

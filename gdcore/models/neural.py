@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from gdcore.models.estimator import (
     OwnLoss,
     Rate,
     counted,
-    generator,
     require_batch,
     require_optimizer,
     signed,
@@ -33,6 +32,7 @@ from gdcore.parameters import Parameters, aligned_copy
 from gdcore.ranges import require_held, require_numbers, require_range
 from gdcore.rates import FixedRate
 from gdcore.result import Result, interrupt, until_interrupted
+from gdcore.seeds import generator
 from gdcore.trace import Trace
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
@@ -102,8 +102,9 @@ class NeuralEstimator(Trained, Estimator):
         self._optimizer()
 
     def _sizes(self) -> tuple[Any, ...]:
-        sizes = self.hidden_layer_sizes
-        return tuple(sizes) if isinstance(sizes, (list, tuple, np.ndarray)) else (sizes,)
+        sizes: Any = self.hidden_layer_sizes
+        listed = isinstance(sizes, (list, tuple)) or np.ndim(sizes) == 1
+        return tuple(sizes) if listed else (sizes,)
 
     def _optimizer(self) -> Optimizer:
         """The optimizer behind a name, with clipping where that is asked for."""
@@ -299,7 +300,8 @@ class NeuralEstimator(Trained, Estimator):
 
     def _partial(self, X: Array, y: Array, weights: Array, loss: Any, outputs: int) -> Self:
         """One pass of steps over these rows, going on where the last call ended."""
-        if hasattr(self, "theta_"):
+        fresh = not hasattr(self, "theta_")
+        if not fresh:
             _require_outputs(self.network_, outputs)
         if getattr(self, "_stream", None) is None:
             self._stream = self._begin_stream(X, weights, outputs, loss)
@@ -318,7 +320,10 @@ class NeuralEstimator(Trained, Estimator):
                 lr = rate.now(int(stream.state["t"][0]))
                 loss = cost.step(stream.walker, stream.optimizer, stream.state, part, lr)
                 total += loss * len(part)
-        self.theta_.vector[:] = stream.optimizer.solution(stream.walker, stream.state)
+        solution = stream.optimizer.solution(stream.walker, stream.state)
+        if not np.isfinite(solution).all():
+            self._go_back(fresh)
+        self.theta_.vector[:] = solution
         stream.steps = cost.steps
         self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
         stream.examples += len(X)
@@ -329,6 +334,16 @@ class NeuralEstimator(Trained, Estimator):
         )  # fmt: skip
         self.trace_ = stream.trace
         return self
+
+    def _go_back(self, fresh: bool) -> NoReturn:
+        """To the weights before steps that led nowhere; raises ValueError."""
+        self._stream = None
+        if fresh:
+            del self.network_, self.scaling_, self.theta_, self.n_iter_
+        raise ValueError(
+            "These rows lead to weights that are NaN or infinite; those before are kept. Pass a "
+            "smaller learning_rate, or X in another unit."
+        )
 
     def _begin_stream(self, X: Array, weights: Array, outputs: int, loss: Any) -> "Stream":
         """The optimizer's state; network, scales and θ for the first rows, where there are none."""

@@ -96,11 +96,12 @@ class Updater:
         self, given: dict[str, Any], lr: float | None, factor: float, cost: float | None
     ) -> None:
         work = [group.gradients(given) for group in self._groups]
-        if self._whole is None:
+        with np.errstate(all="ignore"):  # what is infinite stays so, in silence as in the kernels
+            if self._whole is not None:
+                self._whole.step(work, lr, factor, cost)
+                return
             for group, slopes in zip(self._groups, work, strict=True):
                 group.step(slopes, group.rate(lr, factor))
-        else:
-            self._whole.step(work, lr, factor, cost)
 
     def _listed(self, grads: Any) -> Sequence[Any]:
         """The gradients in the parameters' order; without a walk where the structure is flat."""
@@ -203,7 +204,7 @@ class _Group:
         """State over the arrays themselves; those with gaps are stepped in a copy."""
         theta = np.concatenate([array.ravel() for array in self.arrays])
         self.state = self.optimizer.init(theta, self.shapes)
-        self.plain = all(array.flags.c_contiguous for array in self.arrays)
+        self.plain = all(array.flags.carray for array in self.arrays)
         moments = self.optimizer.moments
         self.counters = [array for name, array in self.state.items() if name not in moments]
 
@@ -233,7 +234,7 @@ class _Group:
         if any(isinstance(slope, SparseGradient) for slope in slopes):
             sparse_step(self.optimizer, self.arrays, slopes, self.state, lr)
             return
-        arrays = [np.ascontiguousarray(array).reshape(array.shape) for array in self.arrays]
+        arrays = [array if array.flags.carray else _laid_out(array) for array in self.arrays]
         self.optimizer.step(arrays, slopes, self.state, lr)
         for array, moved in zip(self.arrays, arrays, strict=True):
             if moved is not array:
@@ -338,4 +339,11 @@ def _slope(path: str, given: Any, array: Array) -> Any:
             f"{name} must have the shape {array.shape} of its parameter, got {slope.shape}. "
             "Reshape it."
         )
-    return np.ascontiguousarray(slope, array.dtype).reshape(array.shape)
+    return _laid_out(slope, array.dtype)
+
+
+def _laid_out(array: Array, dtype: Any = None) -> Array:
+    """A plain array as kernels read it: without gaps, each number where a number may begin."""
+    with np.errstate(over="ignore"):
+        plain: Array = np.ascontiguousarray(array, dtype).reshape(array.shape)
+    return plain if plain.flags.aligned else plain.copy()
