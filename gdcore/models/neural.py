@@ -25,7 +25,7 @@ from gdcore.models.estimator import (
     require_optimizer,
     signed,
 )
-from gdcore.models.network import Network, Scaling
+from gdcore.models.network import Network, Scaling, require_outputs
 from gdcore.models.network_cost import NetworkCost
 from gdcore.optim.base import Optimizer
 from gdcore.parameters import Parameters, aligned_copy
@@ -173,7 +173,7 @@ class NeuralEstimator(Trained, Estimator):
     ) -> tuple[Network, Scaling]:
         """Network and scaling for these rows, in numbers of that precision."""
         network = Network(self._layers(outputs), X.shape[1:], loss)
-        _require_outputs(network, outputs)
+        require_outputs(network, outputs)
         return network, self._scales(X, weights, precision)
 
     def _scales(self, X: Array, weights: Array, precision: Any) -> Scaling:
@@ -302,7 +302,7 @@ class NeuralEstimator(Trained, Estimator):
         """One pass of steps over these rows, going on where the last call ended."""
         fresh = not hasattr(self, "theta_")
         if not fresh:
-            _require_outputs(self.network_, outputs)
+            require_outputs(self.network_, outputs)
         if getattr(self, "_stream", None) is None:
             self._stream = self._begin_stream(X, weights, outputs, loss)
         stream, began = self._stream, time.perf_counter()
@@ -381,14 +381,6 @@ class Stream:
     examples: int = 0
     seconds: float = 0.0
     trace: Trace = field(default_factory=Trace)
-
-
-def _require_outputs(network: Network, outputs: int) -> None:
-    require(
-        network.outputs == outputs,
-        f"layers end in {network.outputs} outputs, and y needs {outputs}. "
-        f"End them in Dense({outputs}).",
-    )
 
 
 def _require_suited(optimizer: Optimizer, network: Network, full: bool) -> None:

@@ -90,16 +90,18 @@ def test_a_network_does_not_begin_with_one_class():
 
 
 def test_steps_that_lead_nowhere_are_refused_and_the_weights_kept():
-    model = gd.MLPRegressor(random_state=0)
+    model = gd.MLPRegressor(standardize=False, random_state=0)
     with pytest.raises(ValueError, match="weights that are NaN or infinite"):
-        model.partial_fit(X * 1e305, X[:, 0])
+        model.partial_fit(X * 1e30, X[:, 0])
     assert not hasattr(model, "theta_")
     model.partial_fit(X, X[:, 0])
     before = model.theta_.vector.copy()
     with pytest.raises(ValueError, match="those before are kept"):
-        model.partial_fit(X * 1e305, X[:, 0])
+        model.partial_fit(X * 1e30, X[:, 0])
     np.testing.assert_array_equal(model.theta_.vector, before)
     assert np.isfinite(model.partial_fit(X, X[:, 0]).predict(X)).all()
+    with pytest.raises(ValueError, match="beyond what float32 can divide by"):
+        gd.MLPRegressor().partial_fit(X * 1e305, X[:, 0])
 
 
 def test_scores_of_other_columns_and_beyond_squares():
@@ -110,10 +112,13 @@ def test_scores_of_other_columns_and_beyond_squares():
     assert line.score(X, X[:, 0] * 1e300) < 0.5  # without a warning of NumPy's
 
 
-def test_extreme_targets_give_finite_coefficients_or_a_refusal():
-    y = np.array([1e300, -1e300, 1.7e308, 0.0])
-    for rows in (X, X.astype("f4")):
-        model = gd.LinearRegression(max_epochs=5).fit(rows, y)
+@pytest.mark.parametrize(("kind", "reach"), [("float64", 1e140), ("float32", 1e30)])
+def test_extreme_targets_give_finite_coefficients_or_a_refusal(kind, reach):
+    rows, y = X.astype(kind), np.array([0.6, -0.6, 1, 0.0]) * reach
+    with pytest.raises(ValueError, match=f"and its squares have no place in {kind}"):
+        gd.LinearRegression(max_epochs=5).fit(rows, y * 1.1)
+    for size in (1, 1e-20):  # the coefficients may need more than float32 holds
+        model = gd.LinearRegression(max_epochs=5).fit(rows * rows.dtype.type(size), y)
         assert np.isfinite(model.coef_).all()
         assert np.isfinite(model.intercept_)
 
