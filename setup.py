@@ -5,6 +5,7 @@ NumPy answers for what is missing. GDCORE_REQUIRE_NATIVE=1 makes a failed build 
 """
 
 import os
+import shlex
 import sys
 import sysconfig
 from pathlib import Path
@@ -28,8 +29,18 @@ TILES = ["-ffp-contract=fast", "-falign-loops=64"]
 FUSED = set() if sys.platform == "win32" else {"attention", "chains", "hessians", "products"}
 TILED = {"gradients", *FUSED}  # the same products, rounded twice: a gradient has one set of bits
 
-# Lets GDCORE_SIMD hold the kernels at a lower level: see src/_levels.h.
-LINK = ["-Wl,--wrap=__cpu_indicator_init"] if sys.platform == "linux" else []
+# Of a person who looks for faults: sanitizers, coverage, debug information. Last, so that they win.
+MORE = shlex.split(os.environ.get("GDCORE_CFLAGS", ""))
+# GDCORE_SIMD holds the kernels at a lower level by the wrapper: see src/_levels.h. A wheel needs no
+# names of local symbols.
+LINK = ["-Wl,--wrap=__cpu_indicator_init", *["-Wl,-s"] * (not MORE)] * (sys.platform == "linux")
+# Arrays reach kernels through what is compiled once, below: that is where they are looked at.
+FIRST = ["/FI_buffers.h"] if sys.platform == "win32" else ["-include", "_buffers.h"]
+
+HEADERS = ["src/_buffers.h", "src/_levels.h"]
+
+# What Cython needs for memoryviews is compiled once: in each of 25 kernels it was half of a wheel.
+SHARED = "gdcore._native._shared"
 
 MACROS = [("CYTHON_USE_TYPE_SPECS", "1")]
 if STABLE_ABI:
@@ -37,6 +48,8 @@ if STABLE_ABI:
 
 
 def extensions():
+    if not {"sdist", "egg_info", "dist_info"}.isdisjoint(sys.argv):
+        return []  # nothing is compiled, so nothing need be translated to C
     try:
         from Cython.Build import cythonize
     except ImportError:
@@ -50,15 +63,28 @@ def extensions():
                 f"gdcore._native.{path.stem}",
                 [path.as_posix()],
                 include_dirs=["src"],
-                depends=["src/_levels.h"] + ["src/_tiles.h"] * (path.stem in TILED),
+                depends=[*HEADERS, *["src/_tiles.h"] * (path.stem in TILED)],
                 define_macros=MACROS,
-                extra_compile_args=FLAGS + TILES * (path.stem in FUSED),
-                extra_link_args=LINK,
+                extra_compile_args=FLAGS + TILES * (path.stem in FUSED) + MORE,
+                extra_link_args=LINK + MORE,
                 py_limited_api=STABLE_ABI,
             )
             for path in sources
+        ]
+        + [
+            Extension(
+                SHARED,
+                [f"src/{SHARED.rpartition('.')[2]}.c"],
+                include_dirs=["src"],
+                depends=["src/_buffers.h"],
+                define_macros=MACROS,
+                extra_compile_args=FLAGS + FIRST + MORE,
+                extra_link_args=LINK + MORE,
+                py_limited_api=STABLE_ABI,
+            )
         ],
         include_path=["src"],
+        shared_utility_qualified_name=SHARED,
         build_dir="build/cython",
         compiler_directives={
             "language_level": 3,

@@ -10,7 +10,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore._typing import Array, ArrayLike, Generator
 from gdcore.errors import DataConversionWarning, also_sklearns, require
-from gdcore.sparse import CSR, Matrix, as_csr
+from gdcore.sparse import CSR, Matrix, as_csr, contiguous
 from gdcore.threads import Threads, resolve
 
 SHARD_BYTES = 1 << 20  # a shard's work outweighs handing it to a thread; its rows stay in L2
@@ -146,9 +146,9 @@ def as_numbers(values: ArrayLike, name: str) -> Array:
     if array.dtype.kind not in "fiub":
         array = _from_objects(array, name)
     dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64
-    there = array.flags.c_contiguous and array.dtype == dtype
+    there = array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
     if array.ndim != 2 or array.size <= AT_ONCE or there:
-        return in_place(array, dtype).reshape(array.shape)
+        return contiguous(array, dtype).reshape(array.shape)
     return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
 
 
@@ -156,12 +156,6 @@ def require_unmasked(values: object, name: str) -> None:
     """Refuse entries that are there and are not to be seen: NumPy would show them."""
     masked = isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)
     require(not masked, f"{name} has masked entries. Fill them first, as by {name}.filled(0).")
-
-
-def in_place(array: ArrayLike, dtype: Any = None) -> Array:
-    """A plain array as kernels read it: C-contiguous, each number where a number may begin."""
-    plain: Array = np.ascontiguousarray(array, dtype=dtype)
-    return plain if plain.flags.aligned else plain.copy()
 
 
 def _filled(out: Array, rows: Callable[[int, int], Array]) -> Array:

@@ -166,13 +166,8 @@ def minimize(
         with Hooks(told, run=number, runs=restarts + 1) as hooks:
             return _one(cost, start, plan, hooks, draws, check_saddle)
 
-    def runs() -> Iterator[Result[Any]]:
-        for number, start in enumerate(_starts(layout.start, low_high, restarts, random_state)):
-            if plan.heard:
-                raise KeyboardInterrupt
-            yield run(number, start)
-
-    result = _best(*until_interrupted(runs()))
+    starts = _starts(layout.start, low_high, restarts, random_state)
+    result = _best(*until_interrupted(_runs(run, starts, plan)))
     result.jac = layout.build(result.jac)
     result.x = layout.build(result.x)
     if not trace:
@@ -329,6 +324,16 @@ def _starts(x0: Array, bounds: Sides, restarts: int, random_state: Seed) -> Iter
             start[inside] = rng.uniform(low[inside], high[inside])
             start = np.clip(start, low, high)
         yield start
+
+
+def _runs(
+    run: Callable[[int, Array], Result[Any]], starts: Iterator[Array], plan: _Plan
+) -> Iterator[Result[Any]]:
+    """One run after another, until Ctrl-C."""
+    for number, start in enumerate(starts):
+        if plan.heard:
+            raise KeyboardInterrupt
+        yield run(number, start)
 
 
 def _best(results: Sequence[Result[Any]], interrupted: bool) -> Result[Any]:

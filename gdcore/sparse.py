@@ -192,7 +192,7 @@ def _checked(
     n, p = _shape(shape, name)
     data = _numbers(data, name)
     indices, indptr = _whole(indices, f"{name}.indices"), _whole(indptr, f"{name}.indptr")
-    indptr = np.ascontiguousarray(indptr, np.int64)
+    indptr = contiguous(indptr, np.int64)
     require(
         len(data) == len(indices),
         f"{name}.data has {len(data)} numbers and {name}.indices {len(indices)}. "
@@ -244,6 +244,13 @@ def _shape(shape: Any, name: str) -> tuple[int, int]:
     return n, p
 
 
+def contiguous(array: Any, dtype: Any) -> Array:
+    """As kernels take it: row by row, and its numbers at multiples of their size, which those of a
+    file read from an odd byte on are not. Without a copy where it lies so."""
+    rows: Array = np.ascontiguousarray(array, dtype)
+    return rows if rows.flags.aligned else rows.copy()
+
+
 def _vector(values: ArrayLike, name: str) -> Array:
     try:
         array = np.asarray(values)
@@ -271,7 +278,7 @@ def _numbers(data: ArrayLike, name: str) -> Array:
                 "Encode strings and categories as numbers first."
             ) from error
     small = array.dtype.kind == "f" and array.dtype.itemsize <= 4
-    return _aligned(array, np.float32 if small else np.float64)
+    return contiguous(array, np.float32 if small else np.float64)
 
 
 def _whole(values: ArrayLike, name: str) -> Array:
@@ -279,12 +286,7 @@ def _whole(values: ArrayLike, name: str) -> Array:
     array = _vector(values, name)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold whole numbers, got dtype {array.dtype}. Pass integers.")
-    return _aligned(array, np.int32 if array.dtype == np.int32 else np.int64)
-
-
-def _aligned(array: Array, dtype: Any) -> Array:
-    plain: Array = np.ascontiguousarray(array, dtype)
-    return plain if plain.flags.aligned else plain.copy()
+    return contiguous(array, np.int32 if array.dtype == np.int32 else np.int64)
 
 
 def _merged(data: Array, indices: Array, indptr: Array) -> tuple[Array, Array, Array]:

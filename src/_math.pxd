@@ -10,9 +10,10 @@ cdef extern from *:
     #include <stdint.h>
     #include <string.h>
 
-    /* One wheel, three code paths: glibc picks the widest that the processor has at load time. */
+    /* One wheel, three code paths: glibc picks the widest that the processor has at load time.
+       musl has no such pick; it is asked by __GLIBC__, for its compiler may be one of glibc's. */
     #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) \\
-        && defined(__gnu_linux__) && !defined(GD_NO_CLONES)
+        && defined(__GLIBC__) && !defined(GD_NO_CLONES)
       #define GD_DISPATCHED
       #define GD_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
     #else
@@ -29,10 +30,11 @@ cdef extern from *:
       #define gd_prefetch(p) ((void)(p))
     #endif
 
+    /* 2ⁿ from n in a double's lowest bits; without a sign, as a shift may reach it. */
+    static inline double gd_power64(double x) { uint64_t i; memcpy(&i, &x, 8); i <<= 52; memcpy(&x, &i, 8); return x; }
+    static inline float gd_power32(float x) { uint32_t i; memcpy(&i, &x, 4); i <<= 23; memcpy(&x, &i, 4); return x; }
     static inline int64_t gd_bits64(double x) { int64_t i; memcpy(&i, &x, 8); return i; }
     static inline double gd_double(int64_t i) { double x; memcpy(&x, &i, 8); return x; }
-    static inline int32_t gd_bits32(float x) { int32_t i; memcpy(&i, &x, 4); return i; }
-    static inline float gd_float(int32_t i) { float x; memcpy(&x, &i, 4); return x; }
     """
     ctypedef void hot_void "GD_CLONES void"
     ctypedef double hot_double "GD_CLONES double"
@@ -41,8 +43,8 @@ cdef extern from *:
     ctypedef double inline_double "GD_INLINE double"
     long long bits64 "gd_bits64"(double x) noexcept nogil
     double as_double "gd_double"(long long i) noexcept nogil
-    int bits32 "gd_bits32"(float x) noexcept nogil
-    float as_float "gd_float"(int i) noexcept nogil
+    double power64 "gd_power64"(double x) noexcept nogil
+    float power32 "gd_power32"(float x) noexcept nogil
     void prefetch "gd_prefetch"(const void *p) noexcept nogil
 
 ctypedef fused real:
@@ -67,7 +69,7 @@ cdef inline inline_void exp_parts64(double x, double *even, double *odd, double 
     cdef double r2 = r * r
     even[0] = ((r2 + 840) * r2 + 75600) * r2 + 665280
     odd[0] = r * ((42 * r2 + 10080) * r2 + 332640)
-    scale[0] = as_double(bits64(shifted) << 52)
+    scale[0] = power64(shifted)
 
 
 cdef inline inline_void exp_parts32(float x, float *even, float *odd, float *scale) noexcept nogil:
@@ -78,7 +80,7 @@ cdef inline inline_void exp_parts32(float x, float *even, float *odd, float *sca
     cdef float r2 = r * r
     even[0] = <float>12 * r2 + <float>120
     odd[0] = r * (r2 + <float>60)
-    scale[0] = as_float(bits32(shifted) << 23)
+    scale[0] = power32(shifted)
 
 
 cdef inline inline_void exp_ratio64(double x, double *up, double *down) noexcept nogil:

@@ -189,7 +189,7 @@ cdef inline void softmax_ways(Job *job, Py_ssize_t own, double push) noexcept no
         largest = job.S[c] if job.S[c] > largest else largest
         job.v[c] = 0
     largest = 4 * push * largest
-    parts = MOST_PARTS if largest > MOST_PARTS - 1 else 1 + <Py_ssize_t>largest
+    parts = 0 if largest != largest else MOST_PARTS if largest > MOST_PARTS - 1 else 1 + <Py_ssize_t>largest
     for i in range(parts):
         if i:
             softmax_slopes(job.z, job.r, own, job.k)

@@ -147,6 +147,11 @@ cdef inline void collect(
         theta[k * p + c] = w[c * P + p] + (theta[k * p + c] if add else 0)
 
 
+cdef inline Py_ssize_t batches(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
+    """How many batches n rows make; size, 1 at least, may be any number beyond n."""
+    return n // size + (n % size != 0)
+
+
 cdef inline Py_ssize_t block_rows(Py_ssize_t P, Py_ssize_t itemsize) noexcept nogil:
     cdef Py_ssize_t rows = BLOCK_BYTES // (P * itemsize) // 4 * 4
     return min(max(rows, 4), BLOCK)

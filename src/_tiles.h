@@ -18,7 +18,11 @@
 
 #if defined(__GNUC__)
 
+#if defined(__clang__)
+#define GD_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define GD_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 /* R rows and NV vectors of W numbers; of the last vector only what `room` leaves is stored. */
 #define GD_TILE(NAME, T, V, W, R, NV) \

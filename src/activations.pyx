@@ -4,6 +4,7 @@ from _activations cimport (
     GELU, GELU_TANH, LEAKY_RELU, LINEAR, RELU, SIGMOID, SILU, SOFTPLUS, TANH, backward, forward,
 )
 from _math cimport hot_void, real
+from _memory cimport require_apart, span
 
 _KINDS = {  # name: (code, whether the slope is kept)
     "linear": (LINEAR, False),
@@ -54,6 +55,7 @@ def activate(name, real[:, ::1] Z not None, const real[::1] bias not None, real[
     cdef int kind = spec[0]
     cdef bint kept = spec[1]
     require_shapes(kept, n, k, bias.shape[0], slope.shape[0], slope.shape[1])
+    require_apart(2, 3, span(Z), span(slope), span(bias))
     if n and k:
         with nogil:
             forward_pass(
@@ -74,6 +76,7 @@ def activate_backward(
     if Y.shape[0] != n or Y.shape[1] != k:
         raise ValueError("Y and dY must have one shape. Pass the gradient of what the layer gave.")
     require_shapes(kept, n, k, db.shape[0], slope.shape[0], slope.shape[1])
+    require_apart(2, 4, span(dY), span(db), span(Y), span(slope))
     if n and k:
         with nogil:
             backward_pass(

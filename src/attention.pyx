@@ -13,6 +13,7 @@ from _attention cimport Shape, give, meeting, take
 from _math cimport (
     LANES, as_double, bits64, exp_negative, fold, hot_void, inline_double, inline_void, real, two_artanh,
 )
+from _memory cimport require_apart, require_same_or_apart, span
 from _philox cimport drop
 from _tiles cimport padded, product, turn
 
@@ -233,7 +234,7 @@ cdef Shape shape_of(
 ) except *:
     """How a head lies, or an error."""
     cdef Shape s
-    if heads < 1 or columns == 0 or columns % (3 * heads):
+    if heads < 1 or columns == 0 or columns % 3 or columns // 3 % heads:
         raise ValueError("qkv must be 3·heads·d wide. Pass heads that divide its thirds.")
     if bias != 0 and bias != columns:
         raise ValueError("The bias must have one number a column, or none. Pass such.")
@@ -268,6 +269,7 @@ def causal_attention(
     cdef uint64_t seed = key, start = first
     cdef Shape s = shape_of(qkv.shape[1], qkv.shape[2], heads, bias.shape[0], turns.shape[0], turns.shape[1])
     require_outputs(&s, n, out, lse, share)
+    require_apart(2, 5, span(out), span(lse), span(qkv), span(bias), span(turns))
     if n == 0 or s.t == 0:
         return
     numbers = 4 * s.t * s.D + (BLOCK + s.D) * s.P
@@ -302,6 +304,9 @@ def causal_attention_backward(
         raise ValueError("dqkv and dout must have the shapes of qkv and out. Pass such.")
     if dbias.shape[0] != bias.shape[0]:
         raise ValueError("dbias must be as long as bias. Pass such.")
+    require_same_or_apart(span(dqkv), span(qkv))
+    require_apart(1, 2, span(dbias), span(qkv))
+    require_apart(2, 7, span(dbias), span(dqkv), span(bias), span(turns), span(out), span(lse), span(dout))
     if n == 0 or s.t == 0:
         return
     numbers = 6 * s.t * s.D + 2 * (BLOCK + s.D) * s.P

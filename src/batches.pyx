@@ -1,6 +1,7 @@
 """Rows of a batch, gathered and standardised in one pass. NumPy twin: gdcore/_numpy/batches.py."""
 from _batches cimport cell, take_row
 from _math cimport hot_void, prefetch, real
+from _memory cimport require_apart, span
 
 
 cdef hot_void take_pass(
@@ -32,6 +33,7 @@ def take_rows(
         wrong += rows[i] < 0 or rows[i] >= X.shape[0]
     if wrong:
         raise ValueError("rows must hold row numbers of X. Pass numbers from 0 to n − 1.")
+    require_apart(1, 5, span(out), span(X), span(rows), span(shift), span(inverse))
     if n and p:
         with nogil:
             take_pass(

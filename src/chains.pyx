@@ -7,6 +7,7 @@ from _activations cimport GELU, LINEAR, SOFTPLUS, backward, forward
 from _batches cimport cell, take_row
 from _heads cimport LOGISTIC, SOFTMAX, SQUARED, head as head_rows
 from _math cimport hot_double, inline_void, real
+from _memory cimport require_apart, span
 from _tiles cimport padded, product
 
 _HEADS = {
@@ -188,6 +189,9 @@ def chain_gradient(
     if shift.shape[0] != inverse.shape[0] or (shift.shape[0] != p and shift.shape[0] != 0):
         raise ValueError("shift and inverse must have one number a column, or none. Pass such.")
     require_rows(rows, Y, X.shape[0], weights.shape[0], widths[layers], which)
+    require_apart(
+        1, 10, span(g), span(X), span(rows), span(shift), span(inverse), span(Y), span(weights),
+        span(widths), span(kinds), span(theta))
     if n == 0:
         memset(&g[0], 0, g.shape[0] * sizeof(g[0]))
         return 0.0

@@ -14,6 +14,7 @@ from _corrected cimport (
     sparse_move,
 )
 from _math cimport LANES, hot_void, inline_void, prefetch, real
+from _memory cimport require_apart, span
 from _rows cimport block_rows, collect, outputs, row_dot, spread, workspace
 from _slopes cimport BLOCK, code_of
 from _sparse cimport ahead_cells, ahead_entries, index, require_order, require_rows
@@ -135,6 +136,8 @@ cdef int begin(
     Steps *e, str loss, double shape, double smooth, double rate, int learn,
 ) except -1:
     e.loss, e.shape, e.smooth = code_of(loss), shape, smooth
+    if not 0 <= rate <= 1.7976931348623157e308:
+        raise ValueError("rate must be finite, and not negative. Pass the length of a step.")
     e.rate, e.learn, e.lasso, e.own, e.ridge = rate, learn != 0, False, False, 0
     return 0
 
@@ -157,6 +160,9 @@ def linear_corrected(
     if not inside:
         raise ValueError("order must hold row numbers of X. Pass numbers from 0 to n − 1.")
     require_noted(X.shape[0], k, theta.shape[0], margins, mean)
+    require_apart(
+        3, 8, span(theta), span(margins), span(mean), span(X), span(y), span(weights), span(order),
+        span(columns))
     if n == 0:
         return
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES
@@ -210,6 +216,9 @@ def csr_corrected(
     e.k = outputs(e.loss, e.n, p, y, weights, columns, theta.shape[0], 4)
     require_order(order, indices, e.n, p)
     require_noted(e.n, e.k, theta.shape[0], margins, mean)
+    require_apart(
+        3, 10, span(theta), span(margins), span(mean), span(data), span(indices), span(indptr), span(y),
+        span(weights), span(order), span(columns))
     for j in range(p):
         if columns[1, j] != 0:
             r = columns[2, j]

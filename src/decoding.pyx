@@ -4,6 +4,7 @@ from libc.stdlib cimport free, malloc
 
 from _attention cimport meeting
 from _math cimport exp_negative, hot_void, inline_void, real
+from _memory cimport require_apart, span
 
 
 cdef inline inline_void turn_pairs(real *x, const real *turn, Py_ssize_t d) noexcept nogil:
@@ -76,7 +77,7 @@ cdef int require_shapes(
     Py_ssize_t n, Py_ssize_t columns, Py_ssize_t bias, Py_ssize_t heads, Py_ssize_t out_rows,
     Py_ssize_t out, Py_ssize_t texts, Py_ssize_t places,
 ) except -1:
-    if heads < 1 or columns == 0 or columns % (3 * heads):
+    if heads < 1 or columns == 0 or columns % 3 or columns // 3 % heads:
         raise ValueError("qkv must be 3·heads·d wide. Pass heads that divide its thirds.")
     if bias != 0 and bias != columns:
         raise ValueError("The bias must have one number a column, or none. Pass such.")
@@ -113,6 +114,9 @@ def cached_attention(
     if turned and (turns.shape[0] != t or turns.shape[1] != d or d % 2):
         raise ValueError("turns must have d numbers for each place, d even, or none. Pass such.")
     require_inside(texts, places, keys.shape[0], t)
+    require_apart(
+        3, 8, span(keys), span(values), span(out), span(qkv), span(bias), span(turns), span(texts),
+        span(places))
     if n == 0:
         return
     cdef char *room = <char *>malloc((columns // 3 + t) * sizeof(qkv[0, 0]))

@@ -7,8 +7,9 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from _math cimport LANES, hot_void, inline_void, prefetch, real
+from _memory cimport require_apart, span
 from _rows cimport (
-    add_row, block_gradient, block_rows, collect, load_row, outputs, row_dot, spread, workspace,
+    add_row, batches, block_gradient, block_rows, collect, load_row, outputs, row_dot, spread, workspace,
 )
 from _rules cimport (
     ADAGRAD, ADAM, MOMENTUM, MOST_NUMBERS, NESTEROV, RMSPROP, SGD, adagrad_rule, adam_rule,
@@ -94,7 +95,7 @@ cdef inline inline_void shrink(
         elif rule == RMSPROP:
             reach = lr / (sqrt(<double>a[j]) + c[1])
         elif rule == ADAM or rule == ADAMW:
-            root_c2 = sqrt(1 - c[1] ** <double>t)
+            root_c2 = sqrt(1 - pow(c[1], <double>t))
             reach = lr * root_c2 / (sqrt(<double>b[j]) + c[2] * root_c2)
         else:
             reach = lr
@@ -164,7 +165,7 @@ cdef hot_void visit(
                 if t % PATH == 0 or i + j == n:
                     collect(path, average, True, p, P, k)
                     memset(path, 0, K * sizeof(real))
-            end = min(end + batch_size, n)
+            end = end + batch_size if batch_size < n - end else n
             mean = <real>(1.0 / max(end - i - j, 1))
         if single:  # the losses as met, all at once; the slopes written over z are not needed
             slopes(loss, shape, smooth, z, yb, sb, lost, m, 1)
@@ -195,6 +196,9 @@ cdef double epoch(
     cdef int code = require_steps(
         rule, order, X.shape[0], theta.shape[0], state, average, constants, rates,
         first_step, batch_size)
+    require_apart(
+        3, 10, span(theta), span(state), span(average), span(X), span(y), span(s), span(order),
+        span(columns), span(constants), span(rates))
     if n == 0:
         return 0.0
     cdef Py_ssize_t P = (p + 1 + LANES - 1) // LANES * LANES, K = k * P
@@ -261,7 +265,7 @@ cdef int require_steps(
         raise ValueError("average must have theta's length, or none. Pass numpy.zeros_like(theta).")
     if constants.shape[0] != needed:
         raise ValueError("constants must hold the rule's own numbers. Pass them in its order.")
-    if batch_size < 1 or rates.shape[0] != (order.shape[0] + batch_size - 1) // batch_size:
+    if batch_size < 1 or rates.shape[0] != batches(order.shape[0], batch_size):
         raise ValueError("rates must hold one step length a batch. Pass ceil(rows / batch_size) of them.")
     if first_step < 1:
         raise ValueError("first_step must count from 1, as the corrections need it. Pass 1 first.")
@@ -283,4 +287,4 @@ def linear_epoch(
     """One pass of steps on the loss over the rows in `order`, batch by batch; returns the summed loss as met. Adds theta after each step to average, where that has a length. Changes theta, state and average."""
     return epoch(
         code_of(loss), shape, smooth, X, y, weights, order, columns, theta, state, average, rule,
-        constants, rates, first_step, batch_size)
+        constants, rates, min(first_step, <long long>1 << 62), batch_size)

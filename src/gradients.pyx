@@ -10,6 +10,7 @@ from _rows cimport (
     BLOCK_BYTES, add_four_rows, add_row, block_combine, block_margins, block_rows, collect,
     load_row, outputs, require_targets, row_dot, spread, workspace,
 )
+from _memory cimport require_apart, span
 from _tiles cimport padded, product
 from _slopes cimport (
     BLOCK, GIVEN, MARGINS, SOFTMAX, Work, beyond, code_of, kept, settle, slopes, turn_margins,
@@ -197,6 +198,7 @@ def linear_gradient(
     if g.shape[0] != theta.shape[0]:
         raise ValueError("theta and g must have one length. Pass g=numpy.zeros_like(theta).")
     cdef double *to = kept(margins, n, k)
+    require_apart(2, 7, span(g), span(margins), span(X), span(y), span(weights), span(columns), span(theta))
     if n == 0:
         return 0.0
     return accumulate(work, X, &y[0], &weights[0], columns, &theta[0], &g[0], to, k)
@@ -213,6 +215,7 @@ def linear_margins(
     require_layout(columns, X.shape[1], theta.shape[0])
     if margins.shape[0] != n or margins.shape[1] != k:
         raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
+    require_apart(1, 4, span(margins), span(X), span(columns), span(theta))
     if n > 0:
         accumulate(work, X, NULL, NULL, columns, &theta[0], NULL, &margins[0, 0], k)
 
@@ -228,6 +231,7 @@ def linear_combine(
     require_layout(columns, X.shape[1], g.shape[0])
     if slopes.shape[0] != n or slopes.shape[1] != k:
         raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
+    require_apart(1, 4, span(g), span(X), span(slopes), span(columns))
     if n > 0:
         accumulate(work, X, NULL, NULL, columns, NULL, &g[0], <double *>&slopes[0, 0], k)
 
@@ -257,6 +261,7 @@ def linear_losses(
     if k < 1 or (k > 1 and work.loss != SOFTMAX):
         raise ValueError("z must be (n, 1), or (n, k) of softmax. Pass one margin an output.")
     require_targets(work.loss, y, k)
+    require_apart(2, 4, span(lost), span(r), span(z), span(y))
     if n == 0:
         return
     cdef void *base

@@ -1,9 +1,11 @@
 """Names hashed to columns. NumPy twins: gdcore/_numpy/hashing.py."""
+from cython cimport boundscheck
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, uint32_t
 from libc.string cimport memcpy
 
 from _math cimport real
+from _memory cimport require_apart, span
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -159,7 +161,7 @@ def hash_rows(
     """Hash the names in a list of rows, each a dict, or a list of strings or pairs, to columns; the entries written, zeros left out. `first` is the first row's number in errors. Changes data, indices and indptr."""
     cdef Place to
     cdef long long start = first, i
-    cdef int signs = sign  # no bint: that takes anything
+    cdef uint32_t signs = sign  # no bint: that takes anything
     cdef Py_ssize_t n
     if not isinstance(rows, list):
         raise TypeError("rows must be a list. Pass list(rows).")
@@ -168,11 +170,14 @@ def hash_rows(
     to.at, to.room = 0, data.shape[0]
     if indices.shape[0] != to.room or indptr.shape[0] != n + 1 or to.columns == 0 or to.columns > 2147483647:
         raise ValueError("data and indices must have one length, indptr one more than rows, and columns be above 0. Pass such.")
+    require_apart(3, 3, span(data), span(indices), span(indptr))
     indptr[0] = 0
     for i in range(n):
-        to.row = start + i
+        to.row = <long long>(<unsigned long long>start + <unsigned long long>i)
         try:
-            one_row(&to, rows[i], &data[0], &indices[0])
+            with boundscheck(True):  # what a value's __float__ does to the list is not ours to know
+                row = rows[i]
+            one_row(&to, row, &data[0], &indices[0])
         except UnicodeError as error:
             raise ValueError(f"rows[{to.row}] holds what is no text in UTF-8 ({error}). Mend it.") from error
         indptr[i + 1] = to.at

@@ -2,6 +2,7 @@
 gdcore/_numpy/heads.py."""
 from _heads cimport LOGISTIC, SOFTMAX, SQUARED, head
 from _math cimport hot_double, real
+from _memory cimport require_apart, require_same_or_apart, span
 
 
 cdef hot_double head_pass(
@@ -31,6 +32,8 @@ cdef double elementwise(
     require_rows(n, k, Y.shape[0], weights.shape[0], dZ.shape[0], dZ.shape[1])
     if Y.shape[1] != k:
         raise ValueError("Z and Y must have one shape. Pass one target an output.")
+    require_same_or_apart(span(dZ), span(Z))
+    require_apart(1, 3, span(dZ), span(Y), span(weights))
     if n:
         with nogil:
             loss = head_pass(kind, &Z[0, 0], &Y[0, 0], &weights[0], scale, &dZ[0, 0], n, k)
@@ -41,13 +44,15 @@ def softmax_cross_entropy(
     const real[:, ::1] Z not None, const double[::1] y not None, const double[::1] weights not None,
     scale, real[:, ::1] dZ not None,
 ):
-    """Weighted sum of log Σ e^z − z_y over the rows of Z, y a class number; dZ = scale times its gradient. Changes dZ."""
+    """Weighted sum of log Σ e^z − z_y over the rows of Z, y a class number; dZ = scale times its gradient. dZ may be Z. Changes dZ."""
     cdef Py_ssize_t n = Z.shape[0], k = Z.shape[1], i
     cdef double by = scale, loss = 0
     require_rows(n, k, y.shape[0], weights.shape[0], dZ.shape[0], dZ.shape[1])
     for i in range(n):
         if not (0 <= y[i] < k):
             raise ValueError("y must hold class numbers. Pass numbers from 0 to k − 1.")
+    require_same_or_apart(span(dZ), span(Z))
+    require_apart(1, 3, span(dZ), span(y), span(weights))
     if n:
         with nogil:
             loss = head_pass(SOFTMAX, &Z[0, 0], &y[0], &weights[0], by, &dZ[0, 0], n, k)
@@ -58,7 +63,7 @@ def logistic_cross_entropy(
     const real[:, ::1] Z not None, const double[:, ::1] Y not None,
     const double[::1] weights not None, scale, real[:, ::1] dZ not None,
 ):
-    """Weighted sum of log(1 + e^z) − Y·z over the elements of Z, Y in [0, 1]; dZ = scale times its gradient. Changes dZ."""
+    """Weighted sum of log(1 + e^z) − Y·z over the elements of Z, Y in [0, 1]; dZ = scale times its gradient. dZ may be Z. Changes dZ."""
     cdef double by = scale
     return elementwise(LOGISTIC, Z, Y, weights, by, dZ)
 
@@ -67,6 +72,6 @@ def squared_error(
     const real[:, ::1] Z not None, const double[:, ::1] Y not None,
     const double[::1] weights not None, scale, real[:, ::1] dZ not None,
 ):
-    """Weighted sum of ½(Z − Y)² over the elements of Z; dZ = scale times its gradient. Changes dZ."""
+    """Weighted sum of ½(Z − Y)² over the elements of Z; dZ = scale times its gradient. dZ may be Z. Changes dZ."""
     cdef double by = scale
     return elementwise(SQUARED, Z, Y, weights, by, dZ)

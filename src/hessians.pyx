@@ -6,6 +6,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from _math cimport LANES, hot_void, real
+from _memory cimport require_apart, span
 from _rows cimport load_row, workspace
 from _tiles cimport product
 
@@ -52,6 +53,7 @@ def linear_hessian(
         raise ValueError("columns must describe each column of X and the intercept. Pass p + 1 columns.")
     if H.shape[0] != width or H.shape[1] != width:
         raise ValueError("H must be (p + 1, p + 1). Pass numpy.zeros((p + 1, p + 1)).")
+    require_apart(1, 4, span(H), span(X), span(bends), span(columns))
     cdef Py_ssize_t P = (width + LANES - 1) // LANES * LANES
     cdef void *base
     cdef real *rows = <real *>workspace((2 * ROWS + width + 2) * P * sizeof(real), &base)
@@ -95,13 +97,15 @@ def lasso_step(
     cdef double most = 0, curve, there, size, move
     if not (H.shape[0] == H.shape[1] == n == theta.shape[0] == lasso.shape[0] == step.shape[0]):
         raise ValueError("H must be (n, n) and the vectors of length n. Pass such.")
+    require_apart(1, 5, span(step), span(H), span(g), span(theta), span(lasso))
     cdef void *base
     cdef double *slope = <double *>workspace((n + 1) * sizeof(double), &base)
     with nogil:
         for j in range(n):
             slope[j] = g[j]
             step[j] = 0
-        for k in range(1, sweeps + 1):
+        while k < sweeps:
+            k += 1
             most = 0
             for j in range(n):
                 curve = H[j, j]

@@ -2,6 +2,7 @@
 from libc.math cimport log
 
 from _math cimport LANES, exp_negative, exp_ratio, fold, hot_void, inline_void, real
+from _memory cimport require_apart, require_same_or_apart, span
 
 
 cdef hot_void sigmoid_pass(const real *z, real *out, Py_ssize_t n) noexcept nogil:
@@ -60,6 +61,7 @@ def sigmoid(const real[::1] z not None, real[::1] out not None):
     """Logistic function out = 1/(1 + e⁻ᶻ), without overflow; out may be z. Changes out."""
     if z.shape[0] != out.shape[0]:
         raise ValueError("z and out must have one shape. Pass out=numpy.empty_like(z).")
+    require_same_or_apart(span(out), span(z))
     if z.shape[0]:
         with nogil:
             sigmoid_pass(&z[0], &out[0], z.shape[0])
@@ -69,6 +71,7 @@ def softmax(const real[:, ::1] Z not None, real[:, ::1] out not None):
     """Rows of out become e^Z / Σ e^Z, without overflow; out may be Z. Changes out."""
     if Z.shape[0] != out.shape[0] or Z.shape[1] != out.shape[1]:
         raise ValueError("Z and out must have one shape. Pass out=numpy.empty_like(Z).")
+    require_same_or_apart(span(out), span(Z))
     if Z.shape[0] and Z.shape[1]:
         with nogil:
             softmax_pass(&Z[0, 0], &out[0, 0], Z.shape[0], Z.shape[1])
@@ -78,6 +81,7 @@ def logsumexp(const real[:, ::1] Z not None, real[::1] out not None):
     """out = log Σ e^Z of each row, without overflow. Changes out."""
     if Z.shape[0] != out.shape[0] or Z.shape[1] == 0:
         raise ValueError("out must have one number a row of Z, and Z at least one column. Pass such.")
+    require_apart(1, 2, span(out), span(Z))
     if Z.shape[0]:
         with nogil:
             logsumexp_pass(&Z[0, 0], &out[0], Z.shape[0], Z.shape[1])

@@ -4,6 +4,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from _math cimport LANES, fold, hot_void, real
+from _memory cimport require_apart, span
 from _rows cimport workspace
 
 cdef enum:
@@ -74,6 +75,7 @@ def column_moments(
         raise ValueError("X and weights must have one number of rows. Pass one weight a row.")
     if not (mean.shape[0] == square.shape[0] == low.shape[0] == high.shape[0] == p):
         raise ValueError("mean, square, low and high must have one number a column. Pass such.")
+    require_apart(4, 6, span(mean), span(square), span(low), span(high), span(X), span(weights))
     if n == 0 or p == 0:
         return 0.0
     cdef void *base
@@ -131,6 +133,7 @@ def row_lengths(
         raise ValueError("columns must describe each column of X and the intercept. Pass p + 1 columns.")
     if lengths.shape[0] != n:
         raise ValueError("lengths must have one number a row. Pass numpy.empty(len(X)).")
+    require_apart(1, 3, span(lengths), span(X), span(columns))
     if n == 0:
         return
     cdef void *base

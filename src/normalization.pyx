@@ -2,6 +2,7 @@
 from libc.math cimport sqrt
 
 from _math cimport LANES, fold, hot_void, inline_double, inline_void, real
+from _memory cimport require_apart, require_same_or_apart, span
 
 
 cdef inline inline_double total(const real *x, Py_ssize_t p) noexcept nogil:
@@ -149,6 +150,7 @@ def layer_norm(
     cdef double small = eps
     cdef Py_ssize_t n = X.shape[0], p = X.shape[1]
     require_shapes(n, p, gain.shape[0], bias.shape[0], Y.shape[0], Y.shape[1], statistics.shape[0], statistics.shape[1])
+    require_apart(2, 5, span(Y), span(statistics), span(X), span(gain), span(bias))
     if n:
         with nogil:
             forward_pass(<real *>&X[0, 0], <real *>NULL, <real *>NULL, &gain[0], &bias[0], small, &Y[0, 0], &statistics[0, 0], n, p)
@@ -159,10 +161,15 @@ def layer_norm_backward(
     const real[:, ::1] statistics not None, const real[:, ::1] dY not None, real[:, ::1] dX not None,
     real[::1] dgain not None, real[::1] dbias not None,
 ):
-    """dX from dY, the gradient of what `layer_norm` gave; adds that of gain and bias to dgain and dbias. dX may be dY. Changes dX, dgain and dbias."""
+    """dX from dY, the gradient of what `layer_norm` gave; adds that of gain and bias to dgain and dbias. dX may be X or dY. Changes dX, dgain and dbias."""
     cdef Py_ssize_t n = X.shape[0], p = X.shape[1]
     require_shapes(n, p, gain.shape[0], dgain.shape[0], dY.shape[0], dY.shape[1], statistics.shape[0], statistics.shape[1])
     require_shapes(n, p, gain.shape[0], dbias.shape[0], dX.shape[0], dX.shape[1], statistics.shape[0], statistics.shape[1])
+    require_apart(
+        2, 7, span(dgain), span(dbias), span(dX), span(X), span(gain), span(statistics), span(dY))
+    require_apart(1, 3, span(dX), span(gain), span(statistics))
+    require_same_or_apart(span(dX), span(X))
+    require_same_or_apart(span(dX), span(dY))
     if n:
         with nogil:
             backward_pass(
@@ -188,6 +195,8 @@ def residual_norm(
     require_shapes(n, p, gain.shape[0], shift.shape[0], Y.shape[0], Y.shape[1], statistics.shape[0], statistics.shape[1])
     require_shapes(n, p, p, p, X.shape[0], X.shape[1], n, 2)
     require_sums(bias.shape[0], p)
+    require_apart(
+        3, 7, span(D), span(Y), span(statistics), span(X), span(bias), span(gain), span(shift))
     if n:
         with nogil:
             forward_pass(
@@ -210,6 +219,13 @@ def residual_norm_backward(
     if added:
         require_shapes(n, p, p, p, R.shape[0], R.shape[1], n, 2)
     require_sums(dbias.shape[0], p)
+    require_apart(
+        3, 9, span(dgain), span(dshift), span(dbias), span(dD), span(D), span(gain), span(statistics),
+        span(dY), span(R))
+    require_apart(1, 3, span(dD), span(gain), span(statistics))
+    require_same_or_apart(span(dD), span(D))
+    require_same_or_apart(span(dD), span(dY))
+    require_same_or_apart(span(dD), span(R))
     if n:
         with nogil:
             backward_pass(

@@ -7,6 +7,7 @@ would spend its time in memoryview objects otherwise.
 from cpython.buffer cimport PyBUF_FULL_RO, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport free
 
+from _memory cimport Span, require_apart, span_of
 from _online cimport (
     Job, check_values, hold_state, learn, loss_number, read_numbers, scratch, zeros_pass,
 )
@@ -71,7 +72,11 @@ cdef int check_shapes(Job *job, Held *held) except -1:
     cdef bint clocked = v[4].ndim == 1 and v[4].shape[0] == 5
     hold_state(job, <double *>v[3].buf, v[3].shape[0] if wide else 0, wide, clocked)
     job.clock = <double *>v[4].buf
-    return 0
+    cdef Span of[ARRAYS]
+    cdef Py_ssize_t i
+    for i in range(ARRAYS):
+        of[i] = span_of(v[i].buf, v[i].len)
+    return require_apart(2, ARRAYS, of[3], of[4], of[0], of[1], of[2])
 
 
 cdef int check_numbers(Job *job, Held *held) except -1:

@@ -6,6 +6,7 @@ do not: here a panel of B, 128 bytes wide, is packed and stays near, and A is re
 from libc.stdlib cimport free, malloc
 
 from _math cimport hot_void, inline_void, real
+from _memory cimport require_tables_apart, table, vector
 from _tiles cimport PANEL, product, turn
 
 cdef enum:
@@ -86,6 +87,11 @@ cdef int require_whole(Py_ssize_t first, Py_ssize_t second, Py_ssize_t size) exc
     return 0
 
 
+cdef bint whole_panels(Py_ssize_t size, Py_ssize_t m, Py_ssize_t width) noexcept:
+    """size = m·width, which may be beyond all numbers where A repeats one row without end."""
+    return size == 0 if m == 0 or width == 0 else size % width == 0 and size // width == m
+
+
 cdef int nothing_left(real[:, :] C, Py_ssize_t m, bint add) except -1:
     """Whether C is complete without a product: it is empty, or a sum of nothing. Or an error."""
     cdef Py_ssize_t n = C.shape[0], k = C.shape[1], size = sizeof(C[0, 0]), i, j
@@ -109,6 +115,8 @@ def matrix_product(
         raise ValueError("A (n, m), B (m, k) and C (n, k) must fit together. Pass such.")
     require_whole(A.strides[0], A.strides[1], size)
     require_whole(B.strides[0], B.strides[1], size)
+    require_tables_apart(table(C, size), table(A, size))
+    require_tables_apart(table(C, size), table(B, size))
     if nothing_left(C, m, also != 0):
         return
     cdef Py_ssize_t depth = SHALLOW if A.strides[0] == size and A.strides[1] != size else DEEP
@@ -131,10 +139,11 @@ def pack_panels(const real[:, :] B not None, real[::1] panels not None):
     """panels = the columns of B (m, k), 32 at a time (16 in float64), row by row, zeros beyond the last, of 384 rows after the other: what `panel_product` reads. Changes panels."""
     cdef Py_ssize_t m = B.shape[0], k = B.shape[1], size = sizeof(panels[0]), q, width, block
     width = padded_width(k, size)
-    if panels.shape[0] != m * width:
+    if not whole_panels(panels.shape[0], m, width):
         raise ValueError("panels must hold m times the columns of whole panels. Pass such.")
     require_whole(B.strides[0], B.strides[1], size)
-    if m * k == 0:
+    require_tables_apart(vector(panels, size), table(B, size))
+    if m == 0 or k == 0:
         return
     with nogil:
         for block in range((m + DEEP - 1) // DEEP):
@@ -152,9 +161,11 @@ def panel_product(
     cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = C.shape[1], size = sizeof(C[0, 0]), q
     cdef Py_ssize_t width = padded_width(k, size), block
     cdef Py_ssize_t also = add  # no None, no text
-    if C.shape[0] != n or panels.shape[0] != m * width:
+    if C.shape[0] != n or not whole_panels(panels.shape[0], m, width):
         raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
     require_whole(A.strides[0], A.strides[1], size)
+    require_tables_apart(table(C, size), table(A, size))
+    require_tables_apart(table(C, size), vector(panels, size))
     if nothing_left(C, m, also != 0):
         return
     with nogil:

@@ -4,6 +4,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from _math cimport hot_double, hot_void, require_one_length
+from _memory cimport require_apart, span
 from _sums cimport dot_loop
 
 cdef double DECREASE = 1e-4, CURVATURE = 0.9, LEAST = 2.0, FARTHEST = 10.0, ROUNDING = 1e-15
@@ -51,6 +52,7 @@ cdef hot_void difference_pass(
 def ray(const double[::1] x not None, const double[::1] d not None, double t, double[::1] out not None):
     """Write the point x + t·d into out. Changes out."""
     require_one_length(x.shape[0] == d.shape[0] == out.shape[0])
+    require_apart(1, 3, span(out), span(x), span(d))
     if x.shape[0]:
         with nogil:
             ray_pass(&x[0], &d[0], t, &out[0], x.shape[0])
@@ -110,6 +112,7 @@ def two_loop(
     cdef double *alpha
     require_one_length(d.shape[0] == n)
     require_pairs(S, Y, rho.shape[0], n, newest, count)
+    require_apart(1, 5, span(d), span(g), span(S), span(Y), span(rho))
     alpha = <double *>malloc((count + 1) * sizeof(double))
     if alpha == NULL:
         raise MemoryError
@@ -146,6 +149,8 @@ def curvature_pair(
     cdef double far = 0
     require_one_length(n == before.shape[0] == g.shape[0] == was.shape[0])
     require_pairs(S, Y, rho.shape[0], n, row, 1)
+    require_apart(
+        3, 7, span(S), span(Y), span(rho), span(x), span(before), span(g), span(was))
     if n:
         with nogil:
             far = keep_pair(
@@ -259,6 +264,8 @@ def wolfe_step(
     require_pairs(S, Y, rows, n, 0, 1)
     if pairs < 0:
         raise ValueError("Rows must lie within S. Pass numbers from 0 to the number of pairs.")
+    require_apart(
+        5, 7, span(S), span(Y), span(rho), span(to), span(slopes), span(x), span(g))
     if n == 0:
         return NAN, 0.0, 0, 0
     room = <double *>malloc((2 * n + rows) * sizeof(double))
@@ -270,7 +277,7 @@ def wolfe_step(
     try:
         while True:
             direction(
-                &g[0], &S[0, 0], &Y[0, 0], &rho[0], n, rows, (pairs - 1 + rows) % rows,
+                &g[0], &S[0, 0], &Y[0, 0], &rho[0], n, rows, (pairs % rows + rows - 1) % rows,
                 min(pairs, rows - 1), room + 2 * n, room)
             start.slope = dot(&g[0], room, n)
             if start.slope < 0:
@@ -286,4 +293,4 @@ def wolfe_step(
     row = pairs % rows
     far = keep_pair(
         &to[0], &x[0], &slopes[0], &g[0], &S[row, 0], &Y[row, 0], &rho[row], n, caution)
-    return f, far, pairs + (1 if rho[row] != 0 else 0), line.trials
+    return f, far, <object>pairs + (1 if rho[row] != 0 else 0), line.trials

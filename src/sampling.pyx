@@ -3,6 +3,7 @@ gdcore/_numpy/sampling.py."""
 from libc.stdint cimport uint64_t
 
 from _math cimport hot_void, real
+from _memory cimport require_apart, require_same_or_apart, span
 from _philox cimport drop
 
 
@@ -31,6 +32,7 @@ def dropout(const real[::1] x not None, rate, key, first, real[::1] out not None
         raise ValueError("rate must be in [0, 1). Pass the share to leave out.")
     if x.shape[0] != out.shape[0]:
         raise ValueError("x and out must have one length. Pass out=numpy.empty_like(x).")
+    require_same_or_apart(span(out), span(x))
     if x.shape[0]:
         with nogil:
             dropout_pass(&x[0], share, seed, start, &out[0], x.shape[0])
@@ -45,6 +47,7 @@ def add_rows(real[:, ::1] table not None, const long long[::1] rows not None, co
         wrong += rows[i] < 0 or rows[i] >= table.shape[0]
     if wrong:
         raise ValueError("rows must hold row numbers of the table. Pass numbers from 0 to n − 1.")
+    require_apart(1, 3, span(table), span(rows), span(values))
     if n and p:
         with nogil:
             add_pass(&table[0, 0], &rows[0], &values[0, 0], n, p)

@@ -4,6 +4,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from _math cimport hot_void, real
+from _memory cimport require_apart, span
 from _sparse cimport index, outside_pass, require_rows, rows_hold
 
 cdef enum:
@@ -126,6 +127,9 @@ def take_csr_rows(
         at += b - a
     if new_indptr.shape[0] != count + 1 or new_data.shape[0] != at or new_indices.shape[0] != at:
         raise ValueError("The new arrays must have room for the rows' entries, and no more. Pass such.")
+    require_apart(
+        3, 7, span(new_data), span(new_indices), span(new_indptr), span(data), span(indices), span(indptr),
+        span(rows))
     at = 0
     new_indptr[0] = 0
     with nogil:
@@ -218,6 +222,7 @@ def merge_csr(real[::1] data not None, index[::1] indices not None, long long[::
     cdef index *spare
     cdef real *room
     require_rows(entries, indices.shape[0], indptr)
+    require_apart(3, 3, span(data), span(indices), span(indptr))
     if entries == 0:
         return 0
     most = longest_row(&indptr[0], n)

@@ -10,7 +10,8 @@ from _lazy cimport (
     LASSO, MIDDLE, OWN, RIDGE, SMOOTH, UNIT, Epoch, catch_up, collect, decay, settle, spread,
 )
 from _math cimport hot_void, inline_void, real
-from _rows cimport outputs, workspace
+from _memory cimport require_apart, span
+from _rows cimport batches, outputs, workspace
 from _slopes cimport BLOCK, SOFTMAX, code_of, slope_of, slopes
 from _sparse cimport ahead_cells, ahead_entries, index, require_order, require_rows
 
@@ -251,8 +252,11 @@ def csr_epoch(
     require_order(order, indices, indptr.shape[0] - 1, e.p)
     if average.shape[0] not in (0, theta.shape[0]):
         raise ValueError("average must have theta's length, or none. Pass numpy.zeros_like(theta).")
-    if batch_size < 1 or rates.shape[0] != (order.shape[0] + batch_size - 1) // batch_size:
+    if batch_size < 1 or rates.shape[0] != batches(order.shape[0], batch_size):
         raise ValueError("rates must hold one step length a batch. Pass ceil(rows / batch_size) of them.")
+    require_apart(
+        2, 10, span(theta), span(average), span(data), span(indices), span(indptr), span(y), span(weights),
+        span(order), span(columns), span(rates))
     e.averaged, e.a = average.shape[0] > 0, 1
     require_lazy(&e, columns, rates)
     cdef Py_ssize_t n = order.shape[0], j

@@ -9,6 +9,7 @@ No row may name a column twice.
 from libc.stdlib cimport free
 
 from _math cimport real
+from _memory cimport require_apart, span
 from _rows cimport outputs, workspace
 from _slopes cimport (
     BLOCK, GIVEN, MARGINS, Work, beyond, code_of, kept, settle, turn_margins,
@@ -178,6 +179,9 @@ def csr_gradient(
     if g.shape[0] != theta.shape[0]:
         raise ValueError("theta and g must have one length. Pass g=numpy.zeros_like(theta).")
     cdef double *to = kept(margins, n, k)
+    require_apart(
+        2, 9, span(g), span(margins), span(data), span(indices), span(indptr), span(y), span(weights),
+        span(columns), span(theta))
     if n == 0:
         return 0.0
     return accumulate(
@@ -196,6 +200,8 @@ def csr_margins(
     cdef Py_ssize_t n = indptr.shape[0] - 1, k = require_layout(columns, theta.shape[0])
     if margins.shape[0] != n or margins.shape[1] != k:
         raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
+    require_apart(
+        1, 6, span(margins), span(data), span(indices), span(indptr), span(columns), span(theta))
     if n > 0:
         accumulate(work, data, indices, indptr, NULL, NULL, columns, &theta[0], NULL, &margins[0, 0], k)
 
@@ -212,6 +218,7 @@ def csr_combine(
     cdef Py_ssize_t n = indptr.shape[0] - 1, k = require_layout(columns, g.shape[0])
     if slopes.shape[0] != n or slopes.shape[1] != k:
         raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
+    require_apart(1, 6, span(g), span(data), span(indices), span(indptr), span(slopes), span(columns))
     if n > 0:
         accumulate(
             work, data, indices, indptr, NULL, NULL, columns, NULL, &g[0],
@@ -232,6 +239,7 @@ def csr_lengths(
         raise ValueError("columns must describe each column of X and the intercept. Pass p + 1 columns.")
     if lengths.shape[0] != n:
         raise ValueError("lengths must have one number a row. Pass numpy.empty(len(X)).")
+    require_apart(1, 5, span(lengths), span(data), span(indices), span(indptr), span(columns))
     require_inside(indices, p)
     with nogil:
         for j in range(p):

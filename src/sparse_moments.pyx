@@ -7,6 +7,7 @@ from libc.math cimport fabs, frexp, ldexp, sqrt
 from libc.stdlib cimport calloc, free
 
 from _math cimport real
+from _memory cimport require_apart, span
 from _rows cimport workspace
 from _sparse cimport index, outside_pass, require_rows
 
@@ -64,7 +65,7 @@ cdef double sums_pass(
 
 
 cdef Py_ssize_t settle_sums(
-    const double *sums, double total, bint strange, double *mean, double *deviation, Py_ssize_t p, int *place,
+    const double *sums, double total, bint strange, double *mean, double *deviation, Py_ssize_t p, Py_ssize_t *place,
 ) noexcept nogil:
     """Mean and deviation of the columns whose sums tell them; the others get a place, and are counted."""
     cdef Py_ssize_t j, others = 0
@@ -75,7 +76,7 @@ cdef Py_ssize_t settle_sums(
         around = square - mean[j] * mean[j]
         place[j] = -1
         if strange or not around >= CLEAR * square:
-            place[j] = <int>others
+            place[j] = others
             others += 1
         else:
             deviation[j] = sqrt(around)
@@ -84,7 +85,7 @@ cdef Py_ssize_t settle_sums(
 
 cdef void moments_pass(
     const real *data, const index *indices, const long long *indptr, const double *weights, double *mean,
-    double *deviation, Py_ssize_t n, Py_ssize_t p, const int *place, double *state,
+    double *deviation, Py_ssize_t n, Py_ssize_t p, const Py_ssize_t *place, double *state,
 ) noexcept nogil:
     """The same for columns that have a place, in three passes. The weight of a column's implicit zeros
     is a difference, so weights are summed in two parts, the first of which are multiples of one unit
@@ -173,11 +174,13 @@ def csr_moments(
         outside_pass(columns, entries, p, &wrong)
     if wrong:
         raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
+    require_apart(
+        2, 6, span(mean), span(deviation), span(data), span(indices), span(indptr), span(weights))
     if n == 0 or p == 0:
         return
     cdef void *base
-    cdef double *sums = <double *>workspace(2 * p * sizeof(double) + p * sizeof(int), &base)
-    cdef int *place = <int *>(sums + 2 * p)
+    cdef double *sums = <double *>workspace(2 * p * sizeof(double) + p * sizeof(Py_ssize_t), &base)
+    cdef Py_ssize_t *place = <Py_ssize_t *>(sums + 2 * p)
     with nogil:
         total = sums_pass(numbers, columns, &indptr[0], &weights[0], n, sums, &wrong)
         others = settle_sums(sums, total, wrong > 0, &mean[0], &deviation[0], p, place)

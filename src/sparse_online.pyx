@@ -6,6 +6,7 @@ A row's columns are gathered, learn as those of a dense row do, and go back to t
 from libc.stdlib cimport free
 
 from _math cimport prefetch, real
+from _memory cimport require_apart, span
 from _online cimport (
     Job, check_sizes, check_values, hold_state, learn, loss_number, read_numbers, scratch, shrink_pass,
 )
@@ -130,6 +131,8 @@ def csr_online_pass(
                whole.p >= 0, clock.shape[0] == 5)
     require_inside(indices, whole.p)
     check_values(&whole, zeros(data), &y[0] if n else NULL, &weights[0] if n else NULL, n)
+    require_apart(
+        2, 7, span(state), span(clock), span(data), span(indices), span(indptr), span(y), span(weights))
     if n == 0:
         return 0.0
     whole.clock, k = &clock[0], whole.k

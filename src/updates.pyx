@@ -8,6 +8,7 @@ from cpython.buffer cimport PyBUF_FULL_RO, PyBuffer_IsContiguous, PyBuffer_Relea
 from libc.stdlib cimport free, malloc
 
 from _math cimport hot_void, real
+from _memory cimport Span, refuse_overlap, spans_meet, span_of
 from _rules cimport (
     ADADELTA, ADAGRAD, ADAM, ADAMAX, AMSGRAD, LION, MOMENTS, MOMENTUM, MOST_MOMENTS, MOST_NUMBERS,
     NADAM, NESTEROV, RMSPROP, RMSPROP_CENTERED, RMSPROP_CENTERED_MOMENTUM, RMSPROP_MOMENTUM,
@@ -102,7 +103,29 @@ cdef int check(Job *job) except -1:
         same = same and g[job.parts + k].ndim == 1 and g[job.parts + k].len == total
     if not same:
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
-    return 0
+    return check_apart(job)
+
+
+cdef int check_apart(Job *job) except -1:
+    """A part and its gradient are one or lie apart, and all of them from the moments. Of parts that lie one upon
+    another, each takes its step in turn."""
+    cdef Py_buffer *w = job.views
+    cdef Py_buffer *g = w + job.parts
+    cdef Py_buffer *state = g + job.parts
+    cdef Span moments[MOST_MOMENTS]
+    cdef Span part, slope
+    cdef bint met = False
+    cdef Py_ssize_t i, k
+    for k in range(job.moments):
+        moments[k] = span_of(state[k].buf, state[k].len)
+        for i in range(k):
+            met = met or spans_meet(moments[i], moments[k])
+    for i in range(job.parts):
+        part, slope = span_of(w[i].buf, w[i].len), span_of(g[i].buf, g[i].len)
+        met = met or (w[i].buf != g[i].buf and spans_meet(part, slope))
+        for k in range(job.moments):
+            met = met or spans_meet(part, moments[k]) or spans_meet(slope, moments[k])
+    return refuse_overlap() if met else 0
 
 
 cdef int hold(Job *job, tuple w, tuple g, tuple state) except -1:
@@ -123,7 +146,7 @@ cdef tuple as_tuple(object x):
 
 
 def update(rule, w, g, state, numbers):
-    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. Changes w and state."""
+    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. g may be w. Changes w and state."""
     cdef Job job
     cdef tuple spec = _RULES.get(rule) if isinstance(rule, str) else None
     if spec is None:

@@ -3,6 +3,7 @@ from libc.math cimport sqrt
 from libc.string cimport memcpy
 
 from _math cimport LANES, hot_double, hot_void, real, require_one_length
+from _memory cimport require_apart, span
 from _sums cimport dot_loop
 
 cdef extern from *:
@@ -114,6 +115,7 @@ def add_scaled(real[::1] a not None, const real[::1] b not None, factor):
     """a + factor·b into a. Changes a."""
     cdef double by = factor
     require_one_length(a.shape[0] == b.shape[0])
+    require_apart(1, 2, span(a), span(b))
     if a.shape[0]:
         with nogil:
             add_pass(&a[0], &b[0], a.shape[0], by)
@@ -158,6 +160,8 @@ def clip_norm(real[::1] a not None, double limit):
 
 def clip_value(real[::1] a not None, double limit):
     """Move every element of a into [−limit, limit]; NaN stays. Changes a."""
+    if not limit >= 0:
+        raise ValueError("limit must not be negative. Pass the largest size allowed.")
     if a.shape[0]:
         with nogil:
             clip_pass(&a[0], a.shape[0], limit)
@@ -224,6 +228,7 @@ def secant(
     cdef double sums[5]
     cdef Py_ssize_t n = x.shape[0]
     require_one_length(n == before.shape[0] == g.shape[0] == was.shape[0])
+    require_apart(2, 4, span(before), span(was), span(x), span(g))
     if n == 0:
         return 0.0, 0.0, 0.0, 0.0, 0.0
     with nogil:

@@ -13,6 +13,6 @@ def pytest_terminal_summary(terminalreporter):
     if path:
         outcomes = {
             kind: len(terminalreporter.stats.get(kind, ()))
-            for kind in ("passed", "failed", "error", "skipped")
+            for kind in ("passed", "failed", "error", "skipped", "deselected")
         }
         tally.write(path, outcomes, time.monotonic() - STARTED)

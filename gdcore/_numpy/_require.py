@@ -7,6 +7,30 @@ import numpy as np
 from gdcore._typing import Array
 
 
+def require_aligned(*arrays: Array) -> None:
+    """Numbers at multiples of their size, as compilers take them to be."""
+    if not all(array.flags.aligned for array in arrays):
+        raise ValueError(
+            "A kernel takes aligned arrays, whose numbers lie at multiples of their size. Pass a copy."
+        )
+
+
+def require_apart(written: Sequence[Array], *read: Array) -> None:
+    """What is written shares no memory with anything else."""
+    for i, array in enumerate(written):
+        for other in (*written[i + 1 :], *read):
+            if np.shares_memory(array, other):
+                raise ValueError(
+                    "What a kernel writes must share no memory with its other arrays. Pass a copy."
+                )
+
+
+def require_same_or_apart(out: Array, array: Array) -> None:
+    """One may be the other, but no part of it."""
+    if out.ctypes.data != array.ctypes.data or out.nbytes != array.nbytes:
+        require_apart((out,), array)
+
+
 def require_one_length(*arrays: Array) -> None:
     if any(len(array) != len(arrays[0]) for array in arrays):
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
@@ -23,6 +47,7 @@ def require_arrays(*arrays: Array, ndim: int | None = 1) -> None:
             raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
         if not array.flags.c_contiguous:
             raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
+        require_aligned(array)
 
 
 def require_like(other: Array, *arrays: Array, ndim: int = 1) -> None:
@@ -41,6 +66,7 @@ def require_whole(**arrays: Array) -> None:
         plain = array.dtype == np.int64 and array.dtype.isnative and array.ndim == 1
         if not plain or not array.flags.c_contiguous:
             raise ValueError(f"{name} must be contiguous int64. Pass numpy.ascontiguousarray(…).")
+        require_aligned(array)
 
 
 def require_writeable(*arrays: Array) -> None:
@@ -57,6 +83,8 @@ def require_parts(w: Sequence[Array], g: Sequence[Array]) -> None:
     require_writeable(*w)
     if any(one.shape != slope.shape for one, slope in zip(w, g, strict=True)):
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
+    for one, slope in zip(w, g, strict=True):
+        require_same_or_apart(one, slope)
 
 
 def require_vectors(state: Sequence[Array], w: Sequence[Array]) -> None:
@@ -66,6 +94,7 @@ def require_vectors(state: Sequence[Array], w: Sequence[Array]) -> None:
     total = sum(one.size for one in w)
     if any(vector.shape != (total,) for vector in state):
         raise ValueError("The arrays must have one length. Pass arrays of equal shape.")
+    require_apart(state, *w)
 
 
 def require_doubles(*arrays: Array, ndim: int = 1) -> None:

@@ -8,7 +8,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_like, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_arrays,
+    require_like,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["activate", "activate_backward"]
@@ -106,6 +111,7 @@ def activate(name: str, Z: Array, bias: Array, slope: Array) -> None:
     require_writeable(Z, slope)
     value, from_value = _kind(name)
     _require_shapes(from_value is None, Z, bias, slope)
+    require_apart((Z, slope), bias)
     Z[:], found = value(Z + bias if len(bias) else Z)
     if from_value is None:
         slope[:] = found
@@ -121,6 +127,7 @@ def activate_backward(name: str, Y: Array, slope: Array, dY: Array, db: Array) -
     if Y.shape != dY.shape:
         raise ValueError("Y and dY must have one shape. Pass the gradient of what the layer gave.")
     _require_shapes(from_value is None, dY, db, slope)
+    require_apart((dY, db), Y, slope)
     dY *= slope if from_value is None else from_value(Y)
     if len(db):
         db += dY.sum(axis=0)

@@ -9,7 +9,14 @@ import operator
 
 import numpy as np
 
-from gdcore._numpy._require import numbers, require_arrays, require_like, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_arrays,
+    require_like,
+    require_same_or_apart,
+    require_writeable,
+)
 from gdcore._numpy.sampling import unsigned, words
 from gdcore._typing import Array
 
@@ -30,6 +37,7 @@ def causal_attention(
     """out = softmax(QKᵀ/√d, over no later place)·V for each head, where Q, K and V are the thirds of qkv + bias (n, t, 3·heads·d), Q and K rotated by turns (t, d) of cosines and sines; lse = log Σ e^score. bias and turns may be empty. Weights are dropped with probability rate: sequence i has the words of first + i. Changes out and lse."""
     heads, rate, first, key = _checked(qkv, bias, turns, heads, rate, key, first, out, lse)
     require_writeable(out, lse)
+    require_apart((out, lse), qkv, bias, turns)
     for i, h in np.ndindex(len(qkv), heads):
         with np.errstate(all="ignore"):
             q, k, v, mine = _head(qkv[i], bias, turns, heads, h)
@@ -66,6 +74,9 @@ def causal_attention_backward(
         raise ValueError("dqkv and dout must have the shapes of qkv and out. Pass such.")
     if len(dbias) != len(bias):
         raise ValueError("dbias must be as long as bias. Pass such.")
+    require_same_or_apart(dqkv, qkv)
+    require_apart((dbias,), qkv)
+    require_apart((dbias, dqkv), bias, turns, out, lse, dout)
     width = qkv.shape[2] // 3
     for i, h in np.ndindex(len(qkv), heads):
         with np.errstate(all="ignore"):

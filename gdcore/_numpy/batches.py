@@ -5,7 +5,13 @@ Twins agree to the bit.
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_like, require_whole, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_arrays,
+    require_like,
+    require_whole,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["take_rows"]
@@ -39,3 +45,4 @@ def _require(X: Array, rows: Array, shift: Array, inverse: Array, out: Array) ->
         raise ValueError("shift and inverse must have one number a column, or none. Pass such.")
     if not ((rows >= 0) & (rows < len(X))).all():
         raise ValueError("rows must hold row numbers of X. Pass numbers from 0 to n − 1.")
+    require_apart((out,), X, rows, shift, inverse)

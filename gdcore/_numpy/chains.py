@@ -12,6 +12,7 @@ import numpy as np
 from gdcore._numpy import heads
 from gdcore._numpy._require import (
     numbers,
+    require_apart,
     require_arrays,
     require_doubles,
     require_like,
@@ -30,19 +31,9 @@ BLOCK = 64  # rows at a time in the compiled twin, which sums over such blocks i
 
 
 def chain_gradient(
-    X: Array,
-    rows: Array,
-    shift: Array,
-    inverse: Array,
-    Y: Array,
-    weights: Array,
-    widths: Array,
-    kinds: Array,
-    theta: Array,
-    head: str,
-    scale: float,
-    g: Array,
-) -> float:
+    X: Array, rows: Array, shift: Array, inverse: Array, Y: Array, weights: Array,
+    widths: Array, kinds: Array, theta: Array, head: str, scale: float, g: Array,
+) -> float:  # fmt: skip
     """Weighted sum of the losses of a chain of dense layers over the rows (X[rows] − shift)·inverse; g = scale times its gradient in theta, which holds W and b of each layer. Changes g."""
     _require_types(X, rows, shift, inverse, Y, weights, widths, kinds, theta, g)
     (scale,) = numbers(scale)
@@ -50,6 +41,7 @@ def chain_gradient(
         raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}. Pass one of them.")
     _require_chain(X, shift, inverse, Y, widths, kinds, theta, head, g)
     _require_rows(X, rows, Y, weights, widths[-1], head)
+    require_apart((g,), X, rows, shift, inverse, Y, weights, widths, kinds, theta)
     if len(rows) == 0:
         g[:] = 0
         return 0.0

@@ -4,13 +4,20 @@ src/corrected.pyx.
 θ is double in both, whatever X is. Twins agree as sums in another order do, an epoch long.
 """
 
+import math
 import operator
 from collections.abc import Callable
 
 import numpy as np
 
 from gdcore._numpy._losses import Loss, loss_named
-from gdcore._numpy._require import numbers, require_doubles, require_whole, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_doubles,
+    require_whole,
+    require_writeable,
+)
 from gdcore._numpy.gradients import require_rows
 from gdcore._numpy.sparse_epochs import require_sparse_work, row_entries
 from gdcore._typing import Array
@@ -36,11 +43,13 @@ def linear_corrected(
     """One pass of steps over the rows in `order`, each by the change of the row's slope since its margin was noted and by the mean gradient at the margins noted, and a proximal step of the penalty. Where learn is not 0, margins and mean follow every row. Changes theta, margins and mean."""
     knobs, (rate,), learn = numbers(shape, smooth), numbers(rate), operator.index(learn)
     function = loss_named(loss)
+    _require_rate(rate)
     require_rows(loss, X, y, weights, columns, theta, 4)
     require_whole(order=order)
     if not ((order >= 0) & (order < len(X))).all():
         raise ValueError("order must hold row numbers of X. Pass numbers from 0 to n − 1.")
     _require_noted(theta, margins, mean, len(X), len(theta) // columns.shape[1])
+    require_apart((theta, margins, mean), X, y, weights, order, columns)
 
     def row(i: int) -> Array:
         x = (X[i].astype(np.float64) - columns[0, :-1]) * columns[1, :-1]
@@ -57,8 +66,10 @@ def csr_corrected(
     """One pass of the same steps over rows in CSR form, none of which may name a column twice, and columns without a shift. Changes theta, margins and mean."""
     knobs, (rate,), learn = numbers(shape, smooth), numbers(rate), operator.index(learn)
     function = loss_named(loss)
+    _require_rate(rate)
     k = require_sparse_work(loss, (data, indices, indptr), y, weights, order, columns, theta)
     _require_noted(theta, margins, mean, len(y), k)
+    require_apart((theta, margins, mean), data, indices, indptr, y, weights, order, columns)
     if (columns[0, :-1][columns[1, :-1] != 0] != 0).any():
         raise ValueError("columns must have no shift. Pass theta for columns as they are.")
 
@@ -98,6 +109,11 @@ def _visit(
             G += change / len(y)
             margins[own] = z
     theta[:], mean[:] = _flat(W), _flat(G)
+
+
+def _require_rate(rate: float) -> None:
+    if not 0 <= rate < math.inf:
+        raise ValueError("rate must be finite, and not negative. Pass the length of a step.")
 
 
 def _by_output(theta: Array, p: int, k: int) -> Array:

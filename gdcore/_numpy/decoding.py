@@ -8,7 +8,13 @@ import operator
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_like, require_whole, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_arrays,
+    require_like,
+    require_whole,
+    require_writeable,
+)
 from gdcore._numpy.attention import turned
 from gdcore._typing import Array
 
@@ -35,6 +41,7 @@ def cached_attention(
     require_writeable(keys, values, out)
     heads = operator.index(heads)
     _require_shapes(qkv, bias, turns, heads, texts, places, keys, values, out)
+    require_apart((keys, values, out), qkv, bias, turns, texts, places)
     width = out.shape[1]
     d = width // heads
     for i, (text, place) in enumerate(zip(texts.tolist(), places.tolist(), strict=True)):

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from gdcore._numpy._losses import loss_named
-from gdcore._numpy._require import numbers, require_doubles, require_whole, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_doubles,
+    require_whole,
+    require_writeable,
+)
 from gdcore._numpy.gradients import add_gradient, require_rows
 from gdcore._numpy.updates import update
 from gdcore._typing import Array
@@ -39,6 +45,7 @@ def linear_epoch(
     _require_steps(rule, order, len(X), len(theta), state, average, constants, rates, batch)
     if first_step < 1:
         raise ValueError("first_step must count from 1, as the corrections need it. Pass 1 first.")
+    require_apart((theta, state, average), X, y, weights, order, columns, constants, rates)
     if len(order) == 0:
         return 0.0
     p = X.shape[1]

@@ -14,7 +14,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from gdcore._numpy._losses import Loss, loss_named
-from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_arrays,
+    require_doubles,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["linear_combine", "linear_gradient", "linear_losses", "linear_margins"]
@@ -47,6 +53,7 @@ def linear_gradient(
     k = len(theta) // (X.shape[1] + 1)
     if len(margins) and margins.shape != (len(X), k):
         raise ValueError("margins must be (n, k), or have no rows. Pass numpy.empty((n, k)).")
+    require_apart((g, margins), X, y, weights, columns, theta)
     return add_gradient(function, knobs, (X, y, weights), columns, theta, g, margins)
 
 
@@ -59,6 +66,7 @@ def linear_margins(X: Array, columns: Array, theta: Array, margins: Array) -> No
     k = outputs_of(columns, X.shape[1], len(theta))
     if margins.shape != (len(X), k):
         raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
+    require_apart((margins,), X, columns, theta)
     W, b = _coefficients(X, columns, theta)
     with np.errstate(all="ignore"):
         for rows in row_blocks(X):
@@ -74,6 +82,7 @@ def linear_combine(X: Array, slopes: Array, columns: Array, g: Array) -> None:
     k = outputs_of(columns, X.shape[1], len(g))
     if slopes.shape != (len(X), k):
         raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
+    require_apart((g,), X, slopes, columns)
     with np.errstate(all="ignore"):
         for rows in row_blocks(X):
             _combine(seen(X, columns, rows), slopes[rows], columns, g)
@@ -96,6 +105,7 @@ def linear_losses(
     if k < 1 or (k > 1 and loss != "softmax"):
         raise ValueError("z must be (n, 1), or (n, k) of softmax. Pass one margin an output.")
     require_targets(loss, y, k)
+    require_apart((lost, r), z, y)
     with np.errstate(all="ignore"):
         lost[:], r[:] = function(z, y, *knobs)
 

@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_whole, require_writeable
+from gdcore._numpy._require import (
+    require_aligned,
+    require_apart,
+    require_arrays,
+    require_whole,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["hash_rows", "murmur3"]
@@ -47,6 +53,7 @@ def hash_rows(
         raise ValueError(
             "data and indices must have one length, indptr one more than rows, and columns be above 0. Pass such."
         )
+    require_apart((data, indices, indptr))
     at, indptr[0] = 0, 0
     for i, row in enumerate(rows):
         number = first + i
@@ -158,3 +165,4 @@ def _require_short(indices: Array) -> None:
     plain = indices.dtype == np.int32 and indices.dtype.isnative and indices.ndim == 1
     if not plain or not indices.flags.c_contiguous:
         raise ValueError("indices must be contiguous int32. Pass such.")
+    require_aligned(indices)

@@ -6,14 +6,21 @@ Twins agree within 1e-6 (float32) and 1e-14 (float64) of the largest number of a
 import numpy as np
 
 from gdcore._numpy import _losses
-from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_arrays,
+    require_doubles,
+    require_same_or_apart,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["logistic_cross_entropy", "softmax_cross_entropy", "squared_error"]
 
 
 def softmax_cross_entropy(Z: Array, y: Array, weights: Array, scale: float, dZ: Array) -> float:
-    """Weighted sum of log Σ e^z − z_y over the rows of Z, y a class number; dZ = scale times its gradient. Changes dZ."""
+    """Weighted sum of log Σ e^z − z_y over the rows of Z, y a class number; dZ = scale times its gradient. dZ may be Z. Changes dZ."""
     require_doubles(y, weights)
     (scale,) = _require(Z, y, weights, scale, dZ)
     if not ((y >= 0) & (y < Z.shape[1])).all():
@@ -22,12 +29,12 @@ def softmax_cross_entropy(Z: Array, y: Array, weights: Array, scale: float, dZ: 
 
 
 def logistic_cross_entropy(Z: Array, Y: Array, weights: Array, scale: float, dZ: Array) -> float:
-    """Weighted sum of log(1 + e^z) − Y·z over the elements of Z, Y in [0, 1]; dZ = scale times its gradient. Changes dZ."""
+    """Weighted sum of log(1 + e^z) − Y·z over the elements of Z, Y in [0, 1]; dZ = scale times its gradient. dZ may be Z. Changes dZ."""
     return _elementwise(_losses.logistic, Z, Y, weights, scale, dZ)
 
 
 def squared_error(Z: Array, Y: Array, weights: Array, scale: float, dZ: Array) -> float:
-    """Weighted sum of ½(Z − Y)² over the elements of Z; dZ = scale times its gradient. Changes dZ."""
+    """Weighted sum of ½(Z − Y)² over the elements of Z; dZ = scale times its gradient. dZ may be Z. Changes dZ."""
     return _elementwise(_losses.squared, Z, Y, weights, scale, dZ)
 
 
@@ -67,4 +74,6 @@ def _require(Z: Array, y: Array, weights: Array, scale: float, dZ: Array) -> tup
         raise ValueError(
             "Z and dZ must have one shape, with at least one column. Pass dZ=numpy.empty_like(Z)."
         )
+    require_same_or_apart(dZ, Z)
+    require_apart((dZ,), y, weights)
     return numbers(scale)

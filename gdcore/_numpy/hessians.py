@@ -7,7 +7,13 @@ import operator
 
 import numpy as np
 
-from gdcore._numpy._require import numbers, require_arrays, require_doubles, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_arrays,
+    require_doubles,
+    require_writeable,
+)
 from gdcore._numpy.gradients import row_blocks, seen
 from gdcore._typing import Array
 
@@ -25,6 +31,7 @@ def lasso_step(
     n = len(g)
     if not len(H) == H.shape[1] == n == len(theta) == len(lasso) == len(step):
         raise ValueError("H must be (n, n) and the vectors of length n. Pass such.")
+    require_apart((step,), H, g, theta, lasso)
     slope, used = g.copy(), 0
     step[:] = 0
     with np.errstate(all="ignore"):
@@ -60,6 +67,7 @@ def linear_hessian(X: Array, bends: Array, columns: Array, H: Array) -> None:
         )
     if H.shape != (width, width):
         raise ValueError("H must be (p + 1, p + 1). Pass numpy.zeros((p + 1, p + 1)).")
+    require_apart((H,), X, bends, columns)
     with np.errstate(all="ignore"):
         for rows in row_blocks(X):
             x = seen(X, columns, rows)

@@ -5,7 +5,13 @@ Twins agree within 4 ulp in sigmoid and logsumexp, within 8 + √k ulp in softma
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_like, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_arrays,
+    require_like,
+    require_same_or_apart,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["logsumexp", "sigmoid", "softmax"]
@@ -17,6 +23,7 @@ def sigmoid(z: Array, out: Array) -> None:
     require_writeable(out)
     if z.shape != out.shape:
         raise ValueError("z and out must have one shape. Pass out=numpy.empty_like(z).")
+    require_same_or_apart(out, z)
     with np.errstate(under="ignore"):
         e = np.exp(-np.abs(z))
     np.divide(np.where(z >= 0, z.dtype.type(1), e), 1 + e, out=out)
@@ -28,6 +35,7 @@ def softmax(Z: Array, out: Array) -> None:
     require_writeable(out)
     if Z.shape != out.shape:
         raise ValueError("Z and out must have one shape. Pass out=numpy.empty_like(Z).")
+    require_same_or_apart(out, Z)
     if Z.size:
         with np.errstate(all="ignore"):
             np.subtract(Z, Z.max(axis=1, keepdims=True), out=out)
@@ -44,6 +52,7 @@ def logsumexp(Z: Array, out: Array) -> None:
         raise ValueError(
             "out must have one number a row of Z, and Z at least one column. Pass such."
         )
+    require_apart((out,), Z)
     if Z.size:
         most = Z.max(axis=1)
         with np.errstate(all="ignore"):

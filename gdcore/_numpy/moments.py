@@ -6,7 +6,12 @@ order.
 
 import numpy as np
 
-from gdcore._numpy._require import require_arrays, require_doubles, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_arrays,
+    require_doubles,
+    require_writeable,
+)
 from gdcore._numpy.gradients import row_blocks, seen
 from gdcore._typing import Array
 
@@ -26,6 +31,7 @@ def column_moments(
         raise ValueError("X and weights must have one number of rows. Pass one weight a row.")
     if not len(mean) == len(square) == len(low) == len(high) == p:
         raise ValueError("mean, square, low and high must have one number a column. Pass such.")
+    require_apart((mean, square, low, high), X, weights)
     total = float(weights.sum())
     if n == 0 or p == 0:
         return 0.0
@@ -56,6 +62,7 @@ def row_lengths(X: Array, columns: Array, lengths: Array) -> None:
         )
     if len(lengths) != len(X):
         raise ValueError("lengths must have one number a row. Pass numpy.empty(len(X)).")
+    require_apart((lengths,), X, columns)
     with np.errstate(all="ignore"):
         for rows in row_blocks(X):
             x = seen(X, columns, rows)

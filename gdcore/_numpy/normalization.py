@@ -5,7 +5,14 @@ Twins agree within 1e-5 (float32) and 1e-13 (float64) of the largest number of a
 
 import numpy as np
 
-from gdcore._numpy._require import numbers, require_arrays, require_like, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_arrays,
+    require_like,
+    require_same_or_apart,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["layer_norm", "layer_norm_backward", "residual_norm", "residual_norm_backward"]
@@ -15,6 +22,7 @@ def layer_norm(X: Array, gain: Array, bias: Array, eps: float, Y: Array, statist
     """Y = (X − mean)/√(variance + eps)·gain + bias, row by row; statistics = mean and inverse root of each. Changes Y and statistics."""
     _require((X, Y), (gain, bias), statistics)
     require_writeable(Y, statistics)
+    require_apart((Y, statistics), X, gain, bias)
     (eps,) = numbers(eps)
     with np.errstate(all="ignore"):
         mean = X.mean(axis=1, keepdims=True)
@@ -27,9 +35,13 @@ def layer_norm(X: Array, gain: Array, bias: Array, eps: float, Y: Array, statist
 def layer_norm_backward(
     X: Array, gain: Array, statistics: Array, dY: Array, dX: Array, dgain: Array, dbias: Array
 ) -> None:
-    """dX from dY, the gradient of what `layer_norm` gave; adds that of gain and bias to dgain and dbias. dX may be dY. Changes dX, dgain and dbias."""
+    """dX from dY, the gradient of what `layer_norm` gave; adds that of gain and bias to dgain and dbias. dX may be X or dY. Changes dX, dgain and dbias."""
     _require((X, dY, dX), (gain, dgain, dbias), statistics)
     require_writeable(dX, dgain, dbias)
+    require_apart((dgain, dbias), dX, X, gain, statistics, dY)
+    require_apart((dX,), gain, statistics)
+    require_same_or_apart(dX, X)
+    require_same_or_apart(dX, dY)
     mean, scale = statistics[:, :1], statistics[:, 1:]
     with np.errstate(all="ignore"):
         hat = (X - mean) * scale
@@ -55,6 +67,7 @@ def residual_norm(
     _require((D, X, Y), (gain, shift), statistics)
     require_writeable(D, Y, statistics)
     _require_sums(D, bias)
+    require_apart((D, Y, statistics), X, bias, gain, shift)
     numbers(eps)
     with np.errstate(all="ignore"):
         D += X + bias if len(bias) else X
@@ -79,6 +92,10 @@ def residual_norm_backward(
     _require_sums(D, dbias)
     if R.size and R.shape != D.shape:
         raise ValueError("The tables must have one shape, with at least one column. Pass such.")
+    require_apart((dgain, dshift, dbias), dD, D, gain, statistics, dY, R)
+    require_apart((dD,), gain, statistics)
+    for other in (D, dY, R):
+        require_same_or_apart(dD, other)
     before = R.copy() if R.size else None
     layer_norm_backward(D, gain, statistics, dY, dD, dgain, dshift)
     with np.errstate(all="ignore"):

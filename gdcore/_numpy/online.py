@@ -15,8 +15,14 @@ import math
 
 import numpy as np
 
-from gdcore._numpy._require import numbers as as_floats
-from gdcore._numpy._require import require_writeable
+from gdcore._numpy._require import (
+    numbers as as_floats,
+)
+from gdcore._numpy._require import (
+    require_aligned,
+    require_apart,
+    require_writeable,
+)
 from gdcore._numpy._scalars import moved, slope, value
 from gdcore._typing import Array
 
@@ -46,6 +52,7 @@ def online_pass(
         _require_array(array, "fd" if array is X else "d")
     require_writeable(state, clock)
     k = _require_shapes(loss, X, y, weights, state, clock)
+    require_apart((state, clock), X, y, weights)
     require_numbers(loss, X, y, weights, k, numbers)
     job = Job(loss, clock, numbers)
     job.centred = job.constant != 0
@@ -205,6 +212,7 @@ def _require_array(array: Array, kinds: str) -> None:
         raise ValueError("X must be float32 or float64, all else float64. Convert the arrays.")
     if not array.flags.c_contiguous:
         raise ValueError("A kernel takes C-contiguous arrays. Pass numpy.ascontiguousarray(…).")
+    require_aligned(array)
 
 
 def _require_shapes(

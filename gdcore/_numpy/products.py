@@ -7,7 +7,12 @@ import operator
 
 import numpy as np
 
-from gdcore._numpy._require import require_like, require_writeable
+from gdcore._numpy._require import (
+    require_aligned,
+    require_apart,
+    require_like,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["matrix_product", "pack_panels", "panel_product"]
@@ -22,6 +27,8 @@ def matrix_product(A: Array, B: Array, add: int, C: Array) -> None:
     also = operator.index(add)
     if A.shape[1] != len(B) or C.shape != (len(A), B.shape[1]):
         raise ValueError("A (n, m), B (m, k) and C (n, k) must fit together. Pass such.")
+    require_apart((C,), A)
+    require_apart((C,), B)
     _require_rows(C)
     _multiply(A, B, also, C)
 
@@ -35,6 +42,7 @@ def pack_panels(B: Array, panels: Array) -> None:
     width = padded(k, B.itemsize)
     if len(panels) != m * width:
         raise ValueError("panels must hold m times the columns of whole panels. Pass such.")
+    require_apart((panels,), B)
     whole = np.zeros((m, width), B.dtype)
     whole[:, :k] = B
     for q, deep, panel in _blocks(m, width, B.itemsize):
@@ -53,6 +61,7 @@ def panel_product(A: Array, panels: Array, add: int, C: Array) -> None:
     width = padded(k, A.itemsize)
     if len(C) != len(A) or len(panels) != m * width:
         raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
+    require_apart((C,), A, panels)
     _require_rows(C)
     B = np.empty((m, width), A.dtype)
     for q, deep, panel in _blocks(m, width, A.itemsize):
@@ -92,5 +101,6 @@ def _require_matrices(*arrays: Array) -> None:
         same = array.dtype == arrays[0].dtype and array.dtype.isnative and array.ndim == 2
         if not same or array.dtype.char not in "fd":
             raise ValueError("A kernel takes float32 or float64 arrays of one dtype. Convert them.")
+        require_aligned(array)
         if any(stride % array.itemsize for stride in array.strides):
             raise ValueError("Strides must be multiples of the size of a number. Pass a copy.")

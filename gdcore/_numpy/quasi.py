@@ -8,6 +8,7 @@ import numpy as np
 
 from gdcore._numpy._require import (
     numbers,
+    require_apart,
     require_doubles,
     require_one_length,
     require_writeable,
@@ -41,6 +42,7 @@ def curvature_pair(
     require_one_length(x, before, g, was)
     _require_pairs(x, S, Y, rho, row, 1)
     require_writeable(S, Y, rho)
+    require_apart((S, Y, rho), x, before, g, was)
     s, y = S[row], Y[row]
     with np.errstate(all="ignore"):
         np.subtract(x, before, out=s)
@@ -56,6 +58,7 @@ def ray(x: Array, d: Array, t: float, out: Array) -> None:
     require_doubles(x, d, out)
     require_one_length(x, d, out)
     require_writeable(out)
+    require_apart((out,), x, d)
     (t,) = numbers(t)
     with np.errstate(all="ignore"):
         np.multiply(d, t, out=out)
@@ -69,6 +72,7 @@ def two_loop(g: Array, S: Array, Y: Array, rho: Array, newest: int, count: int, 
     require_writeable(d)
     require_one_length(g, d)
     _require_pairs(g, S, Y, rho, newest, count)
+    require_apart((d,), g, S, Y, rho)
     np.negative(g, out=d)
     if not count:
         return dot(g, d)
@@ -111,6 +115,7 @@ def wolfe_step(
     if pairs < 0:
         raise ValueError("Rows must lie within S. Pass numbers from 0 to the number of pairs.")
     require_writeable(S, Y, rho)
+    require_apart((S, Y, rho, x_new, g_new), x, g)
     d, trials = np.empty_like(x), 0
     while True:
         memory = len(rho) - 1

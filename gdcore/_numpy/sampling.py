@@ -4,7 +4,14 @@ twins: src/sampling.pyx. Twins agree to the bit.
 
 import numpy as np
 
-from gdcore._numpy._require import numbers, require_arrays, require_whole, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_arrays,
+    require_same_or_apart,
+    require_whole,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["add_rows", "dropout"]
@@ -24,6 +31,7 @@ def dropout(x: Array, rate: float, key: int, first: int, out: Array) -> None:
         raise ValueError("rate must be in [0, 1). Pass the share to leave out.")
     if len(x) != len(out):
         raise ValueError("x and out must have one length. Pass out=numpy.empty_like(x).")
+    require_same_or_apart(out, x)
     kept = words(first, len(x), key) >= np.uint64(int(rate * 2**32))
     with np.errstate(all="ignore"):
         out[:] = np.where(kept, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
@@ -60,6 +68,7 @@ def add_rows(table: Array, rows: Array, values: Array) -> None:
         )
     if not ((rows >= 0) & (rows < len(table))).all():
         raise ValueError("rows must hold row numbers of the table. Pass numbers from 0 to n − 1.")
+    require_apart((table,), rows, values)
     with np.errstate(all="ignore"):
         np.add.at(table, rows, values)
 

@@ -6,6 +6,8 @@ Twins agree to the bit.
 import numpy as np
 
 from gdcore._numpy._require import (
+    require_aligned,
+    require_apart,
     require_arrays,
     require_whole,
     require_writeable,
@@ -25,7 +27,7 @@ def check_csr(indices: Array, indptr: Array, columns: int) -> tuple[int, int]:
             "indptr must have one number more than rows, and columns be at least 0. Pass such."
         )
     if not _rows_hold(indptr, len(indices)):
-        falls = np.flatnonzero(np.diff(indptr) < 0)
+        falls = np.flatnonzero(indptr[1:] < indptr[:-1])  # differences may be beyond int64
         if indptr[0] != 0:
             return 1, 0
         return (2, int(falls[0])) if len(falls) else (3, 0)
@@ -72,6 +74,7 @@ def take_csr_rows(
         raise ValueError(
             "The new arrays must have room for the rows' entries, and no more. Pass such."
         )
+    require_apart((new_data, new_indices, new_indptr), data, indices, indptr, rows)
     new_indptr[0] = 0
     np.cumsum(lengths, out=new_indptr[1:])
     places = np.arange(len(new_data)) + np.repeat(starts - new_indptr[:-1], lengths)
@@ -82,6 +85,7 @@ def merge_csr(data: Array, indices: Array, indptr: Array) -> int:
     """Sort each row by column and add up what one column holds, in its order; the entries that are left, at the front, and zeros behind them. Changes data, indices and indptr."""
     require_csr(data, indices, indptr)
     require_writeable(data, indices, indptr)
+    require_apart((data, indices, indptr))
     if len(data) == 0:
         return 0
     rows = row_of_each(indptr)
@@ -121,6 +125,7 @@ def _require_columns(*arrays: Array) -> None:
         plain = array.dtype in (np.int32, np.int64) and array.dtype.isnative and array.ndim == 1
         if not plain or not array.flags.c_contiguous or array.dtype != arrays[0].dtype:
             raise ValueError("indices must be contiguous int32 or int64. Pass such.")
+        require_aligned(array)
 
 
 def _rows_hold(indptr: Array, entries: int) -> bool:

@@ -11,7 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from gdcore._numpy._losses import loss_named
-from gdcore._numpy._require import numbers, require_doubles, require_whole, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_doubles,
+    require_whole,
+    require_writeable,
+)
 from gdcore._numpy.gradients import require_targets
 from gdcore._numpy.sparse import require_csr
 from gdcore._typing import Array
@@ -39,6 +45,8 @@ def csr_epoch(
         raise ValueError(
             "rates must hold one step length a batch. Pass ceil(rows / batch_size) of them."
         )
+    stored = data, indices, indptr
+    require_apart((theta, average), *stored, y, weights, order, columns, rates)
     _require_lazy(columns, rates)
     if len(order) == 0:
         return 0.0

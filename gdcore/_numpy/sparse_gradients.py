@@ -8,7 +8,12 @@ compiled ones in X's precision.
 import numpy as np
 
 from gdcore._numpy._losses import loss_named
-from gdcore._numpy._require import numbers, require_doubles, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_doubles,
+    require_writeable,
+)
 from gdcore._numpy.gradients import outputs_of, require_targets
 from gdcore._numpy.sparse import require_csr, row_of_each
 from gdcore._typing import Array
@@ -51,6 +56,7 @@ def csr_gradient(
         raise ValueError("theta and g must have one length. Pass g=numpy.zeros_like(theta).")
     if len(margins) and margins.shape != (n, k):
         raise ValueError("margins must be (n, k), or have no rows. Pass numpy.empty((n, k)).")
+    require_apart((g, margins), data, indices, indptr, y, weights, columns, theta)
     _require_inside(indices, p)
     if n == 0:
         return 0.0
@@ -73,6 +79,7 @@ def csr_margins(
     require_writeable(margins)
     if margins.shape != (n, outputs_of(columns, columns.shape[1] - 1, len(theta))):
         raise ValueError("margins must be (n, k). Pass numpy.empty((n, k)).")
+    require_apart((margins,), data, indices, indptr, columns, theta)
     _require_inside(indices, columns.shape[1] - 1)
     margins[:] = _margins(data, indices, indptr, columns, theta)
 
@@ -88,6 +95,7 @@ def csr_combine(
     require_writeable(g)
     if slopes.shape != (n, outputs_of(columns, columns.shape[1] - 1, len(g))):
         raise ValueError("slopes must be (n, k). Pass one slope a row and output.")
+    require_apart((g,), data, indices, indptr, slopes, columns)
     _require_inside(indices, columns.shape[1] - 1)
     _combine(data, indices, indptr, slopes, columns, g)
 
@@ -103,6 +111,7 @@ def csr_lengths(data: Array, indices: Array, indptr: Array, columns: Array, leng
         )
     if len(lengths) != n:
         raise ValueError("lengths must have one number a row. Pass numpy.empty(len(X)).")
+    require_apart((lengths,), data, indices, indptr, columns)
     _require_inside(indices, columns.shape[1] - 1)
     middle = columns[0, :-1] * columns[1, :-1]
     x = data * columns[1, indices]

@@ -7,7 +7,11 @@ import math
 
 import numpy as np
 
-from gdcore._numpy._require import require_doubles, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_doubles,
+    require_writeable,
+)
 from gdcore._numpy.sparse import require_csr, row_of_each
 from gdcore._typing import Array
 
@@ -90,3 +94,4 @@ def _require_moments(
         )
     if not ((indices >= 0) & (indices < len(mean))).all():
         raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
+    require_apart((mean, deviation), data, indices, indptr, weights)

@@ -8,7 +8,11 @@ of means, the fourth part of the state is the time at which each column stands, 
 
 import numpy as np
 
-from gdcore._numpy._require import require_doubles, require_writeable
+from gdcore._numpy._require import (
+    require_apart,
+    require_doubles,
+    require_writeable,
+)
 from gdcore._numpy.online import (
     Job,
     learn,
@@ -51,6 +55,7 @@ def csr_online_pass(
     if not ((indices >= 0) & (indices < p)).all():
         raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
     require_numbers(loss, data, y, weights, k, numbers)
+    require_apart((state, clock), data, indices, indptr, y, weights)
     job, lost = Job(loss, clock, numbers), 0.0
     job.centred = False
     with np.errstate(all="ignore"):

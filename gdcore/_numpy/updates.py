@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gdcore._numpy._require import numbers as as_numbers
-from gdcore._numpy._require import require_parts, require_vectors
+from gdcore._numpy._require import require_apart, require_parts, require_vectors
 from gdcore._typing import Array
 
 __all__ = ["update"]
@@ -31,7 +31,7 @@ def update(
     state: Iterable[Array],
     numbers: Iterable[float],
 ) -> None:
-    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. Changes w and state."""
+    """Move w, one array or a list of them, against g by a rule; its state is vectors over all of w in a row, its numbers the optimizer's. g may be w. Changes w and state."""
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}. Pass one of them.")
     apply, moments, needed = RULES[rule]
@@ -44,6 +44,7 @@ def update(
         raise ValueError("state must hold one vector a moment. Pass the optimizer's own.")
     require_parts(w, g)
     require_vectors(state, w)
+    require_apart(state, *g)
     if not w:
         return
     with np.errstate(all="ignore"):

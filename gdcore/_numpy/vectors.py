@@ -4,7 +4,13 @@ import math
 
 import numpy as np
 
-from gdcore._numpy._require import numbers, require_arrays, require_one_length, require_writeable
+from gdcore._numpy._require import (
+    numbers,
+    require_apart,
+    require_arrays,
+    require_one_length,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = [
@@ -41,6 +47,7 @@ def add_scaled(a: Array, b: Array, factor: float) -> None:
     require_arrays(a, b)
     require_writeable(a)
     require_one_length(a, b)
+    require_apart((a,), b)
     (factor,) = numbers(factor)
     with np.errstate(all="ignore"):
         a += a.dtype.type(factor) * b
@@ -75,6 +82,8 @@ def clip_value(a: Array, limit: float) -> None:
     require_arrays(a)
     require_writeable(a)
     (limit,) = numbers(limit)
+    if not limit >= 0:
+        raise ValueError("limit must not be negative. Pass the largest size allowed.")
     with np.errstate(over="ignore"):  # beyond float32, infinity: nothing is clipped
         high = a.dtype.type(limit)
     np.clip(a, -high, high, out=a)
@@ -95,6 +104,7 @@ def secant(
     require_arrays(x, before, g, was)
     require_one_length(x, before, g, was)
     require_writeable(before, was)
+    require_apart((before, was), x, g)
     with np.errstate(all="ignore"):
         dx, now, then = np.subtract(x, before, dtype=np.float64), g.astype(float), was.astype(float)
         dg = now - then

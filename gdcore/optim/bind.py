@@ -204,7 +204,7 @@ class _Group:
         """State over the arrays themselves; those with gaps are stepped in a copy."""
         theta = np.concatenate([array.ravel() for array in self.arrays])
         self.state = self.optimizer.init(theta, self.shapes)
-        self.plain = all(array.flags.carray for array in self.arrays)
+        self.plain = all(a.flags.c_contiguous and a.flags.aligned for a in self.arrays)
         moments = self.optimizer.moments
         self.counters = [array for name, array in self.state.items() if name not in moments]
 
@@ -234,7 +234,7 @@ class _Group:
         if any(isinstance(slope, SparseGradient) for slope in slopes):
             sparse_step(self.optimizer, self.arrays, slopes, self.state, lr)
             return
-        arrays = [array if array.flags.carray else _laid_out(array) for array in self.arrays]
+        arrays = [np.require(array, requirements=["C", "A"]) for array in self.arrays]
         self.optimizer.step(arrays, slopes, self.state, lr)
         for array, moved in zip(self.arrays, arrays, strict=True):
             if moved is not array:
@@ -339,11 +339,6 @@ def _slope(path: str, given: Any, array: Array) -> Any:
             f"{name} must have the shape {array.shape} of its parameter, got {slope.shape}. "
             "Reshape it."
         )
-    return _laid_out(slope, array.dtype)
-
-
-def _laid_out(array: Array, dtype: Any = None) -> Array:
-    """A plain array as kernels read it: without gaps, each number where a number may begin."""
-    with np.errstate(over="ignore"):
-        plain: Array = np.ascontiguousarray(array, dtype).reshape(array.shape)
-    return plain if plain.flags.aligned else plain.copy()
+    with np.errstate(over="ignore"):  # a slope may be beyond float32
+        ready = np.require(slope, array.dtype, ["C", "A"]).reshape(array.shape)
+    return ready.copy() if np.may_share_memory(ready, array) else ready  # of ½θ², θ itself

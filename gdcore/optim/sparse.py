@@ -100,7 +100,7 @@ def sparse_step(
         if isinstance(slope, SparseGradient):
             _touch(name, c, array, slope, [moment.reshape(array.shape) for moment in moments])
         else:
-            moved = np.ascontiguousarray(array).reshape(array.shape)
+            moved = np.require(array, requirements=["C", "A"])
             kernels.update(name, moved, slope, moments, c)
             if moved is not array:
                 array[...] = moved

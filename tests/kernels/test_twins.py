@@ -13,6 +13,7 @@ import gdcore as gd
 from tests.kernels import twins
 from tests.kernels.cases import CASES, DIFFER
 from tests.kernels.twins import FAMILIES, KERNELS, outcome, same_bits
+from tests.tally import count
 
 KERNEL = pytest.mark.parametrize("name", sorted(CASES))
 OWN = pytest.mark.parametrize("name", [name for name in KERNELS if name != "update"])
@@ -191,8 +192,9 @@ def spoilt_arguments(case):
 
 @ASKED
 def test_bad_arguments_are_refused_and_nothing_changes(kernels, name):
-    case, kernel, accepted, changed = CASES[name], getattr(kernels, name), [], []
+    case, kernel, accepted, changed, tried = CASES[name], getattr(kernels, name), [], [], 0
     for what, arguments in spoilt_arguments(case):
+        tried += 1
         kept = {n: v.copy() for n, v in arguments.items() if isinstance(v, np.ndarray)}
         try:
             kernel(**arguments)
@@ -203,6 +205,7 @@ def test_bad_arguments_are_refused_and_nothing_changes(kernels, name):
             accepted.append(what)
     assert not accepted, f"accepted: {', '.join(accepted)}"
     assert not changed, f"changed before the refusal: {', '.join(changed)}"
+    count("bad kernel calls refused", tried)
 
 
 SHORTENED = {
@@ -240,4 +243,5 @@ def test_wrong_lengths_get_the_same_sentence(pair, name):
             if not same:
                 differ.append((each, kind, mine, theirs))
     assert differ == []
+    count("bad kernel calls refused", 2 * refused)
     assert refused or set(case.free) >= set(good) - {"limit"}

@@ -51,6 +51,8 @@ def one_rule(update, rule):
     def kernel(w, g, numbers, **state):
         return update(rule, w, g, [state[name] for name in sorted(state)], numbers)
 
+    kernel.__doc__ = update.__doc__
+
     return kernel
 
 

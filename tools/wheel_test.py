@@ -1,0 +1,143 @@
+"""Run the suite against the installed wheel, from an empty folder, on each CPython that is found.
+
+Each run has a fresh environment with the newest NumPy that pip finds; the oldest CPython has a
+second one with the lowest NumPy and threadpoolctl that pyproject.toml allows. What needs the source
+tree is marked `tree`, left out, and counted. A free-threaded CPython has no stable ABI: it builds
+its own wheel from the sdist. `--smoke` runs a part of the suite; without it the figures are saved.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from email.parser import HeaderParser
+from pathlib import Path
+from zipfile import ZipFile
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "trust" / "wheels.json"
+CARRIED = ("tests", "docs", "README.md", "pyproject.toml")  # what tests read, and no source
+SMOKE = ("tests/kernels", "tests/layers", "tests/test_house.py", "tests/test_descent.py")
+LIGHT = ("pytest>=8", "hypothesis>=6")  # all that those need
+ASK = (
+    "import sys, sysconfig, platform as p; print(p.python_implementation(), p.python_version(), "
+    "bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
+)
+WHERE = (
+    "import gdcore, sys, pathlib; at = pathlib.Path(gdcore.__file__); "
+    "assert at.is_relative_to(sys.prefix), at; assert set(gdcore.backend().values()) == {'native'}"
+)
+
+
+def interpreters():
+    """{"3.11": path, "3.13t": path}: of each CPython ≥ 3.11 on the path or of pyenv the newest."""
+    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    on_path = [
+        shutil.which(f"python3.{minor}{kind}") for minor in range(11, 20) for kind in ("", "t")
+    ]
+    others = os.environ.get("PYTHONS", "").split()
+    found = {}
+    for path in [sys.executable, *others, *on_path, *sorted(home.glob("versions/*/bin/python"))]:
+        done = path and subprocess.run([path, "-c", ASK], capture_output=True, text=True)
+        if not path or done.returncode or not done.stdout.startswith("CPython 3."):
+            continue
+        _, version, free = done.stdout.split()
+        numbers = tuple(map(int, re.findall(r"\d+", version)))
+        key = (numbers[1], free == "True")
+        if key >= (11, False) and numbers > found.get(key, ((), ""))[0]:
+            found[key] = numbers, str(path)
+    return {
+        f"3.{minor}{'t' if free else ''}": path
+        for (minor, free), (_, path) in sorted(found.items())
+    }
+
+
+def lowest(wheel):
+    """`name==version` for what the wheel needs at least; its tests take what gets on with that."""
+    with ZipFile(wheel) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        needs = HeaderParser().parsestr(archive.read(name).decode()).get_all("Requires-Dist")
+    for need in map(Requirement, needs):
+        if need.marker is None:
+            (bound,) = need.specifier
+            yield f"{need.name}=={bound.version}"
+
+
+def suite(python, folder, wanted, tests):
+    """One fresh environment, one run: what the suite counted, and pytest's answer."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env |= {"GDCORE_REQUIRE_NATIVE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    inner = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    subprocess.run([python, "-m", "venv", folder / "venv"], check=True, env=env)
+    subprocess.run([inner, "-m", "pip", "install", "--quiet", *wanted], check=True, env=env)
+    for name in CARRIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    tally = folder / "tally.json"
+    env |= {"GDCORE_BACKEND": "native", "GDCORE_TALLY": str(tally)}
+    subprocess.run([inner, "-c", WHERE], check=True, env=env, cwd=folder)
+    command = [inner, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not tree", *tests]
+    done = subprocess.run(command, env=env, cwd=folder)
+    return json.loads(tally.read_text()), done.returncode
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def rounds(pythons, wheel, asked):
+    """(version, path, which, pins): each CPython with the newest, the first with the lowest too."""
+    for number, (version, python) in enumerate(pythons.items()):
+        if not asked.only or version in asked.only:
+            yield version, python, "newest", []
+            if number == 0:
+                yield version, python, "lowest", lowest(wheel)
+
+
+def save(wheel, run):
+    """The figures of this wheel's runs; those of another wheel are forgotten."""
+    about = {"wheel": wheel.name, "bytes": wheel.stat().st_size, "sha256": digest(wheel)}
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    runs = known.get("runs", []) if known.get("sha256") == about["sha256"] else []
+    names = ("python", "versions", "product")
+    runs = [each for each in runs if any(each[name] != run[name] for name in names)] + [run]
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(about | {"runs": runs}, indent=1) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--smoke", action="store_true", help="a part of the suite, nothing saved")
+    parser.add_argument("--only", nargs="*", help="versions such as 3.12 or 3.13t")
+    parser.add_argument("tests", nargs="*", help="tests instead of all, nothing saved")
+    asked = parser.parse_args()
+    (wheel,) = (ROOT / "dist").glob("*.whl")
+    (sdist,) = (ROOT / "dist").glob("*.tar.gz")
+    tests = asked.tests or (SMOKE if asked.smoke else ())
+    runs, failed = [], 0
+    for version, python, which, pins in rounds(interpreters(), wheel, asked):
+        product = sdist if version.endswith("t") else wheel
+        print(f"CPython {version}, {which} versions: {product.name}", flush=True)
+        wanted = [product, *LIGHT] if asked.smoke else [f"{product}[test]"]
+        with tempfile.TemporaryDirectory() as room:
+            found, code = suite(python, Path(room), [*wanted, *pins], tests)
+        runs.append({"versions": which, "product": product.name} | found)
+        failed += code != 0
+        if not tests:
+            save(wheel, runs[-1])
+    for run in runs:
+        counts = ", ".join(f"{count} {kind}" for kind, count in run["outcomes"].items())
+        print(f"CPython {run['python']}, {run['versions']}, NumPy {run['numpy']}: {counts}")
+    if failed or not runs:
+        raise SystemExit(f"{failed} of {len(runs)} runs failed.")
+
+
+if __name__ == "__main__":
+    main()
