@@ -43,7 +43,7 @@ def fuzz(what, quick, *strategies):
 
         def test():
             if not SECONDS:
-                few = tally.times(quick, 20 * quick)
+                few = tally.times(quick, 40 * quick)
                 settings(derandomize=True, max_examples=few, **HOW)(given(drawn)(once))()
                 return
             end = time.monotonic() + SECONDS

@@ -101,7 +101,7 @@ def minimizations(draw):
     return fun, x0, {"max_iter": draw(st.sampled_from([0, 1, 5, 20])), "max_time": 0.3, **named}
 
 
-@fuzz("functions that give rubbish", 50, minimizations())
+@fuzz("functions that give rubbish", 30, minimizations())
 def test_minimize(drawn):
     fun, x0, named = drawn
     held = Held(x0)
@@ -161,7 +161,7 @@ def like(draw, tree):
     return draw(st.sampled_from([None, np.ones(3), [1.0, 2.0], np.full(2, np.nan), 1.0, "x"]))
 
 
-@fuzz("trees of arrays", 60, bindings())
+@fuzz("trees of arrays", 40, bindings())
 def test_bind(drawn):
     name, params, grads = drawn
     optimizer = getattr(gd.optim, name)()
@@ -191,7 +191,7 @@ ODD = TEXTS | st.sampled_from(
 )
 
 
-@fuzz("texts and tokens", 40, st.sampled_from(["bytes", "characters", "bpe"]), ODD, ODD, IDS)
+@fuzz("texts and tokens", 20, st.sampled_from(["bytes", "characters", "bpe"]), ODD, ODD, IDS)
 def test_tokenizers(kind, learned, text, ids):
     made, refused = outcome(tokenizers.tokenizer_for, kind, learned)
     if refused is not None:
@@ -225,7 +225,7 @@ def languages(draw):
     return SMALL | made["fields"], text, made["fit"], prompt, made["ask"]
 
 
-@fuzz("GPTs", 30, languages())
+@fuzz("GPTs", 20, languages())
 def test_gpt(drawn):
     settings, text, fit, prompt, ask = drawn
     gpt = gd.GPT(**settings)

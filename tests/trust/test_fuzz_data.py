@@ -69,12 +69,12 @@ def require_sane(model, p):
         assert refused is None
 
 
-@fuzz("dense rows", 60, fits(rows))
+@fuzz("dense rows", 24, fits(rows))
 def test_dense_rows(drawn):
     return tried(*drawn)
 
 
-@fuzz("numbers", 40, fits(plain_rows))
+@fuzz("numbers", 20, fits(plain_rows))
 def test_numbers(drawn):
     return tried(*drawn)
 
@@ -86,7 +86,7 @@ def settings_of(draw):
     return kind, draw(parameters(kind)), call, draw(plain_rows(n, p)), (n, p)
 
 
-@fuzz("parameters", 50, settings_of())
+@fuzz("parameters", 25, settings_of())
 def test_parameters(drawn):
     kind, chosen, call, X, (n, p) = drawn
     chosen = {name: value for name, value in chosen.items() if type(value) is not int or value < 99}
