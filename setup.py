@@ -84,6 +84,7 @@ def extensions():
             )
         ],
         include_path=["src"],
+        emit_linenums="--coverage" in MORE,
         shared_utility_qualified_name=SHARED,
         build_dir="build/cython",
         compiler_directives={
