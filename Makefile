@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs test-asan test-valgrind faults wheel wheel-twice test-wheel test-wheel-smoke clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs test-asan test-valgrind faults wheel wheel-twice test-wheel fuzz fuzz-files test-wheel-smoke clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -20,6 +20,14 @@ test-numpy: .venv/test  ## the suite on NumPy alone
 
 test-baseline: .venv/test  ## the suite at the baseline of x86-64: kernels without AVX
 	GDCORE_SIMD=baseline GDCORE_BACKEND=native .venv/bin/python -m pytest -q
+
+FUZZ_SECONDS ?= 600
+fuzz: .venv/test  ## any input at all, FUZZ_SECONDS (600) for each target; prints how many
+	FUZZ_SECONDS=$(FUZZ_SECONDS) GDCORE_BACKEND=native .venv/bin/python -m pytest -q -s -p no:cacheprovider tests/trust/test_fuzz*.py
+
+fuzz-files: .venv/test  ## the readers of files by coverage (atheris), FUZZ_SECONDS (600) for each
+	.venv/bin/python $(PIP) atheris
+	FUZZ_SECONDS=$(FUZZ_SECONDS) .venv/bin/python -m tests.trust.atheris_files
 
 # A copy of the package and of the tests is built beside the usual one, and run there: a report of a
 # sanitizer ends the process, and so the run. CPython's own -fwrapv would hide overflows.

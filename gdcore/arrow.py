@@ -4,11 +4,12 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, NoReturn, Self, TypeAlias
 
 import numpy as np
 
 from gdcore._typing import Array, PathLike
+from gdcore.disk import shown
 from gdcore.errors import require
 
 Files: TypeAlias = PathLike | Sequence[PathLike]
@@ -87,10 +88,8 @@ class FileChunks:
                     for batch in self.read(self.pieces[k], self.columns, self.rows, files):
                         if batch.num_rows:
                             yield batch
-                except (_pyarrow().ArrowException, OSError) as error:
-                    if getattr(error, "errno", None) is not None:  # the system's, with the name
-                        raise
-                    raise _named(error, self.pieces[k][0]) from error
+                except _broken() as error:
+                    _refuse(error, self.pieces[k][0])
         finally:
             for file in files.values():
                 file.source.close()
@@ -225,9 +224,9 @@ class _open:
                 self.file = _pyarrow("ipc").open_file(self.source)
                 self.schema, self.pieces = self.file.schema, self.file.num_record_batches
                 self.n_rows = None if self.pieces else 0
-        except pyarrow.ArrowInvalid as error:
+        except _broken() as error:
             self.source.close()
-            raise _named(error, path) from error
+            _refuse(error, path)
         self.kind = kind
 
     def __enter__(self) -> Self:
@@ -262,8 +261,8 @@ def _opened(csv: Any, path: str, parse: Any, convert: Any) -> Any:
         return csv.open_csv(
             path, csv.ReadOptions(block_size=BLOCK, use_threads=False), parse, convert
         )
-    except _pyarrow().ArrowInvalid as error:
-        raise _named(error, path) from error
+    except _broken() as error:
+        _refuse(error, path)
 
 
 def _read_csv(piece: Piece, columns: Columns, rows: int, files: dict[str, _open]) -> Iterator[Any]:
@@ -281,7 +280,10 @@ def _same(
     schema: Any, first: Any, path: str, columns: Sequence[str] | None, others: Iterable[str | None]
 ) -> Any:
     """The schema, if it has the columns of the first one's."""
-    names = schema.names
+    try:
+        names = schema.names
+    except UnicodeDecodeError as error:
+        _refuse(error, path)
     double = sorted({name for name in names if names.count(name) > 1})
     require(not double, f"{path} names a column twice: {double[:1]}. Rename one of them.")
     wanted = [*(columns or (first.names if first else ())), *filter(None, others)]
@@ -368,8 +370,15 @@ def _array(column: Any) -> Array:
     return values
 
 
-def _named(error: BaseException, path: str) -> ValueError:
-    """What pyarrow says of a file, with the file's name and what to do."""
-    text = " ".join(str(error).split())
+def _broken() -> tuple[type[BaseException], ...]:
+    """What pyarrow raises for files that it cannot read."""
+    return _pyarrow().ArrowException, OSError, UnicodeDecodeError
+
+
+def _refuse(error: BaseException, path: str) -> NoReturn:
+    """Say what pyarrow says of a file, with the file's name and what to do."""
+    if getattr(error, "errno", None) is not None:  # the system's, with the name
+        raise error
+    text = shown(" ".join(str(error).split()))
     cure = CURE if "conversion error" in text else "Mend the file."
-    return ValueError(f"{path} cannot be read ({text}). {cure}")
+    raise ValueError(f"{path} cannot be read ({text}). {cure}") from error

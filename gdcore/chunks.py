@@ -15,6 +15,7 @@ import numpy as np
 
 from gdcore._typing import ArrayLike, DTypeLike, PathLike
 from gdcore.arrow import NUMBERS, FileChunks, Files, read_columns, read_csv
+from gdcore.disk import damaged, require_npy
 from gdcore.errors import require, require_number
 from gdcore.passes import Checked, Shuffled
 from gdcore.sparse import CSR, Features, as_csr
@@ -256,11 +257,12 @@ class _Npy:
 
     def open(self) -> Any:
         try:
+            require_npy(self.path)
             return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OverflowError) as error:
-            raise ValueError(
-                f"{self.path} is no whole .npy file of numbers ({error}). Save it with numpy.save."
-            ) from error
+        except OSError:
+            raise
+        except Exception as error:  # NumPy's parser of headers has many words for "broken"
+            raise damaged(self.path, ".npy file", error, "Save it with numpy.save.") from error
 
 
 def _source(given: Any, name: str) -> Any:
@@ -275,8 +277,6 @@ def _source(given: Any, name: str) -> Any:
 
 def _shape(source: Any, name: str) -> tuple[int, ...]:
     source = source.open() if isinstance(source, _Npy) else source
-    if not hasattr(source, "shape"):  # .npz
-        raise ValueError(f"{name} is a file of several arrays. Pass the path of an .npy file.")
     shape: tuple[int, ...] = source.shape
     return shape
 

@@ -297,10 +297,12 @@ def _batch(text: str) -> str | int:
 
 def _demo(arguments: argparse.Namespace) -> None:
     from gdcore.demo import run
+    from gdcore.diagnose.report import require_own
 
     _show_what_it_can()
     if arguments.report:
         refuse_overwriting(Path(arguments.report), arguments.force, option="--report")
+        require_own(arguments.report)
     run(report=arguments.report or Path(tempfile.mkdtemp(prefix="gdcore-demo-"), "report.html"))
 
 

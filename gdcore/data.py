@@ -130,6 +130,7 @@ def as_features(X: Any, name: str = "X") -> Array:
 
 def as_numbers(values: ArrayLike, name: str) -> Array:
     """An array in the precision of the computation: float32 for float16 and 32, else float64."""
+    require_unmasked(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:  # ragged
@@ -149,6 +150,12 @@ def as_numbers(values: ArrayLike, name: str) -> Array:
     if array.ndim != 2 or array.size <= AT_ONCE or there:
         return contiguous(array, dtype).reshape(array.shape)
     return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
+
+
+def require_unmasked(values: object, name: str) -> None:
+    """Refuse entries that are there and are not to be seen: NumPy would show them."""
+    masked = isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)
+    require(not masked, f"{name} has masked entries. Fill them first, as by {name}.filled(0).")
 
 
 def _filled(out: Array, rows: Callable[[int, int], Array]) -> Array:
@@ -202,7 +209,13 @@ def as_targets(y: ArrayLike | None, n: int, name: str = "y") -> Array:
         raise ValueError(
             f"fit requires {name} to be passed, but the target {name} is None. Pass it."
         )
-    array = np.asarray(y)
+    require_unmasked(y, name)
+    try:
+        array = np.asarray(y)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{name} is ragged. Pass one target a row.") from error
+    if array.dtype.kind == "V":
+        raise TypeError(f"{name} holds records ({array.dtype}). Pass one target a row.")
     if array.ndim == 2 and array.shape[1] == 1:
         import warnings
 

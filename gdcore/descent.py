@@ -6,8 +6,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from gdcore._typing import Array, Rate, Seed
 from gdcore.convergence import Status
 from gdcore.errors import require_number
@@ -15,6 +13,7 @@ from gdcore.hooks import Hooks
 from gdcore.remembered import text
 from gdcore.result import Result
 from gdcore.run import Run
+from gdcore.seeds import generator
 from gdcore.snapshot import Snapshot, facts
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def descend(
         validate=validate, patience=patience,
     )  # fmt: skip
     run.max_epochs, run.max_time = max_epochs, max_time
-    run.rng = None if run.full else np.random.default_rng(random_state)  # 15 µs, for order alone
+    run.rng = None if run.full else generator(random_state)  # 15 µs, for order alone
     run.callbacks, own = Hooks.of(callbacks)
     if resume is not None:
         resume.put_back(run)

@@ -1,30 +1,108 @@
 """Files written whole or not at all, and what to say of those that are not whole."""
 
+import io
+import math
 import os
 import re
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from gdcore._typing import PathLike
+import numpy as np
+
+from gdcore._typing import Array, PathLike
 from gdcore.errors import require
 
-LARGEST = 1 << 31  # bytes that one array of a file may take once unpacked
+LARGEST = 1 << 28  # bytes that the arrays of a file may take once unpacked, or
+INFLATED = 4  # times its own size, where that is more: what is large is not packed by `save`
+MOST_MEMBERS = 10_000
+ONE_READ = 1 << 22  # bytes: more is asked for by nothing but a table of contents that is no model's
 
 
-def require_bounded(path: PathLike) -> None:
-    """Refuse an archive whose members would unpack to more than any model."""
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            require(entry.file_size <= LARGEST, f"{entry.filename!r} is larger than any model")
+def packed(arrays: dict[str, Any]) -> Callable[..., None]:
+    """How to write arrays as an .npz that `unpacked` will take: compressed, where that is safe."""
+    large = sum(array.nbytes for array in arrays.values()) > LARGEST
+    return np.savez if large else np.savez_compressed
+
+
+def unpacked(path: PathLike) -> dict[str, Array]:
+    """{name: array} of an .npz file; no header is believed before its claim is measured.
+
+    Raises
+    ------
+    Exception
+        Of many kinds, as zipfile, zlib and NumPy have them: to be given to `damaged`.
+    """
+    require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
+    with _Sips(path) as file, zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        _require_modest(entries, os.fstat(file.fileno()).st_size)
+        return dict(_member(archive, entry) for entry in entries)
+
+
+class _Sips(io.FileIO):
+    """A file that is not read in one gulp, whatever an archive says of its contents."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        size = -1 if size is None else size
+        require(size <= ONE_READ, "its table of contents is larger than any model's")
+        return super().read(ONE_READ if size < 0 else size)
+
+
+def _require_modest(entries: list[zipfile.ZipInfo], size: int) -> None:
+    require(len(entries) <= MOST_MEMBERS, f"it has {len(entries)} members")
+    names = {entry.filename for entry in entries}
+    require(len(names) == len(entries), "it names a member twice")
+    require(
+        sum(entry.compress_size for entry in entries) <= size, "its members lie over each other"
+    )
+    total, most = sum(entry.file_size for entry in entries), max(LARGEST, INFLATED * size)
+    require(total <= most, f"unpacked, its {total} bytes are larger than any model of its size")
+
+
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[str, Array]:
+    """(name, array), read once its header is known to tell the truth."""
+    name = entry.filename.removesuffix(".npy")
+    try:
+        with archive.open(entry) as file:
+            claim, size = _claim(file), entry.file_size
+        require(claim == size, f"it claims {claim} bytes and has {size}")
+        with archive.open(entry) as file:
+            return name, np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # zip, zlib and NumPy have words of their own
+        raise ValueError(f"{name} cannot be read ({error})") from error
+
+
+def require_npy(path: PathLike) -> None:
+    """Refuse an .npy file whose header describes what is not there, before it is mapped."""
+    with open(path, "rb") as file:
+        claim, size = _claim(file), os.fstat(file.fileno()).st_size
+    require(claim <= size, f"it claims {claim} bytes and has {size}")
+
+
+def _claim(file: IO[bytes]) -> int:
+    """Bytes that an .npy file has by its header, which may describe numbers and text alone."""
+    plain = np.lib.format.read_magic(file) == (1, 0)  # others are for headers beyond 64 kB
+    require(plain, "it has a header of another kind")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    require(dtype.kind in "biufcSUmM", f"it holds {dtype}, not numbers or text")
+    require(min(shape, default=0) >= 0, f"it has the shape {shape}")
+    return file.tell() + math.prod(shape) * dtype.itemsize
 
 
 def damaged(path: PathLike, kind: str, error: object, cure: str) -> ValueError:
     """The error to raise for a file that cannot be read whole."""
     what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
-    return ValueError(f"{path} is not a whole {kind}: {what}. {cure}")
+    return ValueError(f"{path} is not a whole {kind}: {shown(what)}. {cure}")
+
+
+def shown(text: str, most: int = 300) -> str:
+    """What a file says, as it may come before a user's eyes: no signs that steer a terminal."""
+    text = text if len(text) <= most else text[:most] + "…"
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def replace(path: PathLike, write: Callable[[IO[bytes]], object]) -> None:
@@ -34,12 +112,15 @@ def replace(path: PathLike, write: Callable[[IO[bytes]], object]) -> None:
         target = _target(path)
         temporary = _beside(target)
         try:
-            with open(temporary, "xb") as file:
+            mode = target.stat().st_mode & 0o777 if target.exists() else None
+            first = 0o666 if mode is None else mode
+            # nobody may read meanwhile who may not read the file that is replaced
+            with open(temporary, "xb", opener=lambda at, how: os.open(at, how, first)) as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            if target.exists():
-                temporary.chmod(target.stat().st_mode & 0o777)
+            if mode is not None:
+                temporary.chmod(mode)
             os.replace(temporary, target)
         except BaseException:
             with suppress(OSError):  # a disk that is gone is not to hide what went wrong
@@ -88,6 +169,7 @@ def _told(path: PathLike) -> Iterator[None]:
 
 
 def _target(path: PathLike) -> Path:
+    require_honest_link(path)
     target = Path(os.path.realpath(path))  # a link goes on pointing at the file
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent} is no folder. Make it first, or pass another.")
@@ -111,6 +193,18 @@ def _settle(folder: Path) -> None:
             os.close(descriptor)
 
 
+def require_honest_link(path: PathLike) -> None:
+    """Refuse a link that somebody else put where everybody may write, as Linux itself can."""
+    if os.name != "posix" or not os.path.islink(path):
+        return
+    link, folder = os.lstat(path), os.stat(Path(path).parent)
+    everybody = stat.S_ISVTX | stat.S_IWOTH
+    if folder.st_mode & everybody == everybody and link.st_uid not in (os.geteuid(), folder.st_uid):
+        raise PermissionError(
+            f"{path} is a link that another user put there. Pass the path of a file of your own."
+        )
+
+
 def refuse_overwriting(
     path: Path, force: bool, source: PathLike | None = None, option: str = "--output"
 ) -> None:
@@ -120,8 +214,10 @@ def refuse_overwriting(
         os.access(path.parent, os.W_OK),
         f"{path.parent} may not be written to. Pass a path in another folder.",
     )
-    if path.exists():
-        require(path.is_file(), f"{path} is no plain file. Pass the path of a file.")
-        same = source is not None and Path(source).exists() and path.samefile(source)
+    if os.path.lexists(path):  # a link to nothing is something, too
+        linked = path.is_file() or (path.is_symlink() and not path.exists())
+        require(linked, f"{path} is no plain file. Pass the path of a file.")
+        there = source is not None and Path(source).exists() and path.exists()
+        same = there and source is not None and path.samefile(source)
         require(not same, f"{path} is the file with the data. Pass another {option}.")
         require(force, f"{path} exists. Pass --force to overwrite it, or another {option}.")

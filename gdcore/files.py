@@ -1,7 +1,6 @@
 """Fitted models in files: one .npz of plain arrays and JSON, never pickle."""
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,7 +9,7 @@ import numpy as np
 from gdcore import models
 from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
-from gdcore.disk import damaged, replace, require_bounded
+from gdcore.disk import damaged, packed, replace, unpacked
 from gdcore.errors import not_fitted, require
 from gdcore.models.classifier import Classifier
 from gdcore.models.neural import NeuralEstimator
@@ -130,10 +129,7 @@ def load(path: PathLike) -> Model:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """(header, arrays) as they are in the file; only format and names are checked."""
-    require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
-    require_bounded(path)
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    arrays = unpacked(path)
     header = json.loads(_part(arrays, "header").tobytes())
     require(isinstance(header, dict), "its header is no JSON object")
     _whole(header, "format", 1)
@@ -229,5 +225,5 @@ def _plain(value: object) -> bool:
 
 
 def _write(path: PathLike, arrays: dict[str, Any]) -> None:
-    """Arrays as a compressed .npz, whole or not at all."""
-    replace(path, lambda file: np.savez_compressed(file, **arrays))
+    """Arrays as an .npz, whole or not at all."""
+    replace(path, lambda file: packed(arrays)(file, **arrays))

@@ -29,6 +29,7 @@ from gdcore.objective import (
 )
 from gdcore.rates import AutoRate
 from gdcore.result import Result, interrupt, until_interrupted
+from gdcore.seeds import generator
 
 if TYPE_CHECKING:
     from gdcore.hooks import Callbacks
@@ -315,7 +316,7 @@ def _reword(result: Result, cost: Objective, draws: Draws | None) -> None:
 def _starts(x0: Array, bounds: Sides, restarts: int, random_state: Seed) -> Iterator[Array]:
     """x0 and random points: uniform within finite bounds, else normal around x0 in its own size."""
     yield x0
-    rng: Any = np.random.default_rng(random_state) if restarts else None
+    rng: Any = generator(random_state) if restarts else None
     low, high = bounds
     spread = np.maximum(np.abs(x0), 1.0)
     for _ in range(restarts):

@@ -10,6 +10,7 @@ from gdcore._typing import Array, Seed
 from gdcore.errors import require
 from gdcore.objective import Function, Layout, Objective, Sides
 from gdcore.remembered import from_plain, plain
+from gdcore.seeds import generator
 
 if TYPE_CHECKING:
     from gdcore.convergence import Moment
@@ -67,7 +68,7 @@ class Draws:
     """What makes a function another one at each call: a generator, or the next batch."""
 
     def __init__(self, rng: Seed, batches: Any) -> None:
-        self.rng = None if rng is None else np.random.default_rng(rng)
+        self.rng = None if rng is None else generator(rng, "rng")
         require(
             batches is None or callable(batches) or hasattr(batches, "__iter__"),
             "batches must be an iterable, or a callable epoch → iterable. Pass one of them.",

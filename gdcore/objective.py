@@ -87,9 +87,10 @@ class Layout:
         if self.plain:
             return x.reshape(self.shapes[0]).copy()
         pieces, at = [], 0
-        for size, shape, kind in zip(self.sizes, self.shapes, self.kinds, strict=True):
-            pieces.append(x[at : at + size].reshape(shape).astype(kind))
-            at += size
+        with np.errstate(over="ignore"):  # slopes, too, may be beyond float32
+            for size, shape, kind in zip(self.sizes, self.shapes, self.kinds, strict=True):
+                pieces.append(x[at : at + size].reshape(shape).astype(kind))
+                at += size
         return pieces[0] if self.bare else _filled(self.like, iter(pieces))
 
     def flatten(self, tree: Any, out: Array, what: str = "the gradient") -> None:
@@ -269,7 +270,8 @@ def bounds_of(bounds: Any, layout: Layout) -> Sides:
             for side in (0, 1)
         )
     else:
-        pairs = [bounds] * size if _is_pair(bounds) else list(bounds)
+        given = hasattr(bounds, "__iter__")
+        pairs = [bounds] * size if _is_pair(bounds) else list(bounds) if given else []
         if len(pairs) != size or not all(_is_pair(pair) for pair in pairs):
             raise ValueError(
                 f"bounds must be one (low, high) or {size} of them, got {bounds!r}. Use None for "
@@ -277,7 +279,13 @@ def bounds_of(bounds: Any, layout: Layout) -> Sides:
             )
         low = np.array([_end(pair[0], -1) for pair in pairs])
         high = np.array([_end(pair[1], 1) for pair in pairs])
-    low, high = _representable(low, layout, np.inf), _representable(high, layout, -np.inf)
+    try:
+        low, high = _representable(low, layout, np.inf), _representable(high, layout, -np.inf)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"bounds must hold numbers or None, got {bounds!r}. Pass one (low, high) or one for "
+            "each number in x0."
+        ) from error
     wrong = np.flatnonzero(~(low <= high))
     require(
         not len(wrong),

@@ -174,7 +174,8 @@ class Run:
 
     def _set_limits(self, baseline: float) -> None:
         """Above the first for long, or above the second at once, a descent has diverged."""
-        size = abs(baseline) + NOTHING * self.cost.unit * self.cost.unit
+        baseline, unit = float(baseline), float(self.cost.unit)  # which overflow in silence
+        size = abs(baseline) + NOTHING * unit * unit
         self.limits = baseline + size, baseline + DIVERGED_ABOVE * size
 
     def _keep_best(self, moment: Moment) -> None:

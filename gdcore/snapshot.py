@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from gdcore._typing import Array
+from gdcore._typing import Array, Generator
 from gdcore.continuation import fingerprint
 from gdcore.errors import require
 from gdcore.remembered import from_plain, memory, plain, remember, text
@@ -23,6 +23,9 @@ NUMBERS = (
 )  # fmt: skip
 LATER = ("watched", "lowest", "here", "clock")  # numbers that older files lack
 RATE = ("rate", "waited", "halvings", "epochs")  # of a rate that is found on the way
+
+
+WHOLE = ("step", "epoch", "evaluations", "seen", "waited", "above", "still")
 
 
 @dataclass
@@ -74,7 +77,7 @@ class Snapshot:
         run.limits = tuple(self.numbers["limits"])
         run.started = time.perf_counter() - self.numbers["seconds"]
         if run.rng is not None:
-            run.rng.bit_generator.state = from_plain(self.numbers["rng"])
+            _rewind(run.rng, from_plain(self.numbers["rng"]))
         if _finds(run):
             vars(run.rate).update(self.numbers["rate"])
         remember(run.stop, self.numbers.get("stop"))
@@ -131,6 +134,28 @@ def facts(run: Any) -> dict[str, str]:
     held = getattr(run.validate, "rows", None)
     known["held-out rows"] = run.validate is not None if held is None else fingerprint(held)
     return {name: text(value) for name, value in known.items()}
+
+
+def require_numbers(numbers: Any) -> None:
+    """Refuse what does not hold the numbers of a snapshot, as they come from a file."""
+    require(isinstance(numbers, dict), "its numbers are no JSON object")
+    limits = numbers.get("limits")
+    require(isinstance(limits, list) and len(limits) == 2, "its limits are no two numbers")
+    values = {name: numbers.get(name) for name in (*NUMBERS, "seconds")}
+    for name, value in [*values.items(), ("limits", limits[0]), ("limits", limits[1])]:
+        require(type(value) in (int, float), f"its {name} is no number")
+    for name in WHOLE:
+        require(type(numbers[name]) is int and numbers[name] >= 0, f"its {name} is no count")
+
+
+def _rewind(rng: Generator, state: Any) -> None:
+    """Go on with random numbers from a state of the same generator."""
+    try:
+        rng.bit_generator.state = state
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(
+            f"The checkpoint's random numbers are of another generator ({error}). Start anew."
+        ) from error
 
 
 def _vectors(run: Any) -> tuple[str, ...]:

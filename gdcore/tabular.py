@@ -15,6 +15,7 @@ import numpy as np
 
 from gdcore._typing import Array, PathLike
 from gdcore.diagnose.doctor import doctor
+from gdcore.diagnose.report import require_own
 from gdcore.disk import refuse_overwriting, replace
 from gdcore.errors import ConvergenceWarning, require, require_choice
 from gdcore.files import load, save
@@ -104,6 +105,7 @@ def train(arguments: Namespace) -> None:
         refuse_overwriting(Path(arguments.report), arguments.force, file, "--report")
         apart = Path(arguments.report).resolve() != output.resolve()
         require(apart, "--report and --output are one file. Pass another --report.")
+        require_own(arguments.report)
     require(
         0 <= arguments.test_fraction < 1,
         f"--test-fraction must be at least 0 and below 1, got {arguments.test_fraction}. Try 0.25.",
@@ -163,6 +165,8 @@ def predict(arguments: Namespace) -> None:
     """The command `gdcore predict`."""
     if arguments.output:
         refuse_overwriting(Path(arguments.output), arguments.force, arguments.file)
+        apart = Path(arguments.output).resolve() != Path(arguments.model).resolve()
+        require(apart, f"{arguments.output} is the model. Pass another --output.")
     model: Any = load(arguments.model)
     table = Table(arguments.file)
     wanted = getattr(model, "feature_names_in_", None)

@@ -1,7 +1,8 @@
 """Arrays in the safetensors format, by NumPy alone: read as they lie on the disk, checked first.
 
 The format: eight bytes with the length of a header, the header in JSON with each tensor's dtype,
-shape and place, then the numbers, little-endian (https://github.com/huggingface/safetensors).
+shape and place, then the numbers, little-endian, every byte of them a tensor's
+(https://github.com/huggingface/safetensors).
 """
 
 import json
@@ -86,7 +87,7 @@ def read(path: PathLike) -> tuple[dict[str, Array], dict[str, str]]:
         raise FileNotFoundError(f"{path} does not exist. Pass the path of a .safetensors file.")
     try:
         return _read(path)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise damaged(path, "safetensors file", error, "Save it or fetch it again.") from error
 
 
@@ -96,7 +97,7 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         require(length <= min(size - 8, LONGEST), "its header is longer than the file")
-        header = json.loads(file.read(length))
+        header = json.loads(file.read(length), object_pairs_hook=_named_once)
     require(isinstance(header, dict), "its header is no JSON object")
     metadata = header.pop("__metadata__", {})
     plain = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
@@ -105,8 +106,15 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     room = size - start
     data = np.memmap(path, np.uint8, "r", start, (room,)) if room else np.empty(0, np.uint8)
     spans = {name: _span(name, entry, room) for name, entry in header.items()}
-    _require_apart(spans)
+    _require_apart(spans, room)
     return {name: _tensor(data, *span) for name, span in spans.items()}, metadata
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the header; of two values of one name nobody could say which is meant."""
+    found = dict(pairs)
+    require(len(found) == len(pairs), "its header names something twice")
+    return found
 
 
 def _span(name: str, entry: Any, room: int) -> Span:
@@ -115,10 +123,10 @@ def _span(name: str, entry: Any, room: int) -> Span:
     require(whole, f"tensor {name} has no dtype, shape and place")
     kind, shape, place = entry["dtype"], entry["shape"], entry["data_offsets"]
     known = isinstance(kind, str) and kind in KINDS
-    require(known, f"tensor {name} has the unknown dtype {kind}")
+    require(known, f"tensor {name} has the unknown dtype {kind!r}")
     numbers = isinstance(shape, list) and isinstance(place, list) and len(place) == 2
     numbers = numbers and all(type(n) is int and n >= 0 for n in [*shape, *place])
-    require(numbers, f"tensor {name} has shape {shape} at {place}")
+    require(numbers, f"tensor {name} has shape {shape!r} at {place!r}")
     begin, end = place
     expected = math.prod(shape) * np.dtype(KINDS[kind]).itemsize
     fits = end - begin == expected
@@ -127,10 +135,14 @@ def _span(name: str, entry: Any, room: int) -> Span:
     return kind, shape, begin, end
 
 
-def _require_apart(spans: dict[str, Span]) -> None:
+def _require_apart(spans: dict[str, Span], room: int) -> None:
+    """Every byte belongs to one tensor: what the format allows, and no room for stowaways."""
     ordered = sorted((begin, end, name) for name, (_, _, begin, end) in spans.items())
     for (_, end, name), (begin, _, other) in pairwise(ordered):
         require(begin >= end, f"tensors {name} and {other} overlap")
+        require(begin == end, f"between tensors {name} and {other} lies what belongs to neither")
+    begin, end = (ordered[0][0], ordered[-1][1]) if ordered else (0, 0)
+    require(begin == 0 and end == room, "it holds bytes that belong to no tensor")
 
 
 def _tensor(data: Array, kind: str, shape: list[int], begin: int, end: int) -> Array:

@@ -1,5 +1,6 @@
 """Text files in and text out, for the command line: train a GPT, and let it go on with a text."""
 
+import os
 import shutil
 import sys
 import warnings
@@ -68,7 +69,7 @@ def _require_places(arguments: Namespace, file: Path, output: Path) -> None:
     same = Path(kept).resolve() == output.resolve()
     require(not same, f"{kept} is to be the model, too. Pass another --checkpoint.")
     require(
-        arguments.resume or not Path(kept).exists(),
+        arguments.resume or not os.path.lexists(kept),
         f"{kept} exists. Pass --resume to go on from it, or another --checkpoint to begin anew.",
     )
 

@@ -20,6 +20,7 @@ KINDS = ("bytes", "characters", "bpe")
 LEARNED = ("characters", "bpe")  # those that are made of a text
 Pair: TypeAlias = tuple[int, int]
 BPE_SIZE = 512  # tokens, where nobody says
+MOST_BYTES = 1 << 28  # of all tokens: each merge may double the one before it
 
 
 class Tokenizer(Protocol):
@@ -133,10 +134,12 @@ class BPE:
         self.merges = [tuple(pair) for pair in merges]
         self.size = 256 + len(self.merges)
         self._rank = {pair: rank for rank, pair in enumerate(self.merges)}
-        self._bytes = [bytes([n]) for n in range(256)]
+        self._bytes, room = [bytes([n]) for n in range(256)], MOST_BYTES
         for number, (one, two) in enumerate(self.merges, start=256):
             known = 0 <= one < number and 0 <= two < number
             require(known, f"merges joins {(one, two)} before they are known. Pass them in order.")
+            room -= len(self._bytes[one]) + len(self._bytes[two])
+            require(room >= 0, "merges makes tokens of more than 2²⁸ bytes. Pass fewer of them.")
             self._bytes.append(self._bytes[one] + self._bytes[two])
         self._cache: dict[str, list[int]] = {}
 

@@ -3,14 +3,14 @@
 import itertools
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from gdcore._typing import Array, ArrayLike, PathLike
-from gdcore.disk import damaged, replace, require_bounded
+from gdcore.disk import damaged, replace, shown, unpacked
 from gdcore.errors import not_fitted, require
 from gdcore.layers import Dense
 from gdcore.losses import Logistic, Softmax, Squared
@@ -204,13 +204,11 @@ def _read(path: Path) -> dict[str, Array]:
         raise FileNotFoundError(f"{path} does not exist. Pass the path of saved weights.")
     reader = None if suffix == ".npz" else _safetensors()
     try:
-        if reader is not None:
-            arrays: dict[str, Array] = reader.load_file(path)
-            _require_sum(path, arrays)
-            return arrays
-        require_bounded(path)
-        with np.load(path, allow_pickle=False) as file:
-            return {name: _member(file, name) for name in file.files}
+        if reader is None:
+            return unpacked(path)
+        arrays: dict[str, Array] = reader.load_file(path)
+        _require_sum(path, arrays)
+        return arrays
     except Exception as error:  # each format has its own way to say "broken"
         raise damaged(path, "file of weights", error, "Save the weights again.") from error
 
@@ -231,14 +229,6 @@ def _require_sum(path: PathLike, arrays: Mapping[str, Array]) -> None:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     written = header.get("__metadata__", {}).get(SUM)
     require(written in (None, _sum(arrays)), "its numbers are not what was written")
-
-
-def _member(file: Any, name: str) -> Array:
-    try:
-        array: Array = file[name]
-        return array
-    except Exception as error:
-        raise ValueError(f"{name} cannot be read ({error})") from error
 
 
 def _as_array(tensor: Any) -> Array:
@@ -266,11 +256,15 @@ def _by_layer(arrays: dict[str, Array], theta: Parameters) -> dict[str, Array]:
     }
 
 
+def _names(arrays: Iterable[str]) -> str:
+    return shown(", ".join(map(str, arrays))) or "none"
+
+
 def _checked(arrays: dict[str, Array], name: str, wanted: Array) -> Array:
     """The array of this name, as it must be."""
     require(
         name in arrays,
-        f"There is no tensor {name}; there are {', '.join(sorted(arrays)) or 'none'}. "
+        f"There is no tensor {name}; there are {_names(arrays)}. "
         "Pass the weights of the same layers.",
     )
     array = arrays[name]

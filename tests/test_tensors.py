@@ -108,7 +108,10 @@ WRONG = {
     "no UTF-8": (b'{"\xff": 1}', "utf-8"),
     "a list": ([], "its header is no JSON object"),
     "too deep": (b'{"a":' + b"[" * 100_000, "recursion"),
-    "an unknown dtype": ({"w": entry("F8_E4M3", [4], 0, 4)}, "tensor w has the unknown dtype F8"),
+    "an unknown dtype": (
+        {"w": entry("F8_E4M3", [4], 0, 4)},
+        "tensor w has the unknown dtype 'F8_E4M3'",
+    ),
     "a dtype that is none": ({"w": entry([1], [4], 0, 4)}, "tensor w has the unknown dtype"),
     "no place": ({"w": {"dtype": "F32", "shape": [1]}}, "tensor w has no dtype, shape and place"),
     "an entry that is none": ({"w": 3}, "tensor w has no dtype, shape and place"),

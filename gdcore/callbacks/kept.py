@@ -1,7 +1,6 @@
 """Files of checkpoints: θ, what was measured there, and all that the rest of the fit depends on."""
 
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +10,7 @@ import numpy as np
 from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
 from gdcore.callbacks.places import NUMBERS, WHOLE
-from gdcore.disk import damaged, replace, require_bounded
+from gdcore.disk import damaged, replace, unpacked
 from gdcore.errors import require
 from gdcore.hooks import Plan
 from gdcore.remembered import text
@@ -81,10 +80,7 @@ def read(path: PathLike) -> tuple[dict[str, Any], Kept | None]:
     if not path.is_file():  # a device may never end
         raise OSError(f"{path} is no plain file. Pass the path of a checkpoint.")
     try:
-        require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
-        require_bounded(path)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = unpacked(path)
         for name in ("theta", *NUMBERS):
             require(name in arrays, f"it lacks {name!r}")
             kind, ndim = "iu" if name in WHOLE else "f", int(name == "theta")

@@ -12,6 +12,7 @@ import numpy as np
 from gdcore._typing import PathLike
 from gdcore.callbacks.places import NOTHING, NUMBERS, require_flag, require_folder, require_path
 from gdcore.convergence import Moment
+from gdcore.disk import require_honest_link
 from gdcore.errors import require
 from gdcore.hooks import Plan, Watcher
 from gdcore.result import Result
@@ -66,7 +67,9 @@ class CSVLogger(Watcher):
         self.on_end()
         path, head, self._run = Path(self.path), ",".join(("run", *NUMBERS)) + "\n", plan.run
         require_folder(path)
-        there = path.exists() and (path.stat().st_size > 0 or not path.is_file())
+        require_honest_link(path)
+        # a link to nothing is there, too
+        there = os.path.lexists(path) and (not path.is_file() or path.stat().st_size > 0)
         going = there and (plan.run > 0 or self.append)
         require(
             going or self.overwrite or not there,

@@ -14,6 +14,7 @@ from gdcore.diagnose.subjects import Subject, of_cost, of_estimator, of_function
 from gdcore.errors import require, require_number
 from gdcore.layers.base import Layer
 from gdcore.models.estimator import Seed
+from gdcore.seeds import generator
 
 FLOOR = 1e-8  # of the largest slope: smaller ones are compared as if they were that large
 SAME = 1e-6  # relative: by how much two calls at one x may differ
@@ -174,7 +175,7 @@ def check_gradient(
     require_number("tol", tol, low=0, above=True)
     if step is not None:
         require_number("step", step, low=0, above=True)
-    rng = np.random.default_rng(random_state)
+    rng = generator(random_state)
     subject = _subject(fun, x, (y, sample_weight), jac, args, rng)
     require(len(subject.free), "There is no coordinate that has a gradient. Pass parameters.")
     with subject.held, np.errstate(all="ignore"):

@@ -14,6 +14,7 @@ from gdcore.diagnose.walks import Walk, as_rule, of_function
 from gdcore.errors import require, require_number
 from gdcore.models.estimator import Seed
 from gdcore.optim.base import Optimizer
+from gdcore.seeds import generator
 
 if TYPE_CHECKING:
     from gdcore.diagnose.plot_course import LearningRateDisplay
@@ -145,7 +146,7 @@ def find_learning_rate(
     require(low is None or high is None or low < high, "low must be below high. Swap them.")
     if steps is not None:
         require_number("steps", steps, low=8, whole=True)
-    draw = np.random.default_rng(random_state)
+    draw = generator(random_state)
     if hasattr(fun, "fit"):
         require_estimator(fun)
         run = run_of(fun, (x, y, sample_weight), draw, learning_rate=1.0)

@@ -173,6 +173,7 @@ class LinearEstimator(Coefficients, Estimator):
             return None
         return self.validation_fraction, int(self._generator().integers(2**63))
 
+    @np.errstate(over="ignore", invalid="ignore")  # numbers beyond the doubles end as a result
     def _descend(
         self, cost: AnyCost, validate: Callable[[Array], Any] | None, rng: Generator
     ) -> Result:
@@ -288,8 +289,15 @@ class LinearEstimator(Coefficients, Estimator):
         signed(result, self)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
-        self._shape_coefficients(coef.astype(dtype), intercept.astype(dtype))
+        self._shape_coefficients(rounded(coef, dtype), rounded(intercept, dtype))
         self._warn(result)
+
+
+def rounded(values: Array, dtype: Any) -> Array:
+    """The values in a precision that holds them: that of X, float64 where they are beyond it."""
+    with np.errstate(over="ignore"):
+        short: Array = values.astype(dtype)
+    return short if np.isfinite(short).all() else values
 
 
 def _alpha_message(alpha: object) -> str:

@@ -10,7 +10,7 @@ from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_targets, as_weights
 from gdcore.errors import require, require_choice
 from gdcore.losses import Logistic, Softmax
-from gdcore.models.labels import as_label_matrix
+from gdcore.models.labels import as_label_matrix, as_many
 
 AT_ONCE = 1 << 16  # labels that are sorted in one call
 
@@ -69,7 +69,9 @@ class Classifier:
         if predicted.ndim == 1:
             right = predicted == as_targets(y, len(predicted))
         else:
-            right = (predicted == as_label_matrix(y, len(predicted))).all(axis=1)
+            right = (predicted == as_many(as_label_matrix(y, len(predicted)), predicted)).all(
+                axis=1
+            )
         return float(np.average(right, weights=as_weights(sample_weight, len(right))))
 
     def _class_weights(self, classes: Array, codes: Array, weights: Array) -> Array:
@@ -83,11 +85,16 @@ class Classifier:
                 weights.sum(), len(classes) * mass, out=np.zeros_like(mass), where=mass > 0
             )
             return factors
+        if not isinstance(self.class_weight, Mapping):
+            raise TypeError(
+                f"class_weight must be None, 'balanced' or a dict, got {self.class_weight!r}. "
+                "Pass one."
+            )
         unknown = [label for label in self.class_weight if label not in classes.tolist()]
         require(
             not unknown,
             f"class_weight names {unknown}, which y does not hold. Its classes are "
-            f"{classes.tolist()}.",
+            f"{classes.tolist()}. Leave those out.",
         )
         factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()], float)
         require((factors >= 0).all(), "class_weight has a negative weight. Pass weights ≥ 0.")
@@ -154,18 +161,35 @@ def encode(y: Array) -> tuple[Array, Array]:
             "Unknown label type: continuous. y holds fractions, which are no classes; "
             "use LinearRegression, or pass labels.",
         )
+    if y.dtype.kind == "c":
+        raise TypeError("y holds complex numbers, which have no order. Pass numbers or text.")
+    if y.dtype.kind in "mM":
+        require(not np.isnat(y).any(), "y contains missing labels. Remove those rows first.")
     if y.dtype.kind == "O":
-        missing = [label for label in y if label is None or label != label]
-        require(not missing, "y contains missing labels. Remove those rows first.")
-        kinds = {str if isinstance(label, str) else float for label in y}
-        if len(kinds) > 1:
-            raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
+        return _encode_objects(y)
     if y.dtype.kind in "fiub" and len(y):
         low, high = y.min(), y.max()
         upper = y == high
         if ((y == low) | upper).all():  # two numbers need no sorting
             classes = np.array([low, high] if low != high else [low], y.dtype)
             return classes, upper.astype(np.intp) * (len(classes) - 1)
+    return _sorted(y)
+
+
+def _encode_objects(y: Array) -> tuple[Array, Array]:
+    """The same of objects, which may be anything."""
+    try:
+        missing = [label for label in y if label is None or label != label]
+        encoded = _sorted(y[:0] if missing else y)
+    except (TypeError, ValueError) as error:
+        text = {isinstance(label, str) for label in y}
+        what = "mixes strings and numbers" if len(text) > 1 else f"cannot be sorted ({error})"
+        raise TypeError(f"y {what}. Pass labels of one kind, numbers or text.") from error
+    require(not missing, "y contains missing labels. Remove those rows first.")
+    return encoded
+
+
+def _sorted(y: Array) -> tuple[Array, Array]:
     if len(y) <= AT_ONCE:
         return np.unique(y, return_inverse=True)
     parts = [y[a : a + AT_ONCE] for a in range(0, len(y), AT_ONCE)]  # so that Ctrl-C is heard soon

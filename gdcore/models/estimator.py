@@ -13,7 +13,14 @@ import numpy as np
 from gdcore import optim
 from gdcore._typing import Array, ArrayLike, Generator, Sparse
 from gdcore.convergence import Rule
-from gdcore.data import Rows, as_features, as_rows, as_weights, mass_of, require_summable
+from gdcore.data import (
+    Rows,
+    as_features,
+    as_rows,
+    as_weights,
+    mass_of,
+    require_summable,
+)
 from gdcore.errors import (
     ConvergenceWarning,
     also_sklearns,
@@ -29,6 +36,7 @@ from gdcore.optim.base import Optimizer
 from gdcore.origin import Origin
 from gdcore.progress import reporters
 from gdcore.result import Result
+from gdcore.seeds import generator
 from gdcore.sparse import CSR
 from gdcore.threads import resolve
 from gdcore.trace import Trace
@@ -355,16 +363,3 @@ def require_optimizer(given: object) -> None:
             f"optimizer must be a name or an optimizer, got {given!r}. "
             "Pass 'auto', a name as 'adam', or an instance as gd.optim.Adam(1e-3)."
         )
-
-
-def generator(random_state: Seed) -> Generator:
-    """A Generator from None, a number, a Generator, or a legacy RandomState."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31 - 1, size=4))
-    try:
-        return np.random.default_rng(random_state)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"random_state must be None, a whole number or a Generator, got {random_state!r}. "
-            "Pass a number for the same result each time."
-        ) from error

@@ -12,6 +12,7 @@ from gdcore.errors import require, require_number
 from gdcore.models.decoder import Decoder
 from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters
+from gdcore.seeds import generator
 
 
 class Options(TypedDict, total=False):
@@ -131,7 +132,7 @@ class Writer:
 
     def _told(self, prompt: Any, ids: list[int], seed: Any, stop: list[str]) -> "Told":
         tokenizer = self.tokenizer_ if isinstance(prompt, str) else None
-        return Told(ids, np.random.default_rng(seed), tokenizer, stop)
+        return Told(ids, generator(seed, "seed"), tokenizer, stop)
 
 
 def _texts(stop: str | Iterable[str]) -> list[str]:
@@ -170,6 +171,9 @@ class Sampling:
         if self.top_p is not None:
             require_number("top_p", self.top_p, low=0, high=1, above=True)
         require_number("repetition_penalty", self.repetition_penalty, low=0, above=True)
+        for name in ("temperature", "top_p", "repetition_penalty"):  # any real number, as NumPy's
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, float(getattr(self, name)))
 
     def choose(self, logits: Array, seen: list[int], rng: Generator) -> int:
         """The number of the next token."""

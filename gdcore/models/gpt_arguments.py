@@ -75,7 +75,7 @@ def schedule_for(schedule: Schedule | str | None, max_steps: int) -> Schedule:
         require_choice("schedule", schedule, ["auto"])
         warmup = min(WARMUP, max_steps // 10)
         return WarmUpCosine(steps=max_steps, warmup=warmup, floor=FLOOR)
-    if not callable(schedule) or isinstance(schedule, type):
+    if not callable(schedule) or isinstance(schedule, (type, optim.Optimizer)):
         raise TypeError(
             f"schedule must be a callable step → factor, got {schedule!r}. Pass one of "
             "gd.schedules, 'auto' or None."

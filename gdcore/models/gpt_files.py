@@ -13,8 +13,9 @@ import numpy as np
 from gdcore import tensors
 from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
-from gdcore.disk import clear, damaged, rehearse, replace, said
+from gdcore.disk import clear, damaged, rehearse, replace, said, shown
 from gdcore.errors import require
+from gdcore.models.gpt_claims import AGAIN, COMPARED, parts, require_room, whole
 from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters, aligned
 from gdcore.snapshot import Snapshot
@@ -27,7 +28,6 @@ ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu"
 USUAL = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}  # in config.json
 SUMS, DESCRIPTION = "crc32", "__metadata__"  # sums of all that a file holds, and one of its names
 FREE = ("n_threads",)  # parameters that change no bit
-AGAIN = "Save it or fetch it again."
 
 
 class GPTFiles:
@@ -72,12 +72,13 @@ class GPTFiles:
         _require_told(path, metadata)
         try:
             gpt = cls(**json.loads(metadata["parameters"]))
-            gpt._build(json.loads(metadata["vocabulary"]))
+            require_room(gpt, sum(array.size for array in arrays.values()))
+            gpt._build(whole(json.loads(metadata["vocabulary"])))
             state = json.loads(metadata["tokenizer"])
             known = restored(state) if state is not None else None
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
-                f"{path} has a damaged description: {error}. Save it again."
+                f"{path} has a damaged description: {shown(str(error))}. Save it again."
             ) from error
         if tokenizer is not None:
             known = _own(tokenizer)
@@ -165,7 +166,8 @@ class GPTFiles:
         unknown = min(arrays.keys() - shapes.keys(), default=None)
         require(
             unknown is None,
-            f"{path}: tensor {unknown} belongs to no part of the model. Pass a file of such a one.",
+            f"{path}: tensor {shown(str(unknown))} belongs to no part of the model. "
+            "Pass a file of such a one.",
         )
         checked = {name: _checked(path, arrays, name, shape) for name, shape in shapes.items()}
         self.theta_ = Parameters(shapes, _placed(checked, shapes, self.dtype))
@@ -208,7 +210,7 @@ def _told(metadata: dict[str, str]) -> int:
 def _sums(path: PathLike, metadata: dict[str, str]) -> dict[str, int]:
     try:
         return dict(json.loads(metadata[SUMS]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, "file of a GPT", f"its {SUMS} are none", AGAIN) from error
 
 
@@ -350,11 +352,12 @@ class Checkpoint:
         require(ours, f"{path} is no checkpoint of a GPT's fit. Pass the path of one, or of none.")
         _require_told(path, metadata)
         _require_kept(path, arrays, metadata)
+        kept = parts(path, metadata)
         if gpt.random_state is None:  # the run's own luck is what to go on with
-            cost.seed = json.loads(metadata["run"])["seed"]
+            cost.seed = kept["run"]["seed"]
             header["run"] = _text(_run(cost, rules))
-        _require_same(path, header, metadata)
-        return cls(path, header, Snapshot(arrays, json.loads(metadata["numbers"])))
+        _require_same(path, header, kept)
+        return cls(path, header, Snapshot(arrays, kept["numbers"]))
 
     def write(self, snapshot: Snapshot) -> None:
         """Keep this state of the descent; the fit is worth more than that, and goes on without."""
@@ -377,10 +380,10 @@ def _run(cost: Any, rules: tuple[Any, Any, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _require_same(path: PathLike, header: dict[str, str], metadata: dict[str, str]) -> None:
+def _require_same(path: PathLike, header: dict[str, str], others: dict[str, Any]) -> None:
     """Refuse a checkpoint of another run, and say what is another."""
-    for part in ("parameters", "run", "tokenizer", "vocabulary"):
-        mine, kept = json.loads(header[part]), json.loads(metadata.get(part, "null"))
+    for part in COMPARED:
+        mine, kept = json.loads(header[part]), others[part]
         if isinstance(mine, dict) and isinstance(kept, dict):
             names = [n for n in {**mine, **kept} if n not in FREE and mine.get(n) != kept.get(n)]
             part = names[0] if names else part

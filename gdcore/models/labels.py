@@ -9,7 +9,10 @@ from gdcore.errors import require
 
 def several_columns(y: ArrayLike) -> bool:
     """Whether y is a matrix of more than one column."""
-    array = np.asarray(y)
+    try:
+        array = np.asarray(y)
+    except ValueError as error:
+        raise ValueError("y is ragged. Pass rows of one length.") from error
     return array.ndim == 2 and array.shape[1] > 1
 
 
@@ -31,15 +34,28 @@ def as_label_matrix(y: ArrayLike, n: int) -> Array:
     return array
 
 
+def as_many(y: Array, predicted: Array) -> Array:
+    """y, if it has as many columns as what is predicted."""
+    require(
+        y.shape == predicted.shape,
+        f"y has {y.shape[1]} columns, and the model predicts {predicted.shape[1]}. "
+        "Pass a column for each.",
+    )
+    return y
+
+
 def r_squared(y: Array, predicted: Array, weights: Array) -> float:
     """1 − Σs(y − ŷ)²/Σs(y − ȳ)² of vectors; 1 is perfect, 0 as good as the mean."""
-    unit = -np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[
-        1
-    ]  # a power of two: no bit lost
-    y, predicted = np.ldexp(y, unit), np.ldexp(predicted, unit)
+    unit = -_exponent(max(np.abs(y).max(), np.abs(predicted).max()))
+    y, predicted = np.ldexp(y, unit), np.ldexp(predicted, unit)  # by powers of two: no bit lost
+    weights = np.ldexp(weights, -_exponent(weights.max()))
     spread = float(weights @ (y - np.average(y, weights=weights)) ** 2)
     rest = float(weights @ (y - predicted) ** 2)
     return 1 - rest / spread if spread else float(rest == 0)
+
+
+def _exponent(number: float) -> int:
+    return int(np.frexp(number)[1])
 
 
 def _matrix(y: ArrayLike, n: int) -> Array:

@@ -12,7 +12,7 @@ from gdcore._typing import Array, ArrayLike
 from gdcore.convergence import Status
 from gdcore.data import as_targets
 from gdcore.losses import MARGIN, as_loss
-from gdcore.models.base import LinearEstimator
+from gdcore.models.base import LinearEstimator, rounded
 from gdcore.models.classifier import Classifier, ClassWeight, encode, require_classes
 from gdcore.models.contexts import whole
 from gdcore.models.estimator import OwnLoss, sklearn_tags
@@ -137,10 +137,10 @@ class LinearClassifier(OnlineClassifier, Classifier, LinearEstimator):
             if self.result_.status is Status.INTERRUPTED:
                 break
         shape = slice(None) if len(classes) > 2 else slice(0, 1)
-        self._shape_coefficients(coef[shape].astype(dtype), intercept[shape].astype(dtype))
+        self._shape_coefficients(rounded(coef[shape], dtype), rounded(intercept[shape], dtype))
         self.results_, self._lefts = results, left
         self.n_iter_ = max(int(each.trace.epoch[-1]) if len(each.trace) else 1 for each in results)
-        worst = max(results, key=lambda result: (not result.success, result.bound / result.fun))
+        worst = max(results, key=lambda end: (not end.success, end.bound / (end.fun or 1.0)))
         self.result_, self.trace_ = worst, worst.trace
 
     def _known(self, k: int, p: int) -> tuple[Array, Array] | None:

@@ -21,7 +21,13 @@ from gdcore.models.classifier import (
 )
 from gdcore.models.contexts import whole
 from gdcore.models.estimator import sklearn_tags
-from gdcore.models.labels import as_label_matrix, as_real_matrix, r_squared, several_columns
+from gdcore.models.labels import (
+    as_label_matrix,
+    as_many,
+    as_real_matrix,
+    r_squared,
+    several_columns,
+)
 from gdcore.models.neural import NeuralEstimator
 
 Held: TypeAlias = tuple[ArrayLike, ArrayLike] | None
@@ -138,7 +144,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         fresh = not hasattr(self, "theta_")
         X_, weights, names = self._begin(X, sample_weight, fitted=not fresh)
         if fresh:
-            known = np.unique(y) if classes is None else np.unique(classes)
+            known = self._announced(y if classes is None else classes, classes is None, len(X_))
         else:
             known = same_classes(self.classes_, classes)
         several = several_columns(y)
@@ -157,6 +163,19 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         self.classes_, self._several = known, several
         self._remember(X_.shape[1], names)
         return self
+
+    def _announced(self, labels: Any, of_rows: bool, n: int) -> Array:
+        """The classes of the first call of partial_fit."""
+        if of_rows and several_columns(labels):
+            return np.arange(0)  # as many as there are columns
+        labels = as_targets(labels, n) if of_rows else np.ravel(np.asarray(labels))
+        known = encode(labels)[0]
+        require(
+            len(known) > 1,
+            f"The first call of partial_fit knows one class only, {known.tolist()}. "
+            "Pass all classes to it.",
+        )
+        return known
 
     def _weigh(self, weights: Array, classes: Array, codes: Array) -> Array:
         """Weights of the rows times those of their classes, where a row has but one."""
@@ -316,7 +335,7 @@ class MLPRegressor(NeuralEstimator):
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², the mean over the targets."""
         predicted = self.predict(X)
         predicted = predicted.reshape(len(predicted), -1)
-        y = as_real_matrix(y, len(predicted))
+        y = as_many(as_real_matrix(y, len(predicted)), predicted)
         s = as_weights(sample_weight, len(y))
         scores = [r_squared(y[:, j], predicted[:, j], s) for j in range(y.shape[1])]
         return float(np.mean(scores))

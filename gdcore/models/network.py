@@ -166,3 +166,12 @@ def _head(loss: Any) -> Head:
         return float(weights @ loss.value(z, y))
 
     return head
+
+
+def require_outputs(network: Network, outputs: int) -> None:
+    """Refuse layers of one's own that end in another number than y needs."""
+    require(
+        network.outputs == outputs,
+        f"layers end in {network.outputs} outputs, and y needs {outputs}. "
+        f"End them in Dense({outputs}).",
+    )

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 
@@ -21,18 +21,18 @@ from gdcore.models.estimator import (
     OwnLoss,
     Rate,
     counted,
-    generator,
     require_batch,
     require_optimizer,
     signed,
 )
-from gdcore.models.network import Network, Scaling
+from gdcore.models.network import Network, Scaling, require_outputs
 from gdcore.models.network_cost import NetworkCost
 from gdcore.optim.base import Optimizer
 from gdcore.parameters import Parameters, aligned_copy
 from gdcore.ranges import require_held, require_numbers, require_range
 from gdcore.rates import FixedRate
 from gdcore.result import Result, interrupt, until_interrupted
+from gdcore.seeds import generator
 from gdcore.trace import Trace
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
@@ -102,8 +102,9 @@ class NeuralEstimator(Trained, Estimator):
         self._optimizer()
 
     def _sizes(self) -> tuple[Any, ...]:
-        sizes = self.hidden_layer_sizes
-        return tuple(sizes) if isinstance(sizes, (list, tuple, np.ndarray)) else (sizes,)
+        sizes: Any = self.hidden_layer_sizes
+        listed = isinstance(sizes, (list, tuple)) or np.ndim(sizes) == 1
+        return tuple(sizes) if listed else (sizes,)
 
     def _optimizer(self) -> Optimizer:
         """The optimizer behind a name, with clipping where that is asked for."""
@@ -172,7 +173,7 @@ class NeuralEstimator(Trained, Estimator):
     ) -> tuple[Network, Scaling]:
         """Network and scaling for these rows, in numbers of that precision."""
         network = Network(self._layers(outputs), X.shape[1:], loss)
-        _require_outputs(network, outputs)
+        require_outputs(network, outputs)
         return network, self._scales(X, weights, precision)
 
     def _scales(self, X: Array, weights: Array, precision: Any) -> Scaling:
@@ -301,8 +302,9 @@ class NeuralEstimator(Trained, Estimator):
 
     def _partial(self, X: Array, y: Array, weights: Array, loss: Any, outputs: int) -> Self:
         """One pass of steps over these rows, going on where the last call ended."""
-        if hasattr(self, "theta_"):
-            _require_outputs(self.network_, outputs)
+        fresh = not hasattr(self, "theta_")
+        if not fresh:
+            require_outputs(self.network_, outputs)
         if getattr(self, "_stream", None) is None:
             self._stream = self._begin_stream(X, weights, outputs, loss)
         stream, began = self._stream, time.perf_counter()
@@ -320,7 +322,10 @@ class NeuralEstimator(Trained, Estimator):
                 lr = rate.now(int(stream.state["t"][0]))
                 loss = cost.step(stream.walker, stream.optimizer, stream.state, part, lr)
                 total += loss * len(part)
-        self.theta_.vector[:] = stream.optimizer.solution(stream.walker, stream.state)
+        solution = stream.optimizer.solution(stream.walker, stream.state)
+        if not np.isfinite(solution).all():
+            self._go_back(fresh)
+        self.theta_.vector[:] = solution
         stream.steps = cost.steps
         self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
         stream.examples += len(X)
@@ -331,6 +336,16 @@ class NeuralEstimator(Trained, Estimator):
         )  # fmt: skip
         self.trace_ = stream.trace
         return self
+
+    def _go_back(self, fresh: bool) -> NoReturn:
+        """To the weights before steps that led nowhere; raises ValueError."""
+        self._stream = None
+        if fresh:
+            del self.network_, self.scaling_, self.theta_, self.n_iter_
+        raise ValueError(
+            "These rows lead to weights that are NaN or infinite; those before are kept. Pass a "
+            "smaller learning_rate, or X in another unit."
+        )
 
     def _begin_stream(self, X: Array, weights: Array, outputs: int, loss: Any) -> "Stream":
         """The optimizer's state; network, scales and θ for the first rows, where there are none."""
@@ -368,14 +383,6 @@ class Stream:
     examples: int = 0
     seconds: float = 0.0
     trace: Trace = field(default_factory=Trace)
-
-
-def _require_outputs(network: Network, outputs: int) -> None:
-    require(
-        network.outputs == outputs,
-        f"layers end in {network.outputs} outputs, and y needs {outputs}. "
-        f"End them in Dense({outputs}).",
-    )
 
 
 def _require_suited(optimizer: Optimizer, network: Network, full: bool) -> None:

@@ -96,11 +96,12 @@ class Updater:
         self, given: dict[str, Any], lr: float | None, factor: float, cost: float | None
     ) -> None:
         work = [group.gradients(given) for group in self._groups]
-        if self._whole is None:
+        with np.errstate(all="ignore"):  # what is infinite stays so, in silence as in the kernels
+            if self._whole is not None:
+                self._whole.step(work, lr, factor, cost)
+                return
             for group, slopes in zip(self._groups, work, strict=True):
                 group.step(slopes, group.rate(lr, factor))
-        else:
-            self._whole.step(work, lr, factor, cost)
 
     def _listed(self, grads: Any) -> Sequence[Any]:
         """The gradients in the parameters' order; without a walk where the structure is flat."""
@@ -338,5 +339,6 @@ def _slope(path: str, given: Any, array: Array) -> Any:
             f"{name} must have the shape {array.shape} of its parameter, got {slope.shape}. "
             "Reshape it."
         )
-    ready = np.require(slope, array.dtype, ["C", "A"]).reshape(array.shape)
+    with np.errstate(over="ignore"):  # a slope may be beyond float32
+        ready = np.require(slope, array.dtype, ["C", "A"]).reshape(array.shape)
     return ready.copy() if np.may_share_memory(ready, array) else ready  # of ½θ², θ itself

@@ -64,7 +64,7 @@ def _other(tree: Any, what: str, wanted: str, of: str, path: str) -> ValueError:
 
 def _name(tree: Any) -> str:
     if isinstance(tree, dict):
-        return f"a dict with the keys {', '.join(map(str, tree))}"
+        return f"a dict with the keys {', '.join(map(str, tree))}" if tree else "an empty dict"
     if isinstance(tree, (list, tuple)):
         return f"a {type(tree).__name__} of {len(tree)}"
     return f"an array of shape {np.shape(tree)}" if np.ndim(tree) else type(tree).__name__

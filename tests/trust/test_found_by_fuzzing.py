@@ -1,0 +1,253 @@
+"""What fuzzing has found, each once: kept, so that it stays mended."""
+
+import numpy as np
+import pytest
+
+import gdcore as gd
+from gdcore import tensors
+from gdcore.tokenizers import BPE
+from tests.languages import TEXT
+from tests.trust import forged
+from tests.trust.readers import READERS, SMALL, STEPS
+
+pytestmark = pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+X = np.array([[0.0, 1.0], [1.0, 0.5], [2.0, -1.0], [3.0, 2.0]])
+KINDS = pytest.mark.parametrize("kind", [gd.LinearRegression, gd.LogisticRegression,
+                                         gd.LinearClassifier, gd.MLPClassifier])  # fmt: skip
+
+
+def misaligned(array):
+    """The same numbers, one byte away from where numbers begin."""
+    odd = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    odd[...] = array
+    assert not odd.flags.aligned
+    return odd
+
+
+@KINDS
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+def test_numbers_that_lie_off_their_places_are_the_same_numbers(kind, call):
+    """Compiled loops were handed them: an error of a kernel's, or a fault of the processor."""
+    for dtype in ("f4", "f8"):
+        rows, y = X.astype(dtype), np.array([0, 1, 0, 1])
+        here, there = (kind(max_epochs=3, tol=0, random_state=0) for _ in range(2))
+        getattr(here, call)(rows, y)
+        getattr(there, call)(misaligned(rows), misaligned(y))
+        np.testing.assert_array_equal(here.predict(rows), there.predict(misaligned(rows)))
+
+
+def test_sparse_structures_off_their_places():
+    fields = np.array([1.0, 2.0]), np.array([1, 0]), np.array([0, 1, 2])
+    odd = gd.CSR(*map(misaligned, fields), (2, 2))
+    np.testing.assert_array_equal(odd.dense(), gd.CSR(*fields, (2, 2)).dense())
+    assert odd.data.flags.aligned
+
+
+def test_bound_arrays_and_gradients_off_their_places_move_as_others():
+    theta, odd, g = np.ones(3), misaligned(np.ones(3)), np.array([1.0, 2.0, 3.0])
+    for params, slope in ((theta, g), (odd, misaligned(g))):
+        gd.optim.Adam(0.1).bind(params).step(slope)
+    np.testing.assert_array_equal(theta, odd)
+
+
+@KINDS
+def test_masked_entries_are_not_unmasked_in_silence(kind):
+    masked = np.ma.masked_array(X, mask=X == 1)
+    with pytest.raises(ValueError, match=r"X has masked entries\. Fill them first"):
+        kind().fit(masked, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match=r"y has masked entries"):
+        kind().fit(X, np.ma.masked_array([0, 1, 0, 1], mask=[1, 0, 0, 0]))
+    kind(max_epochs=2).fit(np.ma.masked_array(X), [0, 1, 0, 1])  # nothing is hidden
+
+
+LABELS = {
+    "records": (np.zeros(4, [("a", "f8")]), "y holds records"),
+    "complex": (np.arange(4) * 1j, "y holds complex"),
+    "no time": (np.array(["NaT", "2020", "2021", "2020"], "M8[Y]"), "missing labels"),
+    "objects": (np.array([object(), object(), object(), object()]), "y cannot be sorted"),
+    "mixed": (np.array([1, "a", 2, "b"], dtype=object), "y mixes strings and numbers"),
+    "dicts": (np.array([{}, {}, {}, {}]), "y cannot be sorted"),
+    "ragged": ([[1], [1, 2], [3], [4]], "y is ragged"),
+}
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+@pytest.mark.parametrize("kind", [gd.LogisticRegression, gd.LinearClassifier, gd.MLPClassifier])
+@pytest.mark.parametrize("case", LABELS)
+def test_labels_without_an_order_are_refused(kind, call, case):
+    y, message = LABELS[case]
+    with pytest.raises((ValueError, TypeError), match=message):
+        getattr(kind(), call)(X, y)
+
+
+def test_a_network_does_not_begin_with_one_class():
+    """It predicted with an IndexError afterwards."""
+    model = gd.MLPClassifier()
+    with pytest.raises(ValueError, match=r"one class only, \[2\]\. Pass all classes"):
+        model.partial_fit(X, [2, 2, 2, 2])
+    model.partial_fit(X, [2, 2, 2, 2], classes=[2, 3])
+    assert set(model.predict(X)) <= {2, 3}
+
+
+def test_steps_that_lead_nowhere_are_refused_and_the_weights_kept():
+    model = gd.MLPRegressor(standardize=False, random_state=0)
+    with pytest.raises(ValueError, match="weights that are NaN or infinite"):
+        model.partial_fit(X * 1e30, X[:, 0])
+    assert not hasattr(model, "theta_")
+    model.partial_fit(X, X[:, 0])
+    before = model.theta_.vector.copy()
+    with pytest.raises(ValueError, match="those before are kept"):
+        model.partial_fit(X * 1e30, X[:, 0])
+    np.testing.assert_array_equal(model.theta_.vector, before)
+    assert np.isfinite(model.partial_fit(X, X[:, 0]).predict(X)).all()
+    with pytest.raises(ValueError, match="beyond what float32 can divide by"):
+        gd.MLPRegressor().partial_fit(X * 1e305, X[:, 0])
+
+
+def test_scores_of_other_columns_and_beyond_squares():
+    model = gd.MLPRegressor(max_epochs=2).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="y has 2 columns, and the model predicts 1"):
+        model.score(X, X)
+    line = gd.LinearRegression(tol=0.1).fit(X, X[:, 0])
+    assert line.score(X, X[:, 0] * 1e300) < 0.5  # without a warning of NumPy's
+
+
+@pytest.mark.parametrize(("kind", "reach"), [("float64", 1e140), ("float32", 1e30)])
+def test_extreme_targets_give_finite_coefficients_or_a_refusal(kind, reach):
+    rows, y = X.astype(kind), np.array([0.6, -0.6, 1, 0.0]) * reach
+    with pytest.raises(ValueError, match=f"and its squares have no place in {kind}"):
+        gd.LinearRegression(max_epochs=5).fit(rows, y * 1.1)
+    for size in (1, 1e-20):  # the coefficients may need more than float32 holds
+        model = gd.LinearRegression(max_epochs=5).fit(rows * rows.dtype.type(size), y)
+        assert np.isfinite(model.coef_).all()
+        assert np.isfinite(model.intercept_)
+
+
+@pytest.mark.parametrize("given", [int, 3, ["a"]])
+def test_class_weights_that_are_none(given):
+    with pytest.raises(TypeError, match=r"class_weight must be None, 'balanced' or a dict"):
+        gd.MLPClassifier(class_weight=given).fit(X, [0, 1, 0, 1])
+
+
+def bowl(x, *noise):
+    return float(np.sum(np.square(x))), 2 * np.asarray(x)
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"bounds": object()}, "bounds must be one"),
+        ({"bounds": [("a", "b")] * 2}, "bounds must hold numbers"),
+        ({"rng": "x", "method": "sgd"}, "rng must be None, a whole number"),
+        ({"random_state": -1, "restarts": 1}, "random_state must be None, a whole number"),
+    ],
+)
+def test_arguments_of_minimize(named, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        gd.minimize(bowl, [1.0, 2.0], **named)
+
+
+def test_an_empty_dict_has_a_name():
+    with pytest.raises(ValueError, match=r"got an empty dict\. Give it the structure"):
+        gd.optim.SGD().bind([np.ones(1), np.ones(1)]).step({})
+
+
+def test_byte_pairs_that_double_are_no_bomb():
+    """Sixty merges would have made a token of 2⁶⁰ bytes."""
+    merges = [(97, 97), *((256 + k, 256 + k) for k in range(59))]
+    with pytest.raises(ValueError, match=r"tokens of more than 2²⁸ bytes\. Pass fewer"):
+        BPE(merges)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("gpt") / "run.safetensors"
+    gd.GPT(**SMALL).fit(TEXT, checkpoint=path, **STEPS)
+    return path
+
+
+def retold(path, out, **texts):
+    """The same file with other texts, and sums that fit them."""
+    from gdcore.models import gpt_files
+
+    arrays, metadata = tensors.read(path)
+    gpt_files._write(out, arrays, {n: t for n, t in metadata.items() if n != "crc32"} | texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({"parameters": '{"n_layer": 1000000000}'}, "numbers at least"),
+        ({"parameters": '{"n_layer": "x"}'}, "no whole number"),
+        ({"parameters": "[" * 5000 + "]" * 5000}, "recursion"),
+        ({"vocabulary": "true"}, "no whole number"),
+        ({"vocabulary": '"x"'}, "no whole number"),
+        ({"tokenizer": "[" * 5000 + "]" * 5000}, "recursion"),
+    ],
+)
+def test_descriptions_that_would_build_anything(model, tmp_path, texts, message):
+    retold(model, tmp_path / "a", **texts)
+    with pytest.raises(ValueError, match=rf"has a damaged description: .*{message}"):
+        gd.GPT.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "texts", [{"numbers": "{}"}, {"numbers": "[]"}, {"numbers": "["}, {"run": "[]"}, {"run": "{}"}]
+)
+def test_checkpoints_that_lack_what_a_run_needs(model, tmp_path, texts):
+    retold(model, tmp_path / "a", **texts)
+    with pytest.raises(ValueError, match="is not a whole checkpoint of a GPT"):
+        READERS["GPT.fit(resume=True)"](tmp_path / "a")
+
+
+NPY = {
+    "empty": b"",
+    "half a header": forged.npy("{'descr': '<f8', 'shape': (")[:-8],
+    "an archive": b"PK\3\4" + bytes(40),
+    "brackets": forged.npy("(" * 3000),
+    "of Python 2": forged.npy("{'descr': '<f8', 'fortran_order': False, 'shape': (4L, 2)}"),
+    "cut": forged.array_of(X)[:-1],
+    "objects": forged.npy({"descr": "|O", "shape": (1,)}, b"x"),
+}
+
+
+@pytest.mark.parametrize("case", NPY)
+def test_arrays_on_the_disk_that_are_none(tmp_path, case):
+    """They were EOFError, BadZipFile, TokenError and a warning."""
+    (tmp_path / "X.npy").write_bytes(NPY[case])
+    try:
+        READERS["chunks.arrays"](tmp_path / "X.npy")
+    except (ValueError, UserWarning) as error:
+        assert isinstance(error, ValueError), error  # noqa: PT017
+        assert "X.npy is not a whole .npy file" in str(error)  # noqa: PT017
+    else:
+        pytest.fail("it was read")
+
+
+def test_columns_with_names_in_no_language(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"a,\xff\n1,2\n")
+    with pytest.raises(ValueError, match=r"a\.csv cannot be read .*Mend the file"):
+        READERS["chunks.csv"](tmp_path / "a.csv")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(40) + b"\x10\0\0\0PAR1")
+    with pytest.raises(ValueError, match=r"a\.parquet cannot be read"):
+        READERS["chunks.parquet"](tmp_path / "a.parquet")
+
+
+def test_what_a_file_says_does_not_steer_a_terminal(tmp_path):
+    name = "\x1b]0;owned\x07\n" + "x" * 5000
+    tensors.write(tmp_path / "a.safetensors", {name: np.ones(1, ">f4")})
+    header = (tmp_path / "a.safetensors").read_bytes().replace(b'"F32"', b'"F99"')
+    (tmp_path / "a.safetensors").write_bytes(header)
+    with pytest.raises(ValueError, match=r"unknown dtype|not a whole") as caught:
+        tensors.read(tmp_path / "a.safetensors")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+def test_what_is_too_large_to_be_packed_is_stored_as_it_is(tmp_path, monkeypatch):
+    """Else `load` could not tell a model of zeros from a bomb: nothing saved is lost."""
+    monkeypatch.setattr("gdcore.disk.LARGEST", 1 << 12)
+    wide = gd.LinearRegression(l1_ratio=1.0, alpha=1e3).fit(np.eye(4, 5000), np.arange(4.0))
+    gd.save(wide, tmp_path / "wide.npz")
+    assert (tmp_path / "wide.npz").stat().st_size > 8 * 5000
+    np.testing.assert_array_equal(gd.load(tmp_path / "wide.npz").coef_, wide.coef_)
