@@ -148,7 +148,7 @@ class LinearEstimator(Coefficients, Estimator):
         self, rows: Any, mass: float, loss: Any, outputs: int
     ) -> tuple[LinearFamily, Penalty]:
         """(LinearFamily, Penalty) for rows whose weights sum to `mass`."""
-        alpha = 1 / mass if isinstance(self.alpha, str) else float(self.alpha)
+        alpha = 1 / max(mass, 1e-300) if isinstance(self.alpha, str) else float(self.alpha)
         auto = self._rate() is None
         return coordinates(rows, loss, outputs, alpha, self, precondition=auto)
 

@@ -251,3 +251,9 @@ def test_what_is_too_large_to_be_packed_is_stored_as_it_is(tmp_path, monkeypatch
     gd.save(wide, tmp_path / "wide.npz")
     assert (tmp_path / "wide.npz").stat().st_size > 8 * 5000
     np.testing.assert_array_equal(gd.load(tmp_path / "wide.npz").coef_, wide.coef_)
+
+
+def test_weights_of_next_to_nothing():
+    """1/Σs was beyond the doubles, in a warning of NumPy's."""
+    model = gd.LinearRegression().fit(X, X[:, 0], sample_weight=[1e-310] * 4)
+    assert np.isfinite(model.coef_).all()
