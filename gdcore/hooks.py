@@ -47,9 +47,9 @@ class Plan:
     validates: bool = False  # whether a loss is measured on rows held out
     run: int = 0  # of a fit that begins anew, for restarts or one class after another,
     runs: int = 1  # which this is, and how many there are
-    settings: Any = field(default=None, repr=False, compare=False)  # {name: value} of a model's
     theta: Array | None = field(default=None, repr=False, compare=False)  # the first; copy it
     cost: Any = field(default=None, repr=False, compare=False)  # what is descended on
+    settings: Any = field(default=None, repr=False, compare=False)  # {name: value} of a model's
 
 
 class Callback:

@@ -15,6 +15,7 @@ from gdcore.curvature import look_around
 from gdcore.descent import descend
 from gdcore.errors import require, require_choice, require_number
 from gdcore.hooks import Hooks, as_list
+from gdcore.listener import listener
 from gdcore.noise import Draws, Noisy
 from gdcore.objective import (
     Batches,
@@ -25,7 +26,6 @@ from gdcore.objective import (
     Settings,
     Sides,
     bounds_of,
-    listener,
 )
 from gdcore.rates import AutoRate
 from gdcore.result import Result, interrupt, until_interrupted

@@ -1,6 +1,5 @@
 """A user's function as a cost: values, gradients, bounds and structures, for the one loop."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
@@ -12,10 +11,8 @@ from gdcore.continuation import rounded
 from gdcore.cost import PlainCost
 from gdcore.errors import require
 from gdcore.optim.tree import leaves, matching
-from gdcore.result import Result
 
 if TYPE_CHECKING:
-    from gdcore.convergence import Moment
     from gdcore.hooks import Callbacks
     from gdcore.optim.base import Optimizer
 
@@ -378,30 +375,3 @@ def _filled(like: Any, pieces: Iterator[Array]) -> Any:
             return type(like)(*made) if hasattr(like, "_fields") else tuple(made)
         return made
     return next(pieces)
-
-
-def listener(
-    callback: Callable[..., object] | None, layout: Layout
-) -> "Callable[[Moment], Any] | None":
-    """The user's callback as `descend` calls it, or None."""
-    if callback is None:
-        return None
-    require(callable(callback), f"callback must be callable, got {callback!r}. Pass a function.")
-    try:
-        names = list(inspect.signature(callback).parameters)
-    except (TypeError, ValueError):
-        names = []
-    whole = names == ["intermediate_result"]
-
-    def call(moment: "Moment") -> Any:
-        if moment.step == 0:
-            return None  # after each step, as SciPy
-        x = layout.build(moment.theta)
-        try:
-            if whole:
-                return callback(intermediate_result=Result(x=x, fun=moment.cost, nit=moment.step))
-            return callback(x)
-        except StopIteration:
-            return True
-
-    return call

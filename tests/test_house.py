@@ -70,7 +70,7 @@ FLOORS = [
     {"interior", "newton", "normalized", "reduced"},
     {"chunk_cost"},
     {"models.coordinates", "objective", "run"},
-    {"noise", "descent", "datasets", "models.least_squares"},
+    {"listener", "noise", "descent", "datasets", "models.least_squares"},
     {"models.solvers", "minimizer"},
     {"models.estimator", "models.classifier", "models.flat", "models.stream"},
     {"models.out_of_core"},

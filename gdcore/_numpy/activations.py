@@ -9,12 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gdcore._numpy._require import (
-    require_apart,
-    require_arrays,
-    require_like,
-    require_same_or_apart,
-    require_writeable,
-)
+    require_apart, require_arrays, require_like, require_same_or_apart, require_writeable,
+)  # fmt: skip
 from gdcore._typing import Array
 
 __all__ = ["activate", "activate_backward"]

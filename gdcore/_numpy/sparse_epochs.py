@@ -12,12 +12,8 @@ import numpy as np
 
 from gdcore._numpy._losses import loss_named
 from gdcore._numpy._require import (
-    numbers,
-    require_apart,
-    require_doubles,
-    require_whole,
-    require_writeable,
-)
+    numbers, require_apart, require_doubles, require_whole, require_writeable,
+)  # fmt: skip
 from gdcore._numpy.gradients import require_targets
 from gdcore._numpy.sparse import require_csr
 from gdcore._typing import Array
