@@ -9,8 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gdcore._numpy._require import (
-    require_apart, require_arrays, require_like, require_same_or_apart, require_writeable,
-)  # fmt: skip
+    require_apart,
+    require_arrays,
+    require_like,
+    require_same_or_apart,
+    require_writeable,
+)
 from gdcore._typing import Array
 
 __all__ = ["activate", "activate_backward"]

@@ -1,5 +1,4 @@
-"""A whole epoch of steps of the linear family over rows in CSR form, in NumPy. Compiled twins:
-src/sparse_epochs.pyx.
+"""A whole epoch of the linear family over rows in CSR form. Compiled: src/sparse_epochs.pyx.
 
 Here every step moves all of θ; there, only what its rows hold. θ is double in both, and twins agree
 as sums in another order do, an epoch long.
@@ -12,8 +11,12 @@ import numpy as np
 
 from gdcore._numpy._losses import loss_named
 from gdcore._numpy._require import (
-    numbers, require_apart, require_doubles, require_whole, require_writeable,
-)  # fmt: skip
+    numbers,
+    require_apart,
+    require_doubles,
+    require_whole,
+    require_writeable,
+)
 from gdcore._numpy.gradients import require_targets
 from gdcore._numpy.sparse import require_csr
 from gdcore._typing import Array
