@@ -38,7 +38,7 @@ ASKED := tests/kernels tests/trust/test_kernel_calls.py tests/trust/test_kernel_
 	tests/models/test_mlp.py tests/models/test_online.py tests/models/test_sparse_models.py
 
 test-asan: .venv/test  ## kernels under AddressSanitizer and UndefinedBehaviorSanitizer (GCC)
-	.venv/bin/python $(PIP) 'setuptools>=77' 'cython>=3.1'
+	.venv/bin/python $(PIP) 'setuptools>=77' 'cython>=3.3'
 	GDCORE_REQUIRE_NATIVE=1 GDCORE_CFLAGS="$(SANITIZERS)" .venv/bin/python setup.py -q \
 		build --build-base build/asan --build-lib build/asan/lib
 	cp -r tests pyproject.toml build/asan/lib
