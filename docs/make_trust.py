@@ -51,7 +51,7 @@ def run(name):
     out = FOLDER / f"{name}.json"
     FOLDER.mkdir(parents=True, exist_ok=True)
     settings = {"GDCORE_TALLY": str(out), "GDCORE_BACKEND": "native"}
-    call = [sys.executable, "-m", "pytest", "-q", *files]
+    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     return subprocess.run(call, cwd=ROOT, env=os.environ | settings).returncode
 
 
