@@ -190,7 +190,7 @@ def test_a_budget_of_seconds_is_that_of_all_classes_and_stages():
     spent = sum(result.trace.seconds[-1] for result in model.results_)
     assert model.coef_.shape == (6, 40)
     assert model.result_.status.name == "TIME"
-    assert spent < 1.5
+    assert spent < 6  # far from what all stages take; a busy machine is slow to hear
 
 
 def test_a_budget_of_epochs_counts_those_of_all_stages():
