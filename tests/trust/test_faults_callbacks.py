@@ -186,7 +186,7 @@ def test_losses_that_raise(how):
         except how:
             assert {n: s for n, s in state(found).items() if n != "loss"} == before
         assert threading.active_count() == threads
-        count("faults survived: losses, layers and functions that raise")
+        count("faults survived: losses and functions that raise")
 
 
 @pytest.mark.parametrize("how", [np.nan, np.inf])
@@ -227,7 +227,7 @@ def test_functions_to_minimise_that_raise(how):
                 assert len(calls) < at or how is KeyboardInterrupt
                 assert np.isfinite(found.x).all()
             assert not x0.any()
-            count("faults survived: losses, layers and functions that raise")
+            count("faults survived: losses and functions that raise")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
