@@ -74,6 +74,7 @@ reference/index
 
 CHANGELOG
 CONTRIBUTING
+SECURITY
 docs/decisions/index
 ```
 """
@@ -87,6 +88,7 @@ def gather():
         "index": page(ROOT / "README.md", names) + contents(),
         "CHANGELOG": page(ROOT / "CHANGELOG.md", names),
         "CONTRIBUTING": page(ROOT / "CONTRIBUTING.md", names),
+        "SECURITY": page(ROOT / "SECURITY.md", names),
     }
     for file in (ROOT / "docs").glob("*.md"):
         texts[f"docs/{file.stem}"] = page(file, names)
