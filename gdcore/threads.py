@@ -4,6 +4,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar
 
@@ -21,7 +22,13 @@ def available() -> int:
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     asked_for = int(asked) if asked.isdigit() and int(asked) else cores
-    return int(max(1, min(cores, _quota(), asked_for)))
+    return int(max(1, min(cores, _container(), asked_for)))
+
+
+@cache
+def _container() -> float:
+    """The quota of this process: every fit asks, and it is in a file."""
+    return _quota()
 
 
 def _quota(path: Any = "/sys/fs/cgroup/cpu.max") -> float:
