@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs test-asan test-valgrind faults wheel wheel-twice test-wheel fuzz fuzz-files test-wheel-smoke clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline api docs test-asan test-valgrind coverage kernel-coverage faults wheel wheel-twice test-wheel fuzz fuzz-files test-wheel-smoke clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,6 +21,7 @@ test-numpy: .venv/test  ## the suite on NumPy alone
 test-baseline: .venv/test  ## the suite at the baseline of x86-64: kernels without AVX
 	GDCORE_SIMD=baseline GDCORE_BACKEND=native .venv/bin/python -m pytest -q
 
+COUNTS := $(CURDIR)/benchmarks/results/trust
 FUZZ_SECONDS ?= 600
 fuzz: .venv/test  ## any input at all, FUZZ_SECONDS (600) for each target; prints how many
 	FUZZ_SECONDS=$(FUZZ_SECONDS) GDCORE_BACKEND=native .venv/bin/python -m pytest -q -s -p no:cacheprovider tests/trust/test_fuzz*.py
@@ -42,21 +43,38 @@ test-asan: .venv/test  ## kernels under AddressSanitizer and UndefinedBehaviorSa
 	GDCORE_REQUIRE_NATIVE=1 GDCORE_CFLAGS="$(SANITIZERS)" .venv/bin/python setup.py -q \
 		build --build-base build/asan --build-lib build/asan/lib
 	cp -r tests pyproject.toml build/asan/lib
-	cd build/asan/lib && env GDCORE_BACKEND=native PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+	cd build/asan/lib && env GDCORE_BACKEND=native GDCORE_TALLY=$(COUNTS)/sanitizers.json PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 		UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$$(for each in asan ubsan stdc++; do \
 		gcc -print-file-name=lib$$each.so; done | xargs)" \
 		$(CURDIR)/.venv/bin/python -m pytest -q -p no:cacheprovider $(ASKED)
 
 test-valgrind: .venv/test  ## every kernel once under valgrind; a report outside CPython and NumPy fails it
-	GDCORE_BACKEND=native PYTHONMALLOC=malloc valgrind -q --error-exitcode=99 --num-callers=12 \
+	GDCORE_BACKEND=native GDCORE_TALLY=$(COUNTS)/valgrind.json PYTHONMALLOC=malloc valgrind -q --error-exitcode=99 --num-callers=12 \
 		--suppressions=tests/valgrind.supp .venv/bin/python -m pytest -q -p no:cacheprovider \
 		tests/trust/test_kernel_calls.py -k "beside and native"
+
+coverage: .venv/test  ## lines of gdcore/ that the suite runs; the least share is 95 %
+	.venv/bin/python $(PIP) coverage
+	GDCORE_BACKEND=native .venv/bin/python -m coverage run -m pytest -q
+	.venv/bin/python -m coverage json --quiet -o build/coverage.json
+	.venv/bin/python tools/line_coverage.py build/coverage.json
+
+# Kernels without optimisation and clones, so that each line is where it was written.
+kernel-coverage: .venv/test  ## lines and decisions of the kernels' loops that tests run (GCC's gcov)
+	.venv/bin/python $(PIP) 'setuptools>=77' 'cython>=3.3'
+	rm -rf build/gcov
+	GDCORE_REQUIRE_NATIVE=1 GDCORE_CFLAGS="--coverage -O0 -DGD_NO_CLONES" .venv/bin/python setup.py -q \
+		build --build-base build/gcov --build-lib build/gcov/lib
+	cp -r tests pyproject.toml build/gcov/lib
+	cd build/gcov/lib && GDCORE_BACKEND=native $(CURDIR)/.venv/bin/python -m pytest -q -p no:cacheprovider \
+		$(ASKED) tests/trust/test_addresses.py
+	.venv/bin/python tools/kernel_coverage.py build/gcov
 
 test-peers: .venv-peers/peers  ## live comparisons with PyTorch, optax, Keras and scikit-learn
 	GDCORE_PEERS=1 GDCORE_BACKEND=native .venv-peers/bin/python -m pytest -q tests/peers
 
 faults: .venv/test  ## kill, starve, fill, cut off and set back what fits depend on, thoroughly
-	GDCORE_THOROUGH=1 GDCORE_BACKEND=native GDCORE_TALLY=benchmarks/results/trust/faults.json \
+	GDCORE_THOROUGH=1 GDCORE_BACKEND=native GDCORE_TALLY=$(COUNTS)/faults.json \
 		.venv/bin/python -m pytest -q tests/trust/test_faults_*.py
 
 bench: .venv-peers/peers  ## measure against the peers; saves JSON under benchmarks/results

@@ -38,6 +38,10 @@ SUITES = {  # name: (title, files)
         [*these("test_api.py", "test_typing.py"), "tests/test_docs.py", "tests/test_pages.py"],
     ),
 }
+OTHERS = {  # name: (title, command), counted in the same way
+    "sanitizers": ("AddressSanitizer and UndefinedBehaviorSanitizer, no report", "make test-asan"),
+    "valgrind": ("valgrind, no report", "make test-valgrind"),
+}
 BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 
 
@@ -55,21 +59,69 @@ def run(name):
     return subprocess.run(call, cwd=ROOT, env=os.environ | settings).returncode
 
 
-def figures():
-    """The table: a line for each thing that was counted, and what ran where."""
+def known(name):
+    """What was counted last under a name, or None."""
+    path = FOLDER / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def tried():
+    """A line for each thing that was counted, and what ran where."""
     lines, places = ["| what was tried | how often | reproduce |", "|---|---:|---|"], {}
-    for name, (title, _) in SUITES.items():
-        path = FOLDER / f"{name}.json"
-        if not path.exists():
+    ways = {name: (title, command(name)) for name, (title, _) in SUITES.items()} | OTHERS
+    for name, (title, call) in ways.items():
+        if (found := known(name)) is None:
             continue
-        found = json.loads(path.read_text())
-        call = "GDCORE_THOROUGH=1 " * found["thorough"] + command(name)
+        call = "GDCORE_THOROUGH=1 " * found["thorough"] + call
         passed, failed = (found["outcomes"][kind] for kind in ("passed", "failed"))
         lines.append(f"| **{title}**: {passed:,} tests passed, {failed} failed | | `{call}` |")
         lines += [f"| {what} | {times:,} | |" for what, times in found["tried"].items()]
         where = [f"CPython {found['python']}", f"NumPy {found['numpy']}", found["machine"]]
         places[", ".join([*where, found["simd"]])] = None
-    return "\n".join([*lines, "", f"Run on {'; '.join(places)}."])
+    return [*lines, "", f"Run on {'; '.join(places)}."]
+
+
+def wheels():
+    """Where the suite passed on the installed wheel."""
+    if (found := known("wheels")) is None:
+        return []
+    lines = [
+        f"`make test-wheel`: {found['wheel']}, {found['bytes'] / 2**20:.2f} MiB.",
+        "",
+        "| CPython | NumPy | on | passed | failed | needs the tree, or skipped |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for run in found["runs"]:
+        counts = run["outcomes"]
+        free = " (its own wheel, without the GIL)" if run["product"].endswith(".gz") else ""
+        failed, left = counts["failed"] + counts["error"], counts["skipped"] + counts["deselected"]
+        lines.append(
+            f"| {run['python']}{free} | {run['numpy']}, the {run['versions']} | {run['machine']}, "
+            f"{run['simd']} | {counts['passed']:,} | {failed} | {left} |"
+        )
+    return [*lines, ""]
+
+
+def coverage():
+    """Lines and decisions that tests run."""
+    lines = ["| what | of | run | share | reproduce |", "|---|---:|---:|---:|---|"]
+    whole, kernels = known("coverage"), known("kernel-coverage")
+    shares = [
+        ("statements of gdcore/", whole, "lines", "lines run"),
+        ("lines of the kernels' bodies", kernels, "lines", "lines run"),
+        ("ways of the kernels' decisions", kernels, "decisions", "decisions run"),
+    ]
+    for what, found, of, run in shares:
+        if found is not None:
+            share = 100 * found[run] / found[of]
+            counts = f"{found[of]:,} | {found[run]:,} | {share:.1f} %"
+            lines.append(f"| {what} | {counts} | `{found['how']}` |")
+    return [*lines, ""]
+
+
+def figures():
+    """All of it, as Markdown."""
+    return "\n".join([*tried(), "", "### Wheels", "", *wheels(), "### Coverage", "", *coverage()])
 
 
 def page(text):

@@ -1,19 +1,20 @@
-"""Lines and decisions of the kernels' loops that tests ran: `python tools/kernel_coverage.py`.
+"""Lines and decisions of the kernels' loops that tests ran: `make kernel-coverage`.
 
-In a tree that was built by `GDCORE_CFLAGS="--coverage -O0 -DGD_NO_CLONES" python setup.py build_ext
---inplace` and has run its tests since. What counts is the body of every `cdef` function in src/:
-there is nothing in it but the kernel's own code. Specialisations of one line are one; a decision
-has two ways, and each is one to be taken.
+What counts is the body of every `cdef` function in src/: there is nothing in it but the kernel's
+own code. Specialisations of one line are one; a decision has two ways, and each is one to be taken.
+The counts go to benchmarks/results/trust/kernel-coverage.json, which docs/trust.md is written from.
 """
 
 import json
 import re
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OBJECTS = "build/temp*/build/cython/src"
+RESULTS = ROOT / "benchmarks" / "results" / "trust" / "kernel-coverage.json"
+OBJECTS = "temp*/build/cython/src"
 
 
 def bodies(path):
@@ -29,11 +30,11 @@ def bodies(path):
     return found
 
 
-def measured():
+def measured(base):
     """({(file, line): times}, {(file, line, way): times}) over all modules."""
     kernels = {path.name: bodies(path) for path in (ROOT / "src").glob("*.p*")}
     lines, ways = defaultdict(int), defaultdict(int)
-    (objects,) = ROOT.glob(OBJECTS)
+    (objects,) = base.resolve().glob(OBJECTS)
     for source in sorted((ROOT / "build/cython/src").glob("*.c")):
         call = ["gcov", "-b", "-c", "-j", "-t", "-o", objects, source.relative_to(ROOT)]
         told = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -50,10 +51,17 @@ def measured():
     return lines, ways
 
 
-if __name__ == "__main__":
-    lines, ways = measured()
-    for what, found in (("lines", lines), ("ways of decisions", ways)):
-        run = sum(times > 0 for times in found.values())
-        print(f"{what}: {run} of {len(found)} ({100 * run / len(found):.1f} %)")
+def main(base):
+    lines, ways = measured(Path(base))
+    found = {"how": "make kernel-coverage"}
+    for what, counts in (("lines", lines), ("decisions", ways)):
+        run = sum(times > 0 for times in counts.values())
+        found |= {what: len(counts), f"{what} run": run}
+        print(f"{what}: {run} of {len(counts)} ({100 * run / len(counts):.1f} %)")
     missed = sorted({(name, number) for (name, number, _), times in ways.items() if not times})
     print("not both ways:", ", ".join(f"{name}:{number}" for name, number in missed))
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -71,13 +71,13 @@ def repack(source, target, epoch):
     target.write_bytes(gzip.compress(packed.getvalue(), 9, mtime=epoch))
 
 
-def build(target, extra=()):
-    """The sdist and the wheel in `target`, each built from the one before in an empty folder."""
+def build(target, files, extra=()):
+    """The sdist of `files` and its wheel in `target`, each built in an empty folder."""
     env = settings(dict(extra))
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as room:
         tree, raw, inner = (Path(room) / name for name in ("tree", "raw", "inner"))
-        for name in tracked():
+        for name in files:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tree / name)
         run(sys.executable, "-m", "build", "--sdist", "--outdir", raw, tree, env=env)
@@ -107,14 +107,15 @@ def main():
     dist = ROOT / "dist"
     for old in dist.glob("gdcore-*"):
         old.unlink()
-    made = build(dist)
-    check(*made, tracked())
+    files = tracked()
+    made = build(dist, files)
+    check(*made, files)
     for path in made:
         print(f"{path.stat().st_size:>9,} bytes  {digest(path)}  {path.name}")
     if asked.twice:
         os.umask(0o077)
         with tempfile.TemporaryDirectory(prefix="somewhere-else-") as room:
-            again = build(Path(room), ELSEWHERE)
+            again = build(Path(room), files, ELSEWHERE)
             for one, other in zip(made, again, strict=True):
                 if (one.name, digest(one)) != (other.name, digest(other)):
                     kept = shutil.copy(other, dist / f"second-{other.name}")

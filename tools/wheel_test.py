@@ -3,7 +3,8 @@
 Each run has a fresh environment with the newest NumPy that pip finds; the oldest CPython has a
 second one with the lowest NumPy and threadpoolctl that pyproject.toml allows. What needs the source
 tree is marked `tree`, left out, and counted. A free-threaded CPython has no stable ABI: it builds
-its own wheel from the sdist. `--smoke` runs a part of the suite; without it the figures are saved.
+its own wheel from the sdist, and its tests do without what has none for it. `--smoke` runs a part
+of the suite; without it the figures are saved.
 """
 
 import argparse
@@ -26,6 +27,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "trust" / "wheels.json"
 CARRIED = ("tests", "docs", "README.md", "pyproject.toml")  # what tests read, and no source
 SMOKE = ("tests/kernels", "tests/layers", "tests/test_house.py", "tests/test_descent.py")
 LIGHT = ("pytest>=8", "hypothesis>=6")  # all that those need
+NO_FREE_WHEEL = ("safetensors",)  # as of 0.8: no wheel without the GIL for CPython 3.13
 ASK = (
     "import sys, sysconfig, platform as p; print(p.python_implementation(), p.python_version(), "
     "bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
@@ -59,15 +61,30 @@ def interpreters():
     }
 
 
-def lowest(wheel):
-    """`name==version` for what the wheel needs at least; its tests take what gets on with that."""
+def needs(wheel, extra=""):
+    """Requirements of the wheel: its own, or those of an extra."""
     with ZipFile(wheel) as archive:
         (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
-        needs = HeaderParser().parsestr(archive.read(name).decode()).get_all("Requires-Dist")
-    for need in map(Requirement, needs):
-        if need.marker is None:
-            (bound,) = need.specifier
-            yield f"{need.name}=={bound.version}"
+        told = HeaderParser().parsestr(archive.read(name).decode()).get_all("Requires-Dist")
+    for need in map(Requirement, told):
+        asked = need.marker is not None and need.marker.evaluate({"extra": extra})
+        if asked or (need.marker is None and not extra):
+            yield need
+
+
+def lowest(wheel):
+    """`name==version` for what the wheel needs at least; its tests take what gets on with that."""
+    for need in needs(wheel):
+        (bound,) = need.specifier
+        yield f"{need.name}=={bound.version}"
+
+
+def with_tests(product, wheel):
+    """The product and what its tests need, as pip is given them."""
+    if product == wheel:
+        return [f"{product}[test]"]
+    theirs = [need for need in needs(wheel, "test") if need.name not in NO_FREE_WHEEL]
+    return [product, *(f"{need.name}{need.specifier}" for need in theirs)]
 
 
 def suite(python, folder, wanted, tests):
@@ -125,7 +142,7 @@ def main():
     for version, python, which, pins in rounds(interpreters(), wheel, asked):
         product = sdist if version.endswith("t") else wheel
         print(f"CPython {version}, {which} versions: {product.name}", flush=True)
-        wanted = [product, *LIGHT] if asked.smoke else [f"{product}[test]"]
+        wanted = [product, *LIGHT] if asked.smoke else with_tests(product, wheel)
         with tempfile.TemporaryDirectory() as room:
             found, code = suite(python, Path(room), [*wanted, *pins], tests)
         runs.append({"versions": which, "product": product.name} | found)
