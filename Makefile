@@ -12,23 +12,28 @@ help:  ## this list
 demo: .venv/demo  ## train on real data and print one table
 	.venv/bin/gdcore demo
 
+# Two processes, and a file's tests in one of them: few tests use both cores.
+SUITE := .venv/bin/python -m pytest -q -n 2 --dist loadfile
+
 test: .venv/test  ## the suite on the compiled core; a missing core is an error
-	GDCORE_BACKEND=native .venv/bin/python -m pytest -q
+	GDCORE_BACKEND=native $(SUITE)
 
 test-numpy: .venv/test  ## the suite on NumPy alone
-	GDCORE_BACKEND=numpy .venv/bin/python -m pytest -q
+	GDCORE_BACKEND=numpy $(SUITE)
 
 test-baseline: .venv/test  ## the suite at the baseline of x86-64: kernels without AVX
-	GDCORE_SIMD=baseline GDCORE_BACKEND=native .venv/bin/python -m pytest -q
+	GDCORE_SIMD=baseline GDCORE_BACKEND=native $(SUITE)
 
 COUNTS := $(CURDIR)/benchmarks/results/trust
 FUZZ_SECONDS ?= 600
 fuzz: .venv/test  ## any input at all, FUZZ_SECONDS (600) for each target; prints how many
-	FUZZ_SECONDS=$(FUZZ_SECONDS) GDCORE_BACKEND=native .venv/bin/python -m pytest -q -s -p no:cacheprovider tests/trust/test_fuzz*.py
+	GDCORE_TALLY=$(COUNTS)/fuzz.json FUZZ_SECONDS=$(FUZZ_SECONDS) GDCORE_BACKEND=native \
+		.venv/bin/python -m pytest -q -s -p no:cacheprovider tests/trust/test_fuzz*.py
 
 fuzz-files: .venv/test  ## the readers of files by coverage (atheris), FUZZ_SECONDS (600) for each
 	.venv/bin/python $(PIP) atheris
-	FUZZ_SECONDS=$(FUZZ_SECONDS) .venv/bin/python -m tests.trust.atheris_files
+	GDCORE_TALLY=$(COUNTS)/fuzz-files.json FUZZ_SECONDS=$(FUZZ_SECONDS) \
+		.venv/bin/python -m tests.trust.atheris_files
 
 # A copy of the package and of the tests is built beside the usual one, and run there: a report of a
 # sanitizer ends the process, and so the run. CPython's own -fwrapv would hide overflows.

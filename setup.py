@@ -31,6 +31,7 @@ TILED = {"gradients", *FUSED}  # the same products, rounded twice: a gradient ha
 
 # Of a person who looks for faults: sanitizers, coverage, debug information. Last, so that they win.
 MORE = shlex.split(os.environ.get("GDCORE_CFLAGS", ""))
+COVERED = "--coverage" in MORE  # its C says of which line of a .pyx it is: in a folder of its own
 # GDCORE_SIMD holds the kernels at a lower level by the wrapper: see src/_levels.h. A wheel needs no
 # names of local symbols.
 LINK = ["-Wl,--wrap=__cpu_indicator_init", *["-Wl,-s"] * (not MORE)] * (sys.platform == "linux")
@@ -84,9 +85,9 @@ def extensions():
             )
         ],
         include_path=["src"],
-        emit_linenums="--coverage" in MORE,
+        emit_linenums=COVERED,
         shared_utility_qualified_name=SHARED,
-        build_dir="build/cython",
+        build_dir="build/gcov/cython" if COVERED else "build/cython",
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

@@ -39,6 +39,7 @@ SUITES = {  # name: (title, files)
     ),
 }
 OTHERS = {  # name: (title, command), counted in the same way
+    "fuzz-files": ("Files changed by coverage (atheris)", "make fuzz-files"),
     "sanitizers": ("AddressSanitizer and UndefinedBehaviorSanitizer, no report", "make test-asan"),
     "valgrind": ("valgrind, no report", "make test-valgrind"),
 }
@@ -72,7 +73,7 @@ def tried():
     for name, (title, call) in ways.items():
         if (found := known(name)) is None:
             continue
-        call = "GDCORE_THOROUGH=1 " * found["thorough"] + call
+        call = " ".join([*(f"{name}={value}" for name, value in found["settings"].items()), call])
         passed, failed = (found["outcomes"][kind] for kind in ("passed", "failed"))
         lines.append(f"| **{title}**: {passed:,} tests passed, {failed} failed | | `{call}` |")
         lines += [f"| {what} | {times:,} | |" for what, times in found["tried"].items()]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 THOROUGH = os.environ.get("GDCORE_THOROUGH") == "1"
+SETTINGS = ("GDCORE_THOROUGH", "FUZZ_SECONDS")  # how often and how long things are tried
 TRIED = Counter()
 
 
@@ -35,7 +36,7 @@ def write(path, outcomes, seconds):
         "tried": dict(sorted(TRIED.items())),
         "outcomes": outcomes,
         "seconds": round(seconds, 1),
-        "thorough": THOROUGH,
+        "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
         "gdcore": gdcore.__version__,
         "backend": "/".join(sorted(set(gdcore.backend().values()))),
         "simd": kernels.simd_level(),

@@ -197,7 +197,11 @@ def test_what_is_no_text_and_what_are_no_tokens(wrong):
                 tokenizer.decode(ids)
 
 
-@pytest.mark.parametrize("ids", [list("ab"), [1.5, 2.0], [[1, 2]], 3, object()], ids=repr)
+@pytest.mark.parametrize(
+    "ids",
+    [list("ab"), [1.5, 2.0], [[1, 2]], 3, object()],
+    ids=["letters", "halves", "nested", "a number", "an object"],
+)
 def test_what_encode_gives_must_be_whole_numbers(ids):
     class Mine(Words):
         def encode(self, text):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "trust" / "kernel-coverage.json"
-OBJECTS = "temp*/build/cython/src"
+OBJECTS = "temp*/build/gcov/cython/src"
 
 
 def bodies(path):
@@ -34,8 +34,8 @@ def measured(base):
     """({(file, line): times}, {(file, line, way): times}) over all modules."""
     kernels = {path.name: bodies(path) for path in (ROOT / "src").glob("*.p*")}
     lines, ways = defaultdict(int), defaultdict(int)
-    (objects,) = base.resolve().glob(OBJECTS)
-    for source in sorted((ROOT / "build/cython/src").glob("*.c")):
+    (objects,) = base.glob(OBJECTS)
+    for source in sorted((base / "cython/src").glob("*.c")):
         call = ["gcov", "-b", "-c", "-j", "-t", "-o", objects, source.relative_to(ROOT)]
         told = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for file in json.loads(told)["files"]:
@@ -52,7 +52,7 @@ def measured(base):
 
 
 def main(base):
-    lines, ways = measured(Path(base))
+    lines, ways = measured(Path(base).resolve())
     found = {"how": "make kernel-coverage"}
     for what, counts in (("lines", lines), ("decisions", ways)):
         run = sum(times > 0 for times in counts.values())

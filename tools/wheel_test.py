@@ -27,7 +27,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "trust" / "wheels.json"
 CARRIED = ("tests", "docs", "README.md", "pyproject.toml")  # what tests read, and no source
 SMOKE = ("tests/kernels", "tests/layers", "tests/test_house.py", "tests/test_descent.py")
 LIGHT = ("pytest>=8", "hypothesis>=6")  # all that those need
-NO_FREE_WHEEL = ("safetensors",)  # as of 0.8: no wheel without the GIL for CPython 3.13
+NO_FREE_WHEEL = ("polars", "safetensors")  # nothing without the GIL for CPython 3.13
 ASK = (
     "import sys, sysconfig, platform as p; print(p.python_implementation(), p.python_version(), "
     "bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
@@ -91,6 +91,7 @@ def suite(python, folder, wanted, tests):
     """One fresh environment, one run: what the suite counted, and pytest's answer."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env |= {"GDCORE_REQUIRE_NATIVE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    env["PIP_PREFER_BINARY"] = "1"  # an older wheel is better than a compiler of another language
     inner = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True, env=env)
     subprocess.run([inner, "-m", "pip", "install", "--quiet", *wanted], check=True, env=env)

@@ -1,15 +1,18 @@
 """Readers of files fuzzed by coverage, for `make fuzz-files`: libFuzzer changes good files.
 
 Each reader runs in a process of its own for FUZZ_SECONDS; the first defect ends it, and is printed
-with the bytes that showed it.
+with the bytes that showed it. The counts go to the file that GDCORE_TALLY names.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
+
+from tests import tally
 
 TARGETS = ("load", "load_weights", "load_checkpoint", "tensors.read", "GPT.load", "chunks.arrays",
            "gdcore train")  # fmt: skip
@@ -45,7 +48,7 @@ def main():
     """Each reader, from the file that is good for it; the exit code is 1 where one has a defect."""
     from tests.trust.readers import honest
 
-    found = 0
+    failed, started = 0, time.monotonic()
     for name in TARGETS:
         with tempfile.TemporaryDirectory() as folder:
             files, corpus = Path(folder, "files"), Path(folder, "corpus")
@@ -55,12 +58,16 @@ def main():
             command = [sys.executable, "-m", "tests.trust.atheris_files", name, folder]
             done = subprocess.run(command, capture_output=True, text=True)
             said = [line for line in done.stderr.splitlines() if "number_of_executed_units" in line]
-            count = said[0].split()[-1] if said else "?"
-            print(f"{name}: {count} executions, exit code {done.returncode}")
-            if done.returncode:
-                found = 1
+            times = int(said[0].split()[-1]) if said else 0
+            print(f"{name}: {times} executions, exit code {done.returncode}", flush=True)
+            tally.count(f"files changed by coverage, {name}", times)
+            if done.returncode or not times:
+                failed += 1
                 print(done.stdout[-3000:], done.stderr[-3000:])
-    return found
+    if path := os.environ.get("GDCORE_TALLY"):
+        outcomes = {"passed": len(TARGETS) - failed, "failed": failed, "error": 0}
+        tally.write(path, outcomes, time.monotonic() - started)
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

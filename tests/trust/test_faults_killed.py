@@ -11,7 +11,7 @@ import pytest
 from tests.tally import count, times
 from tests.trust.killing import CALLS, FITS
 
-SHARES, AT_CALLS = times(1, 20), times(2, 24)  # moments of each model
+SHARES, AT_CALLS = times(1, 25), times(2, 24)  # moments of each model
 MOST = {"write": 150, "fsync": 20, "replace": 10, "replaced": 10}
 
 

@@ -30,6 +30,15 @@ except (AttributeError, OSError, TypeError):
     mallinfo = None
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_lived_before_is_not_looked_through():
+    """Or each collection goes through all that the suite has imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def handed_out():
     found = mallinfo()
     return found.used + found.hblkhd
