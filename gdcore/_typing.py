@@ -24,6 +24,7 @@ Rate: TypeAlias = float | Callable[[int], float] | None  # a number, or a schedu
 Seed: TypeAlias = int | Generator | None
 PathLike: TypeAlias = str | os.PathLike[str]
 State: TypeAlias = dict[str, Array]  # of an optimizer: its moments, and "t"
+NOTHING: Any = None  # stands where a type is promised and nothing is known yet
 
 
 class Proof(Protocol):

@@ -9,6 +9,7 @@ import numpy as np
 
 from gdcore._typing import Array, Generator, State
 from gdcore.certificate import rounded_off
+from gdcore.claims import counted
 from gdcore.continuation import rounded, told
 from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows, visiting_order
@@ -143,7 +144,7 @@ class ChunkCost(Penalised):
     def put_back(self, memory: dict[str, Any], theta: Array) -> None:
         """Go on with the next of them. Changes the shuffle."""
         if hasattr(self.passes.given, "passes"):
-            self.passes.given.passes = memory["passes"]
+            self.passes.given.passes = counted(memory, "passes")
         super().put_back(memory, theta)
 
     def facts(self) -> dict[str, Any]:

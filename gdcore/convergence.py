@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gdcore import kernels
-from gdcore._typing import Proof
+from gdcore._typing import NOTHING, Proof
 from gdcore.errors import require
 from gdcore.status import Moment, Status
 
@@ -18,7 +18,6 @@ __all__ = [
 ]  # fmt: skip
 
 Answer: TypeAlias = tuple[Status, str] | None  # of a rule: why to stop, and the sentence
-_NONE: Any = None
 
 
 class Rule:
@@ -262,7 +261,7 @@ class RelativeGap(Rule):
 @dataclass
 class _Proving(Rule):
     eps: float
-    proof: Proof = _NONE
+    proof: Proof = NOTHING
     failed: float = float("inf")  # the estimate at which a proof was tried in vain
 
     def watch(self, proof: Proof) -> None:

@@ -1,12 +1,13 @@
 """Files written whole or not at all, and what to say of those that are not whole."""
 
+import errno
 import io
 import math
 import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -22,10 +23,16 @@ MOST_MEMBERS = 10_000
 ONE_READ = 1 << 22  # bytes: more is asked for by nothing but a table of contents that is no model's
 
 
-def packed(arrays: dict[str, Any]) -> Callable[..., None]:
-    """How to write arrays as an .npz that `unpacked` will take: compressed, where that is safe."""
-    large = sum(array.nbytes for array in arrays.values()) > LARGEST
-    return np.savez if large else np.savez_compressed
+def store(file: IO[bytes], arrays: Mapping[str, Any], pack: bool = False) -> None:
+    """Write arrays as an .npz that `unpacked` will take; compressed, where that is asked for and
+    safe. numpy.savez would take names like "file" for arguments of its own."""
+    arrays = {name: np.asanyarray(array) for name, array in arrays.items()}
+    small = sum(array.nbytes for array in arrays.values()) <= LARGEST
+    method = zipfile.ZIP_DEFLATED if pack and small else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def unpacked(path: PathLike) -> dict[str, Array]:
@@ -37,10 +44,16 @@ def unpacked(path: PathLike) -> dict[str, Array]:
         Of many kinds, as zipfile, zlib and NumPy have them: to be given to `damaged`.
     """
     require(zipfile.is_zipfile(path), "it is no .npz file, or its end is missing")
-    with _Sips(path) as file, zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        _require_modest(entries, os.fstat(file.fileno()).st_size)
-        return dict(_member(archive, entry) for entry in entries)
+    with _Sips(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except OSError as error:
+            require(error.errno != errno.EINVAL, "its table of contents lies outside it")
+            raise
+        with archive:
+            entries = archive.infolist()
+            _require_modest(entries, os.fstat(file.fileno()).st_size)
+            return dict(_member(archive, entry) for entry in entries)
 
 
 class _Sips(io.FileIO):
@@ -76,6 +89,25 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[str, Arra
         raise ValueError(f"{name} cannot be read ({error})") from error
 
 
+def as_path(path: PathLike) -> Path:
+    """The path, if it is one: the system's own words would not say of which argument they are."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a text or a Path, got {path!r}. Pass the path of a file.")
+    require("\0" not in str(path), f"path has a zero byte: {str(path)!r}. Pass one without it.")
+    return Path(path)
+
+
+def require_plain(path: Path, what: str) -> None:
+    """There is a file to be read: what else there may be has no end, or none of it."""
+    cure = f"Pass the path of {what}."
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. {cure}")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist. {cure}")
+    if not path.is_file():  # a device
+        raise OSError(f"{path} is no plain file. {cure}")
+
+
 def require_npy(path: PathLike) -> None:
     """Refuse an .npy file whose header describes what is not there, before it is mapped."""
     with open(path, "rb") as file:
@@ -91,6 +123,12 @@ def _claim(file: IO[bytes]) -> int:
     require(dtype.kind in "biufcSUmM", f"it holds {dtype}, not numbers or text")
     require(min(shape, default=0) >= 0, f"it has the shape {shape}")
     return file.tell() + math.prod(shape) * dtype.itemsize
+
+
+def unreadable(path: PathLike, error: OSError) -> OSError:
+    """The error to raise for a file that the system does not give: of a read it names none."""
+    text = f"{error.strerror or error}. Make it readable, or pass another path"
+    return OSError(error.errno, text, str(path))
 
 
 def damaged(path: PathLike, kind: str, error: object, cure: str) -> ValueError:
@@ -133,9 +171,11 @@ def rehearse(path: PathLike) -> None:
     """Before any work: a file can be made beside it, as `replace` will."""
     with _told(path):
         temporary = _beside(_target(path))
-        with open(temporary, "xb"):
-            pass
-        temporary.unlink()
+        try:
+            with open(temporary, "xb"):
+                pass
+        finally:  # Ctrl-C may come in between
+            temporary.unlink(missing_ok=True)
 
 
 def clear(path: PathLike) -> None:
@@ -169,7 +209,7 @@ def _told(path: PathLike) -> Iterator[None]:
 
 
 def _target(path: PathLike) -> Path:
-    require_honest_link(path)
+    require_honest_link(as_path(path))
     target = Path(os.path.realpath(path))  # a link goes on pointing at the file
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent} is no folder. Make it first, or pass another.")

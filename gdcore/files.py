@@ -9,7 +9,7 @@ import numpy as np
 from gdcore import models
 from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
-from gdcore.disk import damaged, packed, replace, unpacked
+from gdcore.disk import as_path, damaged, replace, require_plain, shown, store, unpacked, unreadable
 from gdcore.errors import not_fitted, require
 from gdcore.models.classifier import Classifier
 from gdcore.models.neural import NeuralEstimator
@@ -100,28 +100,24 @@ def load(path: PathLike) -> Model:
     ...
     FileNotFoundError: no such file.npz does not exist. Pass the path of a saved model.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist. Pass the path of a saved model.")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder. Pass the path of a saved model.")
-    if not path.is_file():  # a device may never end
-        raise OSError(f"{path} is no plain file. Pass the path of a saved model.")
+    path = as_path(path)
+    require_plain(path, "a saved model")
     try:
         header, arrays = _read(path)
         later = header["format"] > FORMAT
         estimator: Any = None if later else _restore(header, arrays)
-    except PermissionError:
-        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
     except Exception as error:  # zip, zlib, npy, JSON: each has its own way to say "broken"
         cure = "Save the model again with gd.save."
         if path.suffix == ".safetensors":
             cure = "GPT.load reads a GPT, gd.load_weights the weights of a network."
         raise damaged(path, "model file of gdcore", error, cure) from error
+    theirs = shown(str(header["format"]), 20)
     require(
         not later,
-        f"{path} has format {header['format']}, and gdcore {__version__} reads up to format "
-        f"{FORMAT}. Upgrade gdcore to load it.",
+        f"{path} has format {theirs}, and gdcore {__version__} reads up to format {FORMAT}. "
+        "Upgrade gdcore to load it.",
     )
     model: Model = estimator
     return model
@@ -226,4 +222,4 @@ def _plain(value: object) -> bool:
 
 def _write(path: PathLike, arrays: dict[str, Any]) -> None:
     """Arrays as an .npz, whole or not at all."""
-    replace(path, lambda file: packed(arrays)(file, **arrays))
+    replace(path, lambda file: store(file, arrays, pack=True))

@@ -10,6 +10,7 @@ import numpy as np
 
 from gdcore._typing import Array
 from gdcore.errors import require
+from gdcore.remembered import has_state
 from gdcore.status import Moment
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from gdcore.result import Result
 
 NAMES = ("on_begin", "on_step", "on_epoch", "on_end", "on_error")
-OWN = ("_on_advance", "_on_find", "_on_keep")  # of callbacks of this house
+OWN = ("_on_advance", "_on_find", "_on_keep", "_on_refuse")  # of callbacks of this house
 Call: TypeAlias = Callable[..., Any]  # of a plan, a moment, a result or an error
 
 
@@ -158,7 +159,7 @@ class Hooks:
                 f"{NAMES[-1]}, got {each!r}. Pass such, as gd.callbacks.TimeLimit(60).",
             )
         self._begin, self._step, self._epoch, self._end, self._error = map(self._with, NAMES)
-        self._advance, self._find, self._keep = map(self._with, OWN)
+        self._advance, self._find, self._keep, self._refuse = map(self._with, OWN)
         self.measured = [each for each in self.callbacks if callable(each)]
         if around is not None:
             for calls in (self._step, self._epoch, self.measured):
@@ -185,9 +186,10 @@ class Hooks:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None and self.begun:
+        if error is not None:
+            told = self._error if self.begun else self._refuse
             with ExitStack() as stack:  # all are told, whatever one of them does
-                for call in reversed(self._error):
+                for call in reversed(told):
                     stack.callback(call, error)
 
     @property
@@ -203,8 +205,8 @@ class Hooks:
     def find(self, run: Any, asked: dict[str, Any], facts: dict[str, str]) -> Any:
         """The `Snapshot` that someone has of a descent known by these, to go on from, or None."""
         plan = replace(run.plan(), **self.changes)
-        known = run, plan, asked | {"first": not self.begun and plan.run == 0}, facts
-        found = [call(*known) for call in self._find]
+        asked = asked | {"first": not self.begun and plan.run == 0}
+        found = [call(run, plan, dict(asked), facts) for call in self._find]
         self._found = next((each for each in found if each is not None), None)
         return self._found
 
@@ -217,17 +219,16 @@ class Hooks:
             for call in self._begin:
                 call(replace(plan, **self.changes))
         if self._found is not None:  # after they forgot the fit before
-            for each, state in zip(self._remembering(), self._found.callbacks, strict=False):
-                each.load_state_dict(state)
+            self._found.recall(self._remembering())
             self._found = None
 
     def _remembering(self) -> list[Any]:
-        return [each for each in self.callbacks if hasattr(each, "load_state_dict")]
+        return [each for each in self.callbacks if has_state(each)]
 
     def keep(self, run: Any) -> None:
         """After a measurement that did not end the descent: it may go on from here."""
         for call in self._keep:
-            call(run, [each.state_dict() for each in self._remembering()])
+            call(run, [(type(e).__name__, e.state_dict()) for e in self._remembering()])
 
     def advance(self) -> None:
         """Before an epoch."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gdcore._typing import Array, Seed
+from gdcore.claims import counted, plain, rewind
 from gdcore.errors import require
 from gdcore.objective import Function, Layout, Objective, Sides
-from gdcore.remembered import from_plain, plain
 from gdcore.seeds import generator
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Noisy(Objective):
     def put_back(self, memory: dict[str, Any], theta: Array) -> None:
         """Go on with the next draw."""
         super().put_back(memory, theta)
-        self.source.put_back(memory["drawn"])
+        self.source.put_back(memory.get("drawn"), self.calls)
 
     def facts(self) -> dict[str, Any]:
         """The first draw, as far as that is known."""
@@ -79,13 +79,19 @@ class Draws:
         """Where the draws stand: the generator's state, or how many batches were taken."""
         return plain(self.rng.bit_generator.state) if self.rng is not None else self.taken
 
-    def put_back(self, memory: Any) -> None:
-        """Draw on from there; batches are walked again up to the one that is due."""
+    def put_back(self, memory: Any, calls: int) -> None:
+        """Draw on from there; batches are walked again up to the one that is due, which is none
+        beyond the calls that there were."""
         if self.rng is not None:
-            self.rng.bit_generator.state = from_plain(memory)
+            rewind(self.rng, memory)
             return
+        taken = counted({"batches": memory}, "batches")
+        require(
+            taken <= calls,
+            "The checkpoint counts more batches than calls. Pass that of the same run.",
+        )
         self.restart()
-        while self.taken < memory:
+        while self.taken < taken:
             self.next()
 
     def told(self) -> int | str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array, ArrayLike, Rate, Seed
+from gdcore.claims import counted
 from gdcore.continuation import rounded
 from gdcore.cost import PlainCost
 from gdcore.errors import require
@@ -193,7 +194,7 @@ class Objective(PlainCost):
 
     def put_back(self, memory: dict[str, Any], theta: Array) -> None:
         """Count on from there."""
-        self.calls, self.slopes = memory["calls"], memory["slopes"]
+        self.calls, self.slopes = counted(memory, "calls"), counted(memory, "slopes")
 
     def facts(self) -> dict[str, Any]:
         """What fun gave at x0, rounded: by that it is known again."""

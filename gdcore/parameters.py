@@ -28,6 +28,12 @@ def aligned_copy(vector: Array, dtype: DTypeLike | None = None) -> Array:
     return copy
 
 
+def held(array: Array, dtype: DTypeLike | None) -> Array:
+    """The array in another dtype; what that has no room for is infinite there."""
+    with np.errstate(over="ignore"):
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+
 class Parameters:
     """Names and shapes laid out over one contiguous vector.
 

@@ -1,17 +1,21 @@
-"""What rules, schedules and generators remember of a descent, as JSON takes it."""
+"""What rules and callbacks remember of a descent, as JSON takes it, and back."""
 
+import json
 import re
 from typing import Any
 
 import numpy as np
 
+from gdcore.claims import is_number, plain, recalling
+from gdcore.errors import require
+
 
 def forgets(run: Any) -> str | None:
     """What a descent remembers that no snapshot can hold, in words; None where there is nothing."""
     schedule = getattr(run.rate, "schedule", None)
-    if hasattr(schedule, "observe") and not _has_state(schedule):
+    if hasattr(schedule, "observe") and not has_state(schedule):
         return f"schedule {text(schedule)}"
-    own = [rule for rule in _leaves(run.stop) if not _has_state(rule) and not _frozen(rule)]
+    own = [rule for rule in _leaves(run.stop) if not has_state(rule) and not _frozen(rule)]
     kept = [{n: v for n, v in vars(rule).items() if n != "proof"} for rule in own]
     lost = [rule for rule, k in zip(own, kept, strict=True) if not all(map(_plain, k.values()))]
     return f"rule {text(lost[0])}" if lost else None
@@ -22,18 +26,21 @@ def text(value: object) -> str:
     return re.sub(" at 0x[0-9a-fA-F]+", "", value if isinstance(value, str) else repr(value))
 
 
-def plain(value: Any) -> Any:
-    """The state of a generator as JSON takes it: arrays become lists."""
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+def written(value: Any) -> str:
+    """JSON, in which arrays are lists; of other objects nothing could be given back."""
 
+    def listed(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)):
+            return value.tolist()
+        raise TypeError(f"it cannot keep {value!r}")
 
-def from_plain(value: Any) -> Any:
-    """The same, with arrays again."""
-    if isinstance(value, dict):
-        return {name: from_plain(item) for name, item in value.items()}
-    return np.array(value, np.uint64) if isinstance(value, list) else value
+    try:
+        return json.dumps(value, default=listed)
+    except (TypeError, ValueError, RecursionError) as error:  # ValueError: a list that holds itself
+        raise TypeError(
+            f"A checkpoint keeps numbers, texts, lists and dicts by text: {error}. Let state_dict "
+            "give such, or pass resume=False."
+        ) from error
 
 
 def _leaves(rule: Any) -> list[Any]:
@@ -43,7 +50,8 @@ def _leaves(rule: Any) -> list[Any]:
     return [] if rule is None else [rule]
 
 
-def _has_state(rule: Any) -> bool:
+def has_state(rule: Any) -> bool:
+    """Whether it says itself what it remembers, and takes it back."""
     return hasattr(rule, "state_dict") and hasattr(rule, "load_state_dict")
 
 
@@ -58,20 +66,39 @@ def _frozen(rule: Any) -> bool:
 
 def memory(stop: Any) -> list[dict[str, Any]]:
     """What each of the rules has seen so far."""
-    found = []
-    for rule in _leaves(stop):
-        if _has_state(rule):
-            found.append(plain(rule.state_dict()))
-        else:
-            numbers = {n: v for n, v in vars(rule).items() if _plain(v)}
-            found.append({} if _frozen(rule) else numbers)
-    return found
+    return [
+        plain(rule.state_dict()) if has_state(rule) else _numbers(rule) for rule in _leaves(stop)
+    ]
 
 
-def remember(stop: Any, kept: list[dict[str, Any]] | None) -> None:
+def _numbers(rule: Any) -> dict[str, Any]:
+    return {} if _frozen(rule) else {n: v for n, v in vars(rule).items() if _plain(v)}
+
+
+def require_memory(stop: Any, kept: Any) -> None:
+    """Refuse what is not `memory` of the same rules."""
+    rules = _leaves(stop)
+    same = isinstance(kept, list) and len(kept) == len(rules)
+    for rule, numbers in zip(rules, kept if same else (), strict=False):
+        if not has_state(rule):
+            same = same and isinstance(numbers, dict) and _fits(rule, numbers)
+    require(same, "The checkpoint's stop is of other rules. Pass that of the same run.")
+
+
+def _fits(rule: Any, numbers: dict[str, Any]) -> bool:
+    """Numbers under the names that the rule has, or might have come to; never over its methods."""
+    if _frozen(rule):
+        return not numbers
+    own, plainly = _numbers(rule), (type(v) is bool or is_number(v) for v in numbers.values())
+    taken = {*vars(rule), *dir(type(rule))} - own.keys()
+    return own.keys() <= numbers.keys() and not taken & numbers.keys() and all(plainly)
+
+
+def remember(stop: Any, kept: list[dict[str, Any]]) -> None:
     """Give the rules back what they had seen. Changes them."""
-    for rule, numbers in zip(_leaves(stop), kept or [], strict=False):
-        if _has_state(rule):
-            rule.load_state_dict(numbers)
-        elif not _frozen(rule):
-            vars(rule).update({n: v for n, v in numbers.items() if n in vars(rule)})
+    for rule, numbers in zip(_leaves(stop), kept, strict=True):
+        if has_state(rule):
+            with recalling(f"rule {text(rule)}"):
+                rule.load_state_dict(numbers)
+        else:
+            vars(rule).update(numbers)

@@ -2,11 +2,8 @@
 
 import enum
 from dataclasses import dataclass
-from typing import Any
 
-from gdcore._typing import Array
-
-_NONE: Any = None
+from gdcore._typing import NOTHING, Array
 
 
 class Status(enum.Enum):
@@ -92,6 +89,6 @@ class Moment:
     seconds: float  # since the start
     examples: int  # seen so far
     validation: float = float("nan")  # the held-out loss
-    theta: Array = _NONE  # as it moves: copy what is to be kept
+    theta: Array = NOTHING  # as it moves: copy what is to be kept
     gradient: Array | None = None
     score: float = float("nan")  # the held-out accuracy or R²

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 from gdcore._typing import Array, ArrayLike, PathLike
-from gdcore.disk import damaged, replace
+from gdcore.disk import as_path, damaged, replace, require_plain
 from gdcore.errors import require
 
 KINDS = {
@@ -24,6 +24,7 @@ KINDS = {
 }  # fmt: skip
 NAMES = {np.dtype(kind): name for name, kind in KINDS.items() if name != "BF16"}
 Span: TypeAlias = tuple[str, list[int], int, int]  # dtype, shape, begin and end
+MOST_AXES = 64  # as NumPy's arrays; the product of a million lengths would take hours
 LONGEST = 100_000_000  # bytes of a header, as the format's own library allows
 
 
@@ -80,11 +81,8 @@ def read(path: PathLike) -> tuple[dict[str, Array], dict[str, str]]:
         For no such file; for a header that is none, or a tensor that is cut off, overlaps another
         or has an unknown dtype: the message names it.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder. Pass the path of a .safetensors file.")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist. Pass the path of a .safetensors file.")
+    path = as_path(path)
+    require_plain(path, "a .safetensors file")
     try:
         return _read(path)
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
@@ -126,6 +124,7 @@ def _span(name: str, entry: Any, room: int) -> Span:
     require(known, f"tensor {name} has the unknown dtype {kind!r}")
     numbers = isinstance(shape, list) and isinstance(place, list) and len(place) == 2
     numbers = numbers and all(type(n) is int and n >= 0 for n in [*shape, *place])
+    numbers = numbers and len(shape) <= MOST_AXES
     require(numbers, f"tensor {name} has shape {shape!r} at {place!r}")
     begin, end = place
     expected = math.prod(shape) * np.dtype(KINDS[kind]).itemsize

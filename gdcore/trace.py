@@ -110,7 +110,7 @@ class LayerTrace(Columns):
 
     def append(self, step: int, values: Sequence[Array]) -> None:
         """One row: for each of KINDS a number for each layer."""
-        if len(self._rows) == self._limit:  # every other one of the middle goes
+        if len(self._rows) >= self._limit:  # every other one of the middle goes
             self._rows = [*self._rows[:-1:2], self._rows[-1]]
         self._rows.append((step, values))
 
@@ -206,7 +206,7 @@ class Trace(Columns):
 
     def append(self, row: Sequence[float]) -> None:
         """Append one row, its values in the order of COLUMNS."""
-        if self._used == self._limit:
+        if self._used >= self._limit:  # above: rows of a file
             self.restore(_thinned(self.table()))
         self._latest.append(row)
         self._used += 1

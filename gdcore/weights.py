@@ -10,14 +10,14 @@ from typing import Any, overload
 import numpy as np
 
 from gdcore._typing import Array, ArrayLike, PathLike
-from gdcore.disk import damaged, replace, shown, unpacked
+from gdcore.disk import as_path, damaged, replace, require_plain, shown, store, unpacked, unreadable
 from gdcore.errors import not_fitted, require
 from gdcore.layers import Dense
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.mlp import MLPClassifier, MLPRegressor
 from gdcore.models.network import Network
 from gdcore.models.neural import NeuralEstimator
-from gdcore.parameters import Parameters
+from gdcore.parameters import Parameters, held
 
 SUFFIXES = (".npz", ".safetensors")
 SUM = "crc32"  # of all arrays of a .safetensors file; an .npz has its own
@@ -41,9 +41,9 @@ def save_weights(model: NeuralEstimator | Parameters, path: PathLike) -> None:
     >>> gd.load_weights(model, path)
     """
     theta = _parameters(model)
-    arrays: dict[str, Any] = {name: np.ascontiguousarray(theta[name]) for name in theta}
+    arrays = {name: np.ascontiguousarray(theta[name]) for name in theta}
     if _suffix(path) == ".npz":
-        replace(path, lambda file: np.savez(file, **arrays))
+        replace(path, lambda file: store(file, arrays))
     else:
         content = _safetensors().save(arrays, {SUM: _sum(arrays)})
         replace(path, lambda file: file.write(content))
@@ -60,9 +60,11 @@ def load_weights(model: NeuralEstimator | Parameters, source: PathLike | Mapping
 
     Raises
     ------
+    OSError
+        Where there is no such file, or it may not be read.
     ValueError
         For a file that is damaged, and for a tensor that is missing, of another shape, or not
-        finite; it is named.
+        finite in the model's numbers; it is named.
 
     Example
     -------
@@ -76,7 +78,7 @@ def load_weights(model: NeuralEstimator | Parameters, source: PathLike | Mapping
     True
     """
     theta = _parameters(model)
-    given: Any = source if hasattr(source, "keys") else _read(Path(source))
+    given: Any = source if hasattr(source, "keys") else _read(as_path(source))
     arrays = {name: _as_array(given[name]) for name in given.keys()}
     if set(arrays) != set(theta) or any(arrays[n].shape != theta[n].shape for n in theta):
         arrays = _by_layer(arrays, theta)
@@ -200,8 +202,7 @@ def _safetensors() -> Any:
 def _read(path: Path) -> dict[str, Array]:
     """{name: array} of a file."""
     suffix = _suffix(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist. Pass the path of saved weights.")
+    require_plain(path, "saved weights")
     reader = None if suffix == ".npz" else _safetensors()
     try:
         if reader is None:
@@ -209,6 +210,8 @@ def _read(path: Path) -> dict[str, Array]:
         arrays: dict[str, Array] = reader.load_file(path)
         _require_sum(path, arrays)
         return arrays
+    except OSError as error:
+        raise unreadable(path, error) from error
     except Exception as error:  # each format has its own way to say "broken"
         raise damaged(path, "file of weights", error, "Save the weights again.") from error
 
@@ -273,6 +276,9 @@ def _checked(arrays: dict[str, Array], name: str, wanted: Array) -> Array:
         f"Tensor {name} has shape {array.shape}, and the model's is {wanted.shape}. "
         "Pass the weights of the same layers.",
     )
-    finite = array.dtype.kind == "f" and bool(np.isfinite(array).all())
-    require(finite, f"Tensor {name} does not hold finite numbers. Save the weights again.")
+    finite = array.dtype.kind == "f" and bool(np.isfinite(held(array, wanted.dtype)).all())
+    require(
+        finite,
+        f"Tensor {name} does not hold finite numbers of {wanted.dtype}. Save the weights again.",
+    )
     return array

@@ -115,7 +115,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "model.npz"
     gd.save(model, path)
     before = path.read_bytes()
-    monkeypatch.setattr(np, "savez_compressed", _fail)
+    monkeypatch.setattr("gdcore.files.store", _fail)
     with pytest.raises(OSError, match="disk full"):
         gd.save(model, path)
     assert path.read_bytes() == before

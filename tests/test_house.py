@@ -35,8 +35,9 @@ FLOORS = [
         "seeds",
         "sparse",
         "sparse_gradients",
+        "claims",
     },
-    {"result"},
+    {"result", "remembered"},
     {"hooks"},
     {
         "data",
@@ -49,7 +50,6 @@ FLOORS = [
         "lines",
         "second_order",
         "continuation",
-        "remembered",
         "info",
         "arrow",
         "hashing",

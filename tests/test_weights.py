@@ -1,11 +1,13 @@
 """Weights in files and from others' mappings: whole, named, or refused with nothing lost."""
 
+import errno
 import sys
 
 import numpy as np
 import pytest
 
 import gdcore as gd
+from gdcore import tensors
 
 L = gd.layers
 RNG = np.random.default_rng(0)
@@ -219,3 +221,48 @@ def test_a_changed_description_is_refused(tmp_path, key):
     np.savez(tmp_path / "model.npz", **arrays)
     with pytest.raises(ValueError, match="is not a whole model file of gdcore"):
         gd.load(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "a/b", "w.npy"])
+def test_a_part_may_have_any_name(tmp_path, name):
+    """Those of numpy.savez's own arguments were an error, or left out in silence."""
+    given, taken = gd.Parameters({name: (2,)}, np.ones(2)), gd.Parameters({name: (2,)})
+    gd.save_weights(given, tmp_path / "w.npz")
+    gd.load_weights(taken, tmp_path / "w.npz")
+    assert taken.vector.tolist() == [1.0, 1.0]
+
+
+def test_numbers_beyond_the_models_are_refused_before_anything_changes():
+    theta = gd.Parameters({"v": (1,), "w": (2,)}, np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match=r"w does not hold finite numbers of float32\. Save"):
+        gd.load_weights(theta, {"v": np.ones(1), "w": np.array([1.0, 1e300])})
+    assert not theta.vector.any()
+
+
+def test_what_is_no_file_is_called_what_it_is(tmp_path):
+    (tmp_path / "w.npz").mkdir()
+    theta = gd.Parameters({"w": (2,)})
+    with pytest.raises(IsADirectoryError, match=r"w\.npz is a folder\. Pass the path of saved"):
+        gd.load_weights(theta, tmp_path / "w.npz")
+    for call in (gd.load, gd.callbacks.load_checkpoint, tensors.read):
+        with pytest.raises(IsADirectoryError, match=r"w\.npz is a folder\. Pass"):
+            call(tmp_path / "w.npz")
+        with pytest.raises(TypeError, match=r"path must be a text or a Path, got 3\. Pass"):
+            call(3)
+        with pytest.raises(ValueError, match=r"path has a zero byte: 'a\\x00b'\. Pass"):
+            call("a\0b")
+    for path, error in ((None, TypeError), ("a\0b.npz", ValueError)):
+        with pytest.raises(error, match=r"path .*\. Pass"):
+            gd.save(gd.LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), path)
+
+
+@pytest.mark.parametrize("call", [gd.load, gd.callbacks.load_checkpoint, "weights"])
+def test_a_disk_that_does_not_read_is_no_damaged_file(tmp_path, monkeypatch, call):
+    def fail(*given):
+        raise OSError(errno.EIO, "Input/output error")
+
+    theta, path = gd.Parameters({"w": (2,)}), tmp_path / "w.npz"
+    gd.save_weights(theta, path)
+    monkeypatch.setattr("gdcore.disk._require_modest", fail)
+    with pytest.raises(OSError, match=r"Make it readable, or pass another path: '.*w\.npz'"):
+        gd.load_weights(theta, path) if call == "weights" else call(path)

@@ -53,7 +53,7 @@ def online_pass(
     require_writeable(state, clock)
     k = _require_shapes(loss, X, y, weights, state, clock)
     require_apart((state, clock), X, y, weights)
-    require_numbers(loss, X, y, weights, k, numbers)
+    require_learnable(loss, X, y, weights, k, numbers)
     job = Job(loss, clock, numbers)
     job.centred = job.constant != 0
     job.hold(state, k)
@@ -263,7 +263,7 @@ def require_sizes(numbers: tuple[float, ...]) -> None:
         )
 
 
-def require_numbers(
+def require_learnable(
     loss: str, X: Array, y: Array, weights: Array, k: int, numbers: tuple[float, ...]
 ) -> None:
     require_sizes(numbers)

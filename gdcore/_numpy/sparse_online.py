@@ -16,8 +16,8 @@ from gdcore._numpy._require import (
 from gdcore._numpy.online import (
     Job,
     learn,
+    require_learnable,
     require_loss,
-    require_numbers,
     require_sizes,
     require_state,
     six,
@@ -54,7 +54,7 @@ def csr_online_pass(
     k = require_state(loss, state, clock, p)
     if not ((indices >= 0) & (indices < p)).all():
         raise ValueError("indices must hold column numbers. Pass numbers from 0 to p − 1.")
-    require_numbers(loss, data, y, weights, k, numbers)
+    require_learnable(loss, data, y, weights, k, numbers)
     require_apart((state, clock), data, indices, indptr, y, weights)
     job, lost = Job(loss, clock, numbers), 0.0
     job.centred = False

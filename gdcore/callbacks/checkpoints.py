@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from gdcore._typing import Array, Generator, PathLike
+from gdcore._typing import NOTHING, Array, Generator, PathLike
 from gdcore.callbacks.kept import Kept, known_by, read, require_same, write
-from gdcore.callbacks.places import NOTHING, NUMBERS, require_flag, require_folder, require_path
+from gdcore.callbacks.places import NUMBERS, require_flag, require_folder, require_path
+from gdcore.claims import plain, rewind
 from gdcore.disk import clear, rehearse, said
 from gdcore.errors import require, require_number
 from gdcore.hooks import Plan, Watcher
-from gdcore.remembered import forgets, from_plain, plain
+from gdcore.remembered import forgets
 from gdcore.result import Result
 from gdcore.snapshot import Snapshot
 from gdcore.status import Moment
@@ -160,7 +161,11 @@ class Checkpoint(Watcher):
             self._began = None if kept is None else kept.began
         if self._began is None:
             self._began = plain(rng.bit_generator.state)
-        rng.bit_generator.state = from_plain(self._began)
+        try:
+            rewind(rng, self._began)
+        except ValueError as error:
+            self._began = None
+            raise ValueError(f"{self.path}: {error}") from error
 
     def _on_find(
         self, run: Any, plan: Plan, asked: dict[str, Any], facts: dict[str, str]
@@ -233,6 +238,8 @@ class Checkpoint(Watcher):
     def on_error(self, error: BaseException) -> None:
         """What was written stays."""
         self._close(True)
+
+    _on_refuse = on_error  # before anything began: else the next fit would be taken for this one
 
     def _close(self, final: bool) -> None:
         self._last = None

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gdcore._typing import PathLike
-from gdcore.callbacks.places import NOTHING, NUMBERS, require_flag, require_folder, require_path
+from gdcore._typing import NOTHING, PathLike
+from gdcore.callbacks.places import NUMBERS, require_flag, require_folder, require_path
 from gdcore.convergence import Moment
 from gdcore.disk import require_honest_link
 from gdcore.errors import require

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from gdcore.callbacks.places import NOTHING
+from gdcore._typing import NOTHING
 from gdcore.convergence import Moment, Status
 from gdcore.errors import require, require_number
 from gdcore.hooks import Plan, Watcher

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from gdcore._typing import PathLike
 from gdcore.errors import require
@@ -12,7 +11,6 @@ NUMBERS = (
     "score",
 )  # fmt: skip
 WHOLE = ("step", "epoch", "examples")
-NOTHING: Any = None  # what a run has not brought yet; of its type dataclasses make no field
 
 
 def require_path(path: PathLike) -> None:

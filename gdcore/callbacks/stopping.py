@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from gdcore.claims import is_count, is_number
 from gdcore.convergence import Moment
 from gdcore.errors import require, require_choice, require_number
 from gdcore.hooks import Plan, Watcher
@@ -82,6 +83,11 @@ class EarlyStopping(Watcher):
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Watch on from there."""
+        best, waited = state.get("best"), state.get("waited")
+        require(
+            is_number(best) and is_count(waited),
+            "EarlyStopping needs state with best and waited. Pass what state_dict() returned.",
+        )
         self._best, self._waited = state["best"], int(state["waited"])
 
 

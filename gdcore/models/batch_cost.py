@@ -14,6 +14,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array, State
+from gdcore.claims import counted
 from gdcore.cost import PlainCost
 from gdcore.models.arena import Arena, Plan, Shard
 from gdcore.optim.base import Optimizer, Rule
@@ -99,7 +100,7 @@ class BatchCost(PlainCost):
 
     def put_back(self, memory: dict[str, Any], theta: Array) -> None:
         """Go on with the next of them."""
-        self.steps = memory["steps"]
+        self.steps = counted(memory, "steps")
 
     def __del__(self) -> None:
         self._let_go()

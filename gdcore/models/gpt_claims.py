@@ -6,10 +6,11 @@ from typing import Any
 from gdcore._typing import PathLike
 from gdcore.disk import damaged
 from gdcore.errors import require
-from gdcore.snapshot import require_numbers
+from gdcore.snapshot import of_another_run, require_snapshot
 
 AGAIN = "Save it or fetch it again."
 COMPARED = ("parameters", "run", "tokenizer", "vocabulary")  # of a checkpoint and a run
+FREE = ("n_threads",)  # parameters that change no bit
 
 
 def require_room(gpt: Any, numbers: int) -> None:
@@ -30,7 +31,19 @@ def parts(path: PathLike, metadata: dict[str, str]) -> dict[str, Any]:
         texts = {name: json.loads(metadata.get(name, "null")) for name in (*COMPARED, "numbers")}
         run = texts["run"]
         require(isinstance(run, dict) and type(run.get("seed")) is int, "its run has no seed")
-        require_numbers(texts["numbers"])
+        require_snapshot(texts["numbers"])
     except (ValueError, RecursionError) as error:
         raise damaged(path, "checkpoint of a GPT", error, AGAIN) from error
     return texts
+
+
+def require_same(path: PathLike, header: dict[str, str], others: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another run, and say what is another."""
+    for part in COMPARED:
+        mine, kept = json.loads(header[part]), others[part]
+        if isinstance(mine, dict) and isinstance(kept, dict):
+            names = [n for n in {**mine, **kept} if n not in FREE and mine.get(n) != kept.get(n)]
+            part = names[0] if names else part
+            mine, kept = (each.get(part) for each in (mine, kept)) if names else (None, None)
+        if mine != kept:
+            raise of_another_run(path, part, kept, mine, "GPT.load reads its weights")

@@ -15,9 +15,9 @@ from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
 from gdcore.disk import clear, damaged, rehearse, replace, said, shown
 from gdcore.errors import require
-from gdcore.models.gpt_claims import AGAIN, COMPARED, parts, require_room, whole
+from gdcore.models.gpt_claims import AGAIN, parts, require_room, require_same, whole
 from gdcore.models.language import LanguageModel
-from gdcore.parameters import Parameters, aligned
+from gdcore.parameters import Parameters, aligned, held
 from gdcore.snapshot import Snapshot
 from gdcore.tokenizers import LEARNED, restored, tokenizer_for
 
@@ -27,7 +27,6 @@ BUFFERS = (".attn.bias", ".attn.masked_bias")  # masks, in older files of theirs
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
 USUAL = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False}  # in config.json
 SUMS, DESCRIPTION = "crc32", "__metadata__"  # sums of all that a file holds, and one of its names
-FREE = ("n_threads",)  # parameters that change no bit
 
 
 class GPTFiles:
@@ -77,9 +76,8 @@ class GPTFiles:
             state = json.loads(metadata["tokenizer"])
             known = restored(state) if state is not None else None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise ValueError(
-                f"{path} has a damaged description: {shown(str(error))}. Save it again."
-            ) from error
+            what = shown(str(error)).partition(". ")[0]
+            raise ValueError(f"{path} has a damaged description: {what}. Save it again.") from error
         if tokenizer is not None:
             known = _own(tokenizer)
         if known is not None:
@@ -169,7 +167,8 @@ class GPTFiles:
             f"{path}: tensor {shown(str(unknown))} belongs to no part of the model. "
             "Pass a file of such a one.",
         )
-        checked = {name: _checked(path, arrays, name, shape) for name, shape in shapes.items()}
+        given = path, arrays
+        checked = {n: _checked(*given, n, shape, self.dtype) for n, shape in shapes.items()}
         self.theta_ = Parameters(shapes, _placed(checked, shapes, self.dtype))
 
 
@@ -233,8 +232,10 @@ def _require_kept(path: PathLike, arrays: dict[str, Array], metadata: dict[str, 
             raise damaged(path, "file of a GPT", f"tensor {name} {what}", AGAIN)
 
 
-def _checked(path: PathLike, arrays: dict[str, Array], name: str, shape: Sequence[int]) -> Array:
-    """The array of a name, as it must be."""
+def _checked(
+    path: PathLike, arrays: dict[str, Array], name: str, shape: Sequence[int], dtype: Any = None
+) -> Array:
+    """The array of a name, as it must be, where it is to become one of another dtype, too."""
     require(name in arrays, f"{path}: tensor {name} is missing. Pass a file of the same model.")
     array = arrays[name]
     require(
@@ -242,7 +243,7 @@ def _checked(path: PathLike, arrays: dict[str, Array], name: str, shape: Sequenc
         f"{path}: tensor {name} has shape {array.shape}, and the model's is {tuple(shape)}. "
         "Pass a file of the same model.",
     )
-    finite = array.dtype.kind == "f" and bool(np.isfinite(array).all())
+    finite = array.dtype.kind == "f" and bool(np.isfinite(held(array, dtype)).all())
     require(finite, f"{path}: tensor {name} does not hold finite numbers. Fetch it again.")
     return array
 
@@ -278,8 +279,9 @@ def _gpt2_settings(path: Path, arrays: dict[str, Array], n_head: int | None) -> 
     activation = config.get("activation_function", "gelu_new")
     known = ", ".join(ACTIVATIONS)
     require(
-        activation in ACTIVATIONS,
-        f"{beside}: activation_function is {activation}, none of {known}. Pass such a GPT-2.",
+        isinstance(activation, str) and activation in ACTIVATIONS,
+        f"{beside}: activation_function is {shown(str(activation), 60)}, none of "
+        f"{known}. Pass such a GPT-2.",
     )
     head = arrays.get("lm_head.weight")
     inner = arrays["h.0.mlp.c_fc.weight"].shape[1]
@@ -298,13 +300,14 @@ def _config(path: Path) -> dict[str, Any]:
         return {}
     try:
         config = dict(json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise damaged(path, "config.json", error, "Fetch it again.") from error
     for name, usual in USUAL.items():
         given = config.get(name, usual)
         require(
             given == usual,
-            f"{path}: {name} is {given}, which this model lacks. Pass a GPT-2 without it.",
+            f"{path}: {name} is {shown(str(given), 60)}, which this model lacks. "
+            "Pass a GPT-2 without it.",
         )
     return config
 
@@ -338,7 +341,8 @@ class Checkpoint:
             not Path(path).is_dir(),
             f"checkpoint is a folder: {path}. Pass the path of a file in it.",
         )
-        clear(path)
+        if resume:  # else another process may be at work there
+            clear(path)
         rehearse(path)
         header = {"format": CHECKPOINT, **gpt._described(), "run": _text(_run(cost, rules))}
         if not Path(path).exists():
@@ -356,8 +360,9 @@ class Checkpoint:
         if gpt.random_state is None:  # the run's own luck is what to go on with
             cost.seed = kept["run"]["seed"]
             header["run"] = _text(_run(cost, rules))
-        _require_same(path, header, kept)
-        return cls(path, header, Snapshot(arrays, kept["numbers"]))
+        require_same(path, header, kept)
+        # copies: a file that is mapped could not be replaced by the next one on Windows
+        return cls(path, header, Snapshot(arrays, kept["numbers"], path=path).copy())
 
     def write(self, snapshot: Snapshot) -> None:
         """Keep this state of the descent; the fit is worth more than that, and goes on without."""
@@ -378,19 +383,3 @@ def _run(cost: Any, rules: tuple[Any, Any, Any]) -> dict[str, Any]:
         "optimizer": repr(rules[0]), "patience": "some" if rules[2] is not None else "none",
         "schedule": repr(rules[1]) if dataclasses.is_dataclass(rules[1]) else "a callable",
     }  # fmt: skip
-
-
-def _require_same(path: PathLike, header: dict[str, str], others: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another run, and say what is another."""
-    for part in COMPARED:
-        mine, kept = json.loads(header[part]), others[part]
-        if isinstance(mine, dict) and isinstance(kept, dict):
-            names = [n for n in {**mine, **kept} if n not in FREE and mine.get(n) != kept.get(n)]
-            part = names[0] if names else part
-            mine, kept = (each.get(part) for each in (mine, kept))
-        if mine == kept:
-            continue
-        raise ValueError(
-            f"{path} is of a run with another {part}: {str(kept)[:60]}, and this one has "
-            f"{str(mine)[:60]}. Pass the same, or another path; GPT.load reads its weights."
-        )

@@ -94,5 +94,12 @@ class Plateau(Schedule):
             not missing,
             f"Plateau needs state with {', '.join(missing)}. Pass what state_dict() returned.",
         )
-        for name in STATE:
-            setattr(self, name, np.asarray(state[name]).item())
+        taken = {name: np.asarray(state[name]) for name in STATE}
+        right = all(array.size == 1 and array.dtype.kind in "iuf" for array in taken.values())
+        require(
+            right and taken["waited"] >= 0 and taken["resting"] >= 0,
+            "Plateau needs state of single numbers, none of them a count below zero. Pass what "
+            "state_dict() returned.",
+        )
+        for name, array in taken.items():
+            setattr(self, name, array.item())

@@ -285,3 +285,37 @@ def test_a_schedule_that_cannot_be_kept_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"schedule observes costs.*\. Give it state_dict"):
         fit(checkpoint=tmp_path / "run", schedule=Watching())
     assert fit(schedule=Watching()).n_iter_ == 11
+
+
+FORGED = {
+    "rng": None, "rng.state": [], "cost": None, "cost.steps": "x", "stop": 3, "clock": "now",
+    "step": 1 << 40, "seconds": 10**400,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_numbers_that_are_none_are_refused_with_their_file(tmp_path, name):
+    from gdcore.models import gpt_files
+
+    stopped(tmp_path / "run")
+    arrays, metadata = tensors.read(tmp_path / "run")
+    numbers = json.loads(metadata["numbers"])
+    part, _, inner = name.partition(".")
+    (numbers[part] if inner else numbers)[inner or part] = FORGED[name]
+    texts = {n: t for n, t in metadata.items() if n != "crc32"}
+    gpt_files._write(tmp_path / "new", arrays, texts | {"numbers": json.dumps(numbers)})
+    with pytest.raises(ValueError, match=r"new.*\. \w+ .*\.$"):
+        fit(checkpoint=tmp_path / "new", resume=True)
+
+
+def test_what_is_another_does_not_steer_a_terminal(tmp_path):
+    from gdcore.models import gpt_files
+
+    stopped(tmp_path / "run")
+    arrays, metadata = tensors.read(tmp_path / "run")
+    run = json.loads(metadata["run"]) | {"optimizer": "\x1b[31m"}
+    texts = {n: t for n, t in metadata.items() if n != "crc32"}
+    gpt_files._write(tmp_path / "run", arrays, texts | {"run": json.dumps(run)})
+    with pytest.raises(ValueError, match="of a run with another optimizer") as caught:
+        fit(checkpoint=tmp_path / "run", resume=True)
+    assert str(caught.value).isprintable()

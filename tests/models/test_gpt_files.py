@@ -305,6 +305,11 @@ BAD = {
     "more": (lambda a: a.update(x=np.ones(2)), {}, "tensor x belongs to no part of the model"),
     "heads": (lambda a: None, {"n_head": 3}, "n_embd must be a multiple of n_head, got 8 and 3"),
     "activation": (lambda a: None, {"activation_function": "relu"}, "activation_function is relu"),
+    "no word": (lambda a: None, {"activation_function": ["x"]}, "activation_function is ['x']"),
+    "steering": (lambda a: None, {"activation_function": "\x1b"}, r"activation_function is \x1b"),
+    "beyond": (
+        lambda a: a.update({AT: np.full(a[AT].shape, 1e300)}), {}, "c_attn.weight does not hold",
+    ),
     "scores": (
         lambda a: None, {"scale_attn_by_inverse_layer_idx": True},
         "scale_attn_by_inverse_layer_idx is True",
@@ -327,9 +332,10 @@ def test_a_gpt2_without_its_settings_asks_for_the_heads(tmp_path):
     with pytest.raises(ValueError, match=r"no config.json beside it\. Pass n_head"):
         gd.GPT.from_gpt2(tmp_path / "a.safetensors")
     assert gd.GPT.from_gpt2(tmp_path / "a.safetensors", n_head=2).n_head == 2
-    (tmp_path / "config.json").write_text("{broken")
-    with pytest.raises(ValueError, match=r"config.json is not a whole .*Fetch it again"):
-        gd.GPT.from_gpt2(tmp_path / "a.safetensors")
+    for text in ("{broken", "[" * 100_000, "[1]"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(ValueError, match=r"config.json is not a whole .*Fetch it again"):
+            gd.GPT.from_gpt2(tmp_path / "a.safetensors")
     with pytest.raises(FileNotFoundError, match=r"model.safetensors does not exist"):
         gd.GPT.from_gpt2(tmp_path)
 

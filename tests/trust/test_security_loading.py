@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import gdcore as gd
 from tests import tally
@@ -210,3 +211,10 @@ def test_no_claim_of_a_file_costs_memory(tmp_path):
         assert int(peak) < allowed[path], f"{reader} took {peak} bytes for {path}"
         tally.count("files that claim too much, refused without the memory")
     assert {path.name for path in tmp_path.iterdir()} == set(BOMBS)
+
+
+def test_the_product_of_a_million_lengths_is_not_sought(tmp_path):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors({"w": entry([1 << 62] * 100_000, 0, 0)}))
+    with pytest.raises(ValueError, match=r"w\.safetensors is not .*: tensor w has shape"):
+        READERS["tensors.read"](path)

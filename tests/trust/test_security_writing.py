@@ -289,3 +289,29 @@ def test_force_is_what_it_takes(inputs, capsys):
         Path(path).write_bytes(b"old")
         assert cli.main([*given, "--force"]) == 0, capsys.readouterr().err
         assert os.path.getsize(path) > 3
+
+
+def test_a_rehearsal_that_is_interrupted_leaves_nothing(tmp_path, monkeypatch):
+    class Interrupting:
+        def __init__(self, path, mode):
+            Path(path).touch()
+
+        def __enter__(self):
+            raise KeyboardInterrupt
+
+        def __exit__(self, *error):
+            pass
+
+    monkeypatch.setattr(disk, "open", Interrupting, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        disk.rehearse(tmp_path / "run.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fit_that_begins_takes_nothing_away_from_another_process(tmp_path):
+    """Which writes its first file there just now."""
+    (tmp_path / ".run.0123abcd").write_bytes(b"half of theirs")
+    gd.GPT(**SMALL).fit(TEXT, checkpoint=tmp_path / "run", **STEPS)
+    assert (tmp_path / ".run.0123abcd").exists()
+    gd.GPT(**SMALL).fit(TEXT, checkpoint=tmp_path / "run", resume=True, **STEPS)
+    assert not (tmp_path / ".run.0123abcd").exists()
