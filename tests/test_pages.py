@@ -53,6 +53,7 @@ def anchors(text):
     return set(found)
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("name", NAMES)
 def test_links_lead_somewhere(name):
     broken, here = [], (ROOT / name).parent
@@ -96,6 +97,7 @@ def is_there(file, page):
 TIMELESS = [n for n in NAMES if n != "CHANGELOG.md" and "decisions" not in n]  # they tell of then
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("name", TIMELESS)
 def test_files_in_backticks_exist(name):
     files = [span for span in SPAN.findall(prose(TEXTS[name])) if FILE.fullmatch(span)]
@@ -204,6 +206,7 @@ def _pytest(words):
 CHECKS = {"make": _make, "gdcore": _gdcore, "pip": _pip, "python": _python, "pytest": _pytest}
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("name", NAMES)
 def test_shell_lines_are_right(name):
     for line in commands(TEXTS[name]):
@@ -230,6 +233,7 @@ def test_what_the_command_line_shows_is_right():
     assert [line for line in lines if wrong(line)] == []
 
 
+@pytest.mark.tree
 def test_the_tree_in_the_readme_names_files_that_are_there():
     (tree,) = [body for kind, body in BLOCK.findall(TEXTS["README.md"]) if not kind]
     names = re.findall(r"[\w-]+\.(?:pyx|pxd|py|h|md)\b", tree)

@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "trust" / "wheels.json"
-CARRIED = ("tests", "docs", "README.md", "pyproject.toml")  # what tests read, and no source
+CARRIED = ("tests", "docs", "README.md", "pyproject.toml", "Makefile")  # what tests read
 SMOKE = ("tests/kernels", "tests/layers", "tests/test_house.py", "tests/test_descent.py")
 LIGHT = ("pytest>=8", "hypothesis>=6")  # all that those need
 NO_FREE_WHEEL = ("polars", "safetensors")  # nothing without the GIL for CPython 3.13

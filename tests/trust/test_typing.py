@@ -104,12 +104,14 @@ def test_every_public_name_is_known_to_checkers():
 
 
 @MYPY
+@pytest.mark.tree
 def test_gdcore_and_the_typed_programs_are_sound():
     code, said = mypy()
     assert (code, said.startswith("Success: no issues found")) == (0, True), said
 
 
 @MYPY
+@pytest.mark.tree
 def test_mistakes_of_a_user_are_found(tmp_path):
     """What checkers are for: wrong names, arguments and uses of what comes back."""
     wrong = [
