@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "trust" / "wheels.json"
 CARRIED = ("tests", "docs", "README.md", "pyproject.toml", "Makefile")  # what tests read
 SMOKE = ("tests/kernels", "tests/layers", "tests/test_house.py", "tests/test_descent.py")
-LIGHT = ("pytest>=8", "hypothesis>=6")  # all that those need
+LIGHT = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6")  # all that those need
 NO_FREE_WHEEL = ("polars", "safetensors")  # nothing without the GIL for CPython 3.13
 ASK = (
     "import sys, sysconfig, platform as p; print(p.python_implementation(), p.python_version(), "
@@ -101,7 +101,8 @@ def suite(python, folder, wanted, tests):
     tally = folder / "tally.json"
     env |= {"GDCORE_BACKEND": "native", "GDCORE_TALLY": str(tally)}
     subprocess.run([inner, "-c", WHERE], check=True, env=env, cwd=folder)
-    command = [inner, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not tree", *tests]
+    how = ["-q", "-p", "no:cacheprovider", "-m", "not tree", "-n", "2", "--dist", "loadfile"]
+    command = [inner, "-m", "pytest", *how, *tests]
     done = subprocess.run(command, env=env, cwd=folder)
     return json.loads(tally.read_text()), done.returncode
 
