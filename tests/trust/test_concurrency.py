@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import time
@@ -313,3 +314,15 @@ def test_the_list_of_long_calls_names_every_estimator(tmp_path):
         assert kind in names
     for kind in ("MLPRegressor", "GPT", "minimize", "check_gradient", "find_learning_rate"):
         assert kind in names
+
+
+def test_a_free_threaded_python_stays_free():
+    """A module that does not declare itself safe would bring the GIL back when it is imported."""
+    code = (
+        "import sys, gdcore; gdcore.backend(); "
+        "print(getattr(sys, '_is_gil_enabled', lambda: True)())"
+    )
+    run = [sys.executable, "-c", code]
+    said = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    assert said == f"{not free}\n"
