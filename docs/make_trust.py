@@ -120,9 +120,38 @@ def coverage():
     return [*lines, ""]
 
 
+def newest(folder):
+    """What a benchmark saved last, or None; files' own times do not survive a clone."""
+    runs = [json.loads(path.read_text()) for path in (FOLDER.parent / folder).glob("*.json")]
+    return max(runs, key=lambda run: run["datetime"], default=None)
+
+
+def measured():
+    """What bad days cost, as ratios of medians."""
+    lines = ["| what | ratio | reproduce |", "|---|---:|---|"]
+    if (nested := newest("nested")) is not None:
+        for name, ratio in nested["to one thread a fit"].items():
+            what = f"GridSearchCV on two workers, {name}, to n_threads=1"
+            lines.append(f"| {what} | {ratio:.2f} | `python benchmarks/nested.py` |")
+    if (denormals := newest("denormals")) is not None:
+        command = "python benchmarks/run.py -k test_denormals --benchmark-json=…"
+        took = {
+            (entry["extra_info"]["label"], entry["extra_info"]["contender"]): entry["stats"]
+            for entry in denormals["benchmarks"]
+        }
+        for (label, who), stats in took.items():
+            if ordinary := took.get((label, f"{who}, ordinary")):
+                ratio = stats["median"] / ordinary["median"]
+                what = f"{label}: {who.replace(':', '')}, to ordinary numbers"
+                lines.append(f"| {what} | {ratio:.2f} | `{command}` |")
+    return [*lines, ""]
+
+
 def figures():
     """All of it, as Markdown."""
-    return "\n".join([*tried(), "", "### Wheels", "", *wheels(), "### Coverage", "", *coverage()])
+    parts = {"Wheels": wheels, "Coverage": coverage, "Measured": measured}
+    rest = [line for title, part in parts.items() for line in (f"### {title}", "", *part())]
+    return "\n".join([*tried(), "", *rest])
 
 
 def page(text):
