@@ -55,7 +55,8 @@ def extreme_curvatures(
         v = v / length
         basis.append(v)
         cost.value_and_gradient(x + h * v, probe)
-        v = (probe - g) / h
+        with np.errstate(over="ignore", invalid="ignore"):  # of rubbish: looked at next
+            v = (probe - g) / h
         if not np.isfinite(v).all():
             basis.pop()
             break

@@ -3,15 +3,16 @@
 import copy
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from gdcore._typing import Array
+from gdcore.optim.base import Optimizer
 
 if TYPE_CHECKING:
     from gdcore.convergence import Moment
-    from gdcore.optim.base import Optimizer
 
 PATIENCE = 10  # full-batch steps without a lower cost before an adaptive rule's rate halves
 EPOCHS = 4  # and epochs, for any rule on mini-batches
@@ -24,6 +25,11 @@ class FixedRate:
     returned = False
 
     def __init__(self, base: float, schedule: Callable[[int], float] | None = None) -> None:
+        if isinstance(schedule, (type, Optimizer)):  # callable both, and no schedule
+            raise TypeError(
+                "learning_rate must be a number, 'auto' or a schedule t → factor, got "
+                f"{schedule!r}. Pass one of gd.schedules; an optimizer is optimizer=…."
+            )
         # A schedule that observes costs changes: this run's copy does, not the user's.
         self.watches = hasattr(schedule, "observe")
         self.schedule: Any = copy.deepcopy(schedule) if self.watches else schedule
@@ -33,12 +39,23 @@ class FixedRate:
         """Rates of the steps step … step + count − 1."""
         if self.schedule is None:
             return np.full(count, self.base)
-        factors = [float(self.schedule(t)) for t in range(step, step + count)]
+        factors = [self._factor(t) for t in range(step, step + count)]
         return self.base * np.array(factors)
 
     def now(self, step: int) -> float:
         """The rate of one step."""
-        return self.base if self.schedule is None else self.base * float(self.schedule(step))
+        return self.base if self.schedule is None else self.base * self._factor(step)
+
+    def _factor(self, step: int) -> float:
+        given = self.schedule(step)
+        if isinstance(given, np.ndarray) and given.ndim == 0:
+            given = given[()]
+        if not isinstance(given, Real):
+            raise TypeError(
+                f"learning_rate must return a number at each step, got {given!r} at step {step}. "
+                "Return a factor."
+            )
+        return float(given)
 
     def observe(self, cost: float, best: float) -> None:
         """Tell a schedule that asks for costs, as Plateau; any other rate was given."""

@@ -284,7 +284,8 @@ def _numbers(data: ArrayLike, name: str) -> Array:
 def _whole(values: ArrayLike, name: str) -> Array:
     """Whole numbers as int32 or int64; without a copy where they are that already."""
     array = _vector(values, name)
-    if array.dtype.kind not in "iu" and array.size:
+    empty = array.size == 0 and array.dtype.kind == "f"  # as [] is
+    if array.dtype.kind not in "iu" and not empty:
         raise TypeError(f"{name} must hold whole numbers, got dtype {array.dtype}. Pass integers.")
     return contiguous(array, np.int32 if array.dtype == np.int32 else np.int64)
 

@@ -10,11 +10,13 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from wheel_check import check
 
@@ -71,6 +73,19 @@ def repack(source, target, epoch):
     target.write_bytes(gzip.compress(packed.getvalue(), 9, mtime=epoch))
 
 
+def even(wheel):
+    """The wheel without folders of its own, and with modes that no umask had a say in."""
+    with ZipFile(wheel) as old:
+        held = [(each, old.read(each)) for each in old.infolist() if not each.is_dir()]
+    with ZipFile(wheel, "w", ZIP_DEFLATED, compresslevel=9) as new:
+        for member, content in held:
+            clean = ZipInfo(member.filename, member.date_time)
+            clean.compress_type = ZIP_DEFLATED
+            mode = 0o755 if member.filename.endswith(".so") else 0o644
+            clean.create_system, clean.external_attr = 3, (stat.S_IFREG | mode) << 16
+            new.writestr(clean, content)
+
+
 def build(target, files, extra=()):
     """The sdist of `files` and its wheel in `target`, each built in an empty folder."""
     env = settings(dict(extra))
@@ -93,6 +108,7 @@ def build(target, files, extra=()):
         else:
             shutil.copy(wheel, target)
     (wheel,) = target.glob("*.whl")
+    even(wheel)
     return sdist, wheel
 
 

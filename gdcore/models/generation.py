@@ -137,7 +137,8 @@ class Writer:
 
 def _texts(stop: str | Iterable[str]) -> list[str]:
     """stop as a list."""
-    stop = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
+    many = isinstance(stop, Iterable) and not isinstance(stop, str) and getattr(stop, "ndim", 1)
+    stop = list(stop) if many else [stop]
     for each in stop:
         if not isinstance(each, str):
             raise TypeError(f"stop must be a text or a list of texts, got {each!r}. Pass such.")

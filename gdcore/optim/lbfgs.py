@@ -99,7 +99,9 @@ class LBFGS(Optimizer):
     def aim(self, cost: Any, theta: Array, g: Array, state: State) -> tuple[Array, float, float]:
         """(direction, its product with g, the first step to try) for a search along margins."""
         d, slope = self.direction(g, state)
-        return d, slope, 1.0 if state["pairs"].item() else min(1.0, 1 / kernels.norm(g))
+        if state["pairs"].item():
+            return d, slope, 1.0
+        return d, slope, 1 / max(1.0, kernels.norm(g))
 
     def learn(
         self,

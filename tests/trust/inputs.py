@@ -1,6 +1,7 @@
 """Rows, targets, weights and parameters of every kind that somebody might pass, by hypothesis."""
 
 import array
+import warnings
 from decimal import Decimal
 from fractions import Fraction
 
@@ -219,7 +220,8 @@ def _spoil(draw, parts):
     elif kind == "longer":
         values = np.concatenate([values, values[-1:], values[:1]])
     elif kind == "dtype":
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
             values = values.astype(
                 draw(st.sampled_from(["f8", "f4", "f2", "O", "U5", "?", "c16", "i8", "g"]))
             )

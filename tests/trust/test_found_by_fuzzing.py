@@ -1,5 +1,7 @@
 """What fuzzing has found, each once: kept, so that it stays mended."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -261,3 +263,60 @@ def test_weights_of_next_to_nothing():
     """1/Σs was beyond the doubles, in a warning of NumPy's."""
     model = gd.LinearRegression().fit(X, X[:, 0], sample_weight=[1e-310] * 4)
     assert np.isfinite(model.coef_).all()
+
+
+@pytest.mark.parametrize("given", [gd.optim.Adam(0.01), gd.optim.SGD, int], ids=["a", "b", "c"])
+def test_what_can_be_called_is_not_yet_a_schedule(given):
+    rows, y = [[1.0], [2.0]], [1.0, 2.0]
+    fits = (
+        lambda: gd.LinearRegression(learning_rate=given, optimizer="sgd").fit(rows, y),
+        lambda: gd.minimize(lambda x: (x @ x, 2 * x), [1.0], learning_rate=given, method="sgd"),
+        lambda: gd.MLPRegressor(learning_rate=given).partial_fit(rows, y),
+    )
+    for fit in fits:
+        with pytest.raises(TypeError, match=r"schedule t → factor, got .* Pass one of"):
+            fit()
+
+
+@pytest.mark.parametrize("given", [None, "a", 1j, np.ones(1)], ids=str)
+def test_a_schedule_returns_numbers(given):
+    model = gd.LinearRegression(learning_rate=lambda t: given, optimizer="sgd")
+    with pytest.raises(TypeError, match=r"learning_rate must return a number .* Return a factor"):
+        model.fit([[1.0], [2.0]], [1, 2])
+    fine = gd.LinearRegression(learning_rate=lambda t: np.array(0.5), optimizer="sgd", max_epochs=2)
+    with pytest.warns(gd.ConvergenceWarning):
+        assert fine.fit([[1.0], [2.0]], [1, 2]).n_iter_ == 2
+
+
+def test_a_label_that_nothing_can_look_up():
+    with pytest.raises(TypeError, match=r"y cannot be sorted .* Pass labels of one kind"):
+        gd.LogisticRegression().learn_one([1.0], np.array(None, dtype=object))
+
+
+def test_row_numbers_that_are_complex_and_none():
+    with pytest.raises(TypeError, match="indices must hold whole numbers"):
+        gd.CSR([], np.array([], complex), [0, 0], (1, 1))
+    assert gd.CSR([], [], [0, 0], (1, 1)).dense().tolist() == [[0.0]]
+
+
+def test_a_gradient_of_zero_where_no_tolerance_ends_the_search():
+    model = gd.LinearClassifier(alpha=0, tol=0).fit([[0.12573022], [-0.13210486]], [0, 1])
+    assert model.predict([[1.0], [-1.0]]).tolist() == [0, 1]
+
+
+def test_curvatures_beyond_the_doubles():
+    """1e308 a gradient, at a distance of 1e-5: the difference quotient overflowed in a warning."""
+
+    def wild(x):
+        return 0.0, np.zeros(2) if not x.any() else np.full(2, 1e308)
+
+    assert np.isfinite(gd.minimize(wild, [0.0, 0.0], jac=True).x).all()
+
+
+def test_stop_texts_that_are_none():
+    gpt = gd.GPT(n_layer=1, n_head=1, n_embd=4, block_size=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gd.ConvergenceWarning)
+        gpt.fit("the cat sat on the mat. " * 9, max_steps=1, batch_size=2)
+    with pytest.raises(TypeError, match="stop must be a text or a list of texts"):
+        gpt.generate("the", 3, stop=np.array(0.1))
