@@ -137,13 +137,14 @@ class Writer:
 
 def _texts(stop: str | Iterable[str]) -> list[str]:
     """stop as a list."""
-    many = isinstance(stop, Iterable) and not isinstance(stop, str) and getattr(stop, "ndim", 1)
-    stop = list(stop) if many else [stop]
-    for each in stop:
+    lone: Any = [stop]  # a text, or what is none
+    many = isinstance(stop, Iterable) and not isinstance(stop, str)
+    texts: list[str] = list(stop) if many and getattr(stop, "ndim", None) != 0 else lone
+    for each in texts:
         if not isinstance(each, str):
             raise TypeError(f"stop must be a text or a list of texts, got {each!r}. Pass such.")
         require(each, "stop holds an empty text. Pass texts of at least one character.")
-    return stop
+    return texts
 
 
 def _numbers(prompt: Any) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from gdcore._typing import Array, ArrayLike
-from gdcore.data import as_numbers, as_real_targets, as_targets
+from gdcore.data import as_numbers, as_real_targets, as_targets, require_unmasked
 from gdcore.errors import require, require_choice, require_number
 from gdcore.losses import REGRESSION
 from gdcore.models.classifier import ClassWeight, encode, factors_of, merged, most_probable
@@ -207,6 +207,7 @@ class OnlineRegressor(Online):
                 return self if stream.centred else self._bind()
             except (TypeError, ValueError):
                 pass  # nothing has changed; say why, or convert
+        require_unmasked(y, "y")  # within a list nobody would look for a mask
         return self.partial_fit(self._one(x), [y])
 
     def _parts(self, w: Array) -> tuple[Array, Array]:
@@ -311,6 +312,7 @@ class OnlineClassifier(Online):
                 return self if stream.centred else self._bind()
             except (KeyError, TypeError, ValueError):
                 pass  # nothing has changed; learn a new class, say why, or convert
+        require_unmasked(y, "y")  # within a list nobody would look for a mask
         return self.partial_fit(self._one(x), [y])
 
     def decision_function(self, X: Any) -> Array:

@@ -293,6 +293,12 @@ def test_a_label_that_nothing_can_look_up():
         gd.LogisticRegression().learn_one([1.0], np.array(None, dtype=object))
 
 
+@pytest.mark.parametrize("kind", [gd.LinearRegression, gd.LogisticRegression])
+def test_a_masked_target_learned_alone(kind):
+    with pytest.raises(ValueError, match=r"y has masked entries\. Fill them"):
+        kind().learn_one([1.0], np.ma.masked_array([1.0], [True]))
+
+
 def test_row_numbers_that_are_complex_and_none():
     with pytest.raises(TypeError, match="indices must hold whole numbers"):
         gd.CSR([], np.array([], complex), [0, 0], (1, 1))

@@ -98,8 +98,8 @@ def minimizations(draw):
         named["restarts"] = 2
     if draw(st.booleans()):
         named["method"] = draw(st.sampled_from(NAMES))
-    for name in ("jac", "callback"):  # a class can be called: what it raises then is its own
-        if isinstance(named.get(name), type):
+    for name in ("jac", "callback", "batches"):  # what can be called raises what is its own
+        if isinstance(named.get(name), (type, gd.optim.Optimizer)):
             del named[name]
     return fun, x0, {"max_iter": draw(st.sampled_from([0, 1, 5, 20])), "max_time": 0.3, **named}
 

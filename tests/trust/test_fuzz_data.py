@@ -66,7 +66,7 @@ def require_sane(model, p):
         assert np.isfinite(model.theta_.vector).all()
     if hasattr(model, "n_features_in_"):
         _, refused = outcome(model.predict, np.zeros((1, model.n_features_in_)))
-        assert refused is None
+        assert refused is None or "leaves the range of float" in str(refused)  # 0 may be far off
 
 
 @fuzz("dense rows", 24, fits(rows))
