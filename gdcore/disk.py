@@ -133,7 +133,7 @@ def unreadable(path: PathLike, error: OSError) -> OSError:
 
 def damaged(path: PathLike, kind: str, error: object, cure: str) -> ValueError:
     """The error to raise for a file that cannot be read whole."""
-    what = str(error).split(". ")[0].rstrip(".") or type(error).__name__
+    what = str(error).partition(". ")[0].rstrip(". ") or type(error).__name__
     return ValueError(f"{path} is not a whole {kind}: {shown(what)}. {cure}")
 
 

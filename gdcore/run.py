@@ -192,7 +192,7 @@ class Run:
         self.rate.observe(moment.cost, self.best_cost)
         if moment.cost > -math.inf:  # which is no cost, but would stay the lowest
             self.best_cost = min(self.best_cost, moment.cost)
-        sound = self.exact or kernels.all_finite(self.theta)
+        sound = kernels.all_finite(self.theta)  # a function may have a value even at infinity
         told = self.validate is None or not self.noisy or moment.validation <= far
         self.finite = sound and told and math.isfinite(moment.cost)
         if not better or not self.finite:

@@ -319,6 +319,22 @@ def test_curvatures_beyond_the_doubles():
     assert np.isfinite(gd.minimize(wild, [0.0, 0.0], jac=True).x).all()
 
 
+def test_a_descent_ends_at_numbers_also_where_a_function_has_a_value_at_infinity():
+    def flat(x, rng):
+        return 1.0, np.full(2, 1e308)
+
+    result = gd.minimize(flat, [9e15, 1e300], jac=True, rng=True, max_iter=1)
+    assert np.isfinite(result.x).all()
+
+
+def test_what_a_header_says_ends_as_a_sentence_does(tmp_path):
+    path = tmp_path / "X.npy"
+    np.save(path, np.ones((3, 2)))
+    path.write_bytes(path.read_bytes().replace(b"'fortran_order'", b"'fo .  n_order'"))
+    with pytest.raises(ValueError, match=r"not a whole \.npy file: .*\S\. Save it with numpy"):
+        list(gd.chunks.arrays(path, np.zeros(3)))
+
+
 def test_stop_texts_that_are_none():
     gpt = gd.GPT(n_layer=1, n_head=1, n_embd=4, block_size=4)
     with warnings.catch_warnings():
