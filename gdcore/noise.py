@@ -111,7 +111,12 @@ class Draws:
         """Boxes of batches, epoch after epoch, until one has none."""
         while True:
             some = False
-            for batch in self.batches(self.epoch) if callable(self.batches) else self.batches:
+            batches = self.batches(self.epoch) if callable(self.batches) else self.batches
+            if not hasattr(batches, "__iter__"):
+                raise TypeError(
+                    f"batches must return an iterable at each epoch, got {batches!r}. Return one."
+                )
+            for batch in batches:
                 some = True
                 yield (batch,)
             self.epoch += 1

@@ -327,6 +327,11 @@ def test_a_descent_ends_at_numbers_also_where_a_function_has_a_value_at_infinity
     assert np.isfinite(result.x).all()
 
 
+def test_batches_that_return_none():
+    with pytest.raises(TypeError, match=r"batches must return an iterable .* Return one"):
+        gd.minimize(lambda x, batch: (x @ x, 2 * x), [1.0], jac=True, batches=lambda epoch: 0.5)
+
+
 def test_what_a_header_says_ends_as_a_sentence_does(tmp_path):
     path = tmp_path / "X.npy"
     np.save(path, np.ones((3, 2)))

@@ -99,7 +99,7 @@ def minimizations(draw):
     if draw(st.booleans()):
         named["method"] = draw(st.sampled_from(NAMES))
     for name in ("jac", "callback", "batches"):  # what can be called raises what is its own
-        if isinstance(named.get(name), (type, gd.optim.Optimizer)):
+        if isinstance(named.get(name), (type, gd.optim.Optimizer, gd.layers.Dense)):
             del named[name]
     return fun, x0, {"max_iter": draw(st.sampled_from([0, 1, 5, 20])), "max_time": 0.3, **named}
 
