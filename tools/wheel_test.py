@@ -28,6 +28,7 @@ CARRIED = ("tests", "docs", "README.md", "pyproject.toml", "Makefile")  # what t
 SMOKE = ("tests/kernels", "tests/layers", "tests/test_house.py", "tests/test_descent.py")
 LIGHT = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6")  # all that those need
 NO_FREE_WHEEL = ("polars", "safetensors")  # nothing without the GIL for CPython 3.13
+WITH_LOWEST = ("pyarrow<20",)  # later ones want NumPy 2, and say so only when they are imported
 ASK = (
     "import sys, sysconfig, platform as p; print(p.python_implementation(), p.python_version(), "
     "bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
@@ -117,7 +118,7 @@ def rounds(pythons, wheel, asked):
         if not asked.only or version in asked.only:
             yield version, python, "newest", []
             if number == 0:
-                yield version, python, "lowest", lowest(wheel)
+                yield version, python, "lowest", [*lowest(wheel), *WITH_LOWEST]
 
 
 def save(wheel, run):
