@@ -11,7 +11,6 @@ training rows beforehand, and is judged by the best of them. Saves JSON under
 benchmarks/results/defaults. Needs pandas.
 """
 
-import json
 import platform
 import subprocess
 import sys
@@ -19,7 +18,6 @@ import tarfile
 import tempfile
 import warnings
 import zipfile
-from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 import gdcore as gd  # noqa: E402
 from benchmarks.online import RAW, SCALED, adult, flights, log_loss  # noqa: E402
+from benchmarks.saved import save  # noqa: E402
 
 FOLDER = ROOT / "benchmarks" / "results" / "defaults"
 SETS = {  # name: package, path in it, reader
@@ -127,16 +126,13 @@ def main():
     for what in sets["adult"]:
         print(f"{what:44}", *(f"{sets[name][what]:12.5g}" for name in sets))
     report = {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
         "what": "held-out log loss after one pass over four fifths of the rows",
         "sets": sets,
         "machine": platform.machine(),
         "versions": {name: version(name) for name in ("numpy", "scikit-learn")}
         | {"python": platform.python_version(), "gdcore": gd.__version__},
     }
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    save(FOLDER, report)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 import time
-from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +27,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from benchmarks.saved import save  # noqa: E402
+
 FOLDER = ROOT / "benchmarks" / "results" / "disk"
 COLUMNS, GIGABYTES, BLOCK = 54, 8.0, 50_000
 TEXT_ROWS = 1_000_000  # of the CSV file at most
@@ -167,7 +169,6 @@ def main():
     import gdcore as gd
 
     report = {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
         "what": f"MB of RssAnon at its peak: LogisticRegression on {rows:,} rows of {COLUMNS} "
         f"float64 columns on disk; CSV and Parquet {min(rows, TEXT_ROWS):,} rows",
         "gigabytes": gigabytes, "rows": rows, "columns": COLUMNS, "fits": found,
@@ -177,9 +178,7 @@ def main():
         } | {"gdcore": gd.__version__, "python": platform.python_version()},
     }  # fmt: skip
     if gigabytes >= GIGABYTES:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-        path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        save(FOLDER, report)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Saves JSON under benchmarks/results/doctor and writes the table of docs/doctor.m
 
 import json
 import sys
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import gdcore as gd  # noqa: E402
+from benchmarks import saved  # noqa: E402
 from tests.diagnose.problems import HEALTHY, ILL  # noqa: E402
 
 FOLDER, PAGE = ROOT / "benchmarks" / "results" / "doctor", ROOT / "docs" / "doctor.md"
@@ -54,13 +54,11 @@ def save(seeds):
         {"illness": name, "planted": planted, "found": met, "false alarms": false}
         for name, (planted, met, false) in sorted(counts.items())
     ]
-    saved = {
+    report = {
         "seeds": seeds, "healthy": len(HEALTHY), "ill": len(ILL), "rows": rows, "right": right,
         "runs": runs, "versions": {name: version(name) for name in ("gdcore", "numpy")},
     }  # fmt: skip
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-    path.write_text(json.dumps(saved, indent=1) + "\n")
+    path = saved.save(FOLDER, report)
     print(f"{right} of {runs} runs judged right in all. Saved {path.relative_to(ROOT)}.")
 
 

@@ -10,7 +10,6 @@ smaller sizes than those save nothing. Needs 16 GB of memory; --draw only draws 
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 import gdcore as gd  # noqa: E402
 from benchmarks.problem import examples  # noqa: E402
+from benchmarks.saved import newest, save  # noqa: E402
 from gdcore.threads import available  # noqa: E402
 
 FOLDER, PICTURE = ROOT / "benchmarks" / "results" / "growth", ROOT / "docs" / "growth.svg"
@@ -106,7 +106,6 @@ def crossing(seconds, solver):
 def measure(most_rows, most_columns):
     rows, columns = by_rows(most_rows), by_columns(most_columns)
     return {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
         "what": "seconds: LogisticRegression(tol=1e-6) by rows of 50 float64 columns; "
         f"LinearRegression(tol=1e-6) by columns of {WIDE:,} rows",
         "rows": rows, "exponent": exponent(rows), "fitted_from": FROM,
@@ -174,16 +173,12 @@ def draw_columns(axes, report):
 
 def main():
     if sys.argv[1:] == ["--draw"]:
-        from benchmarks.table import newest
-
         return draw(newest(FOLDER))
     sizes = [int(given) for given in sys.argv[1:]] or [ROWS[-1], COLUMNS[-1]]
     report = measure(*sizes)
     print(f"time ∝ n^{report['exponent']}; overtakes at columns: {report['crossing']}")
     if sizes == [ROWS[-1], COLUMNS[-1]]:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-        path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        path = save(FOLDER, report)
         draw(json.loads(path.read_text("utf-8")))
 
 

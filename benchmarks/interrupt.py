@@ -7,7 +7,6 @@ sample to start from, steps and proofs alike. Reported is the longest time from 
 `fit` is over, by a result or by KeyboardInterrupt. JSON under benchmarks/results/interrupt.
 """
 
-import json
 import os
 import platform
 import signal
@@ -16,7 +15,6 @@ import sys
 import tempfile
 import time
 import warnings
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import gdcore as gd  # noqa: E402
+from benchmarks.saved import save  # noqa: E402
 
 FOLDER = ROOT / "benchmarks" / "results" / "interrupt"
 TIMES, MOST, ALLOWED = 4, 5.0, 0.2  # signals a case, seconds until one, seconds until the answer
@@ -184,16 +183,13 @@ def main():
     worst = max(found, key=lambda label: found[label]["worst"])
     print(f"worst {found[worst]['worst']:.3f} s: {worst}; {ALLOWED} s are allowed")
     report = {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
         "what": f"seconds from SIGINT until fit is over, the worst of {times} random moments",
         "cases": found, "worst": worst, "threads": 1, "cores": len(os.sched_getaffinity(0)),
         "simd": gd.kernels.simd_level(), "machine": platform.machine(),
         "versions": {"numpy": version("numpy"), "gdcore": gd.__version__,
                      "python": platform.python_version()},
     }  # fmt: skip
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    save(FOLDER, report)
 
 
 if __name__ == "__main__":

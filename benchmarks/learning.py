@@ -10,7 +10,6 @@ import json
 import platform
 import sys
 import time
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -23,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import gdcore as gd  # noqa: E402
 from benchmarks import gpt  # noqa: E402
+from benchmarks.saved import save  # noqa: E402
 
 FOLDER = ROOT / "benchmarks" / "results" / "learning"
 SIZES = gpt.Sizes(features=128, blocks=4, heads=4, places=64, batch=12)
@@ -97,7 +97,6 @@ def main():
         print(json.dumps(runs[-1]), flush=True)
     far = max(abs(run["gdcore"] - run["torch"]) for run in runs)
     report = {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
         "what": f"held-out nats a character after {steps} steps of {SIZES}, pydoc_data.topics",
         "runs": runs, "largest difference": far, "threads": THREADS,
         "machine": platform.machine(),
@@ -105,9 +104,7 @@ def main():
         | {"python": platform.python_version(), "gdcore": gd.__version__},
     }  # fmt: skip
     if (seeds, steps) == (3, 2000):
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-        path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        save(FOLDER, report)
     print(f"largest difference {far:.4f}")
 
 

@@ -9,7 +9,6 @@ import platform
 import resource
 import subprocess
 import sys
-from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.saved import save
+
 FOLDER = Path(__file__).resolve().parent / "results" / "memory"
 WIDTHS, BATCH, STEPS = (784, 1024, 1024, 10), 256, 5
 GPTS = {"GPT 128 wide": (128, 4, 4, 64, 12), "GPT 384 wide": (384, 6, 6, 256, 8)}  # as in gpt.Sizes
@@ -129,16 +131,13 @@ def main():
                 runs = [float(subprocess.check_output(command)) for _ in range(3)]
                 found[f"{what}, {side}, {threads} threads"] = sorted(runs)[1]
     report = {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
         "what": f"MB grown in {STEPS} steps; MLP {WIDTHS}, batch {BATCH}; the middle of 3 runs",
         "megabytes": found,
         "machine": platform.machine(),
         "versions": {name: version(name) for name in ("numpy", "torch")}
         | {"python": platform.python_version()},
     }
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    save(FOLDER, report)
     print(json.dumps(found, indent=1))
 
 

@@ -7,12 +7,10 @@ cores), one worker whose fits have both cores, and scikit-learn's own. Rounds ar
 Ratios of medians to one thread a fit; JSON under benchmarks/results/nested.
 """
 
-import json
 import os
 import platform
 import sys
 import time
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -26,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import gdcore as gd  # noqa: E402
+from benchmarks.saved import save  # noqa: E402
 from gdcore.threads import available  # noqa: E402
 
 FOLDER = ROOT / "benchmarks" / "results" / "nested"
@@ -75,7 +74,6 @@ def main():
         print(f"{name:26} {value:6.2f} s  {value / medians[PLAIN]:.2f}")
     print(f"threads that workers are left: {told}")
     report = {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
         "what": f"seconds of GridSearchCV(n_jobs={WORKERS}), medians of {ROUNDS}, interleaved",
         "medians": medians,
         "to one thread a fit": {name: value / medians[PLAIN] for name, value in medians.items()},
@@ -84,9 +82,7 @@ def main():
         "versions": {name: version(name) for name in ("numpy", "scikit-learn", "joblib")}
         | {"gdcore": gd.__version__, "python": platform.python_version()},
     }  # fmt: skip
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    save(FOLDER, report)
 
 
 if __name__ == "__main__":

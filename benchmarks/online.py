@@ -10,11 +10,9 @@ when they arrive more than 15 minutes late. Then the time of one example. Saves 
 benchmarks/results/online where both files are given.
 """
 
-import json
 import platform
 import sys
 import timeit
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import gdcore as gd  # noqa: E402
+from benchmarks.saved import save  # noqa: E402
 
 FOLDER = ROOT / "benchmarks" / "results" / "online"
 FLIGHTS = 125_000  # rows of them that are used
@@ -134,17 +133,12 @@ def main(adult_csv=None, flights_csv=None):
         print(f"{name:40} {each:.2f} µs")
     if not flights_csv:
         return
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S")
-    found = {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
+    report = {
         "machine": platform.machine(),
         "versions": {name: version(name) for name in ("numpy", "scikit-learn")},
         "log_loss": sets, "microseconds": times,
     }  # fmt: skip
-    (FOLDER / f"{now}.json").write_text(
-        json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8"
-    )
+    save(FOLDER, report, ensure_ascii=False)
 
 
 if __name__ == "__main__":

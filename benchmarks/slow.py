@@ -8,12 +8,10 @@ and as many epochs as fit into the seconds (60). Saves JSON under benchmarks/res
 skglm.
 """
 
-import json
 import math
 import sys
 import time
 import warnings
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import linear  # noqa: E402
+from benchmarks.saved import save  # noqa: E402
 
 FOLDER = ROOT / "benchmarks" / "results" / "slow"
 HIGH = 10.0  # the column that stands for an intercept
@@ -129,15 +128,12 @@ def main():
             print(name, "SGDClassifier", rows["SGDClassifier"], flush=True)
             found[name] = rows
     report = {
-        "datetime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
         "what": "(J − J*)/J* that was reached and the seconds it took; 1e-6 is the goal",
         "problems": found,
         "versions": {name: version(name) for name in ("numpy", "scikit-learn", "skglm", "numba")},
     }
     if most >= 60:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path = FOLDER / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.json"
-        path.write_text(json.dumps(report, indent=1, default=float) + "\n", "utf-8")
+        save(FOLDER, report, default=float)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.saved import newest  # noqa: E402
+
 PEERS = (
     "NumPy",
     "SciPy",
@@ -23,14 +27,6 @@ PEERS = (
     "products",
 )  # columns, where there is something in them
 BEGIN, END = "<!-- {}:begin -->\n", "<!-- {}:end -->"
-
-
-def newest(folder):
-    """The run with the latest date in it; files' own times do not survive a clone."""
-    runs = [json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")]
-    if not runs:
-        raise SystemExit(f"No run is saved in {folder}. Measure first: python benchmarks/run.py")
-    return max(runs, key=lambda run: run["datetime"])
 
 
 def block(run):

@@ -11,7 +11,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "benchmarks" / "results" / "trust"
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.saved import newest  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+FOLDER = RESULTS / "trust"
 PAGE = ROOT / "docs" / "trust.md"
 TRUST = "tests/trust/"
 
@@ -89,16 +94,16 @@ def wheels():
     lines = [
         f"`make test-wheel`: {found['wheel']}, {found['bytes'] / 2**20:.2f} MiB.",
         "",
-        "| CPython | NumPy | on | passed | failed | needs the tree, or skipped |",
+        "| CPython | NumPy | on | passed | failed | skipped |",
         "|---|---|---|---:|---:|---:|",
     ]
     for run in found["runs"]:
         counts = run["outcomes"]
         free = " (its own wheel, without the GIL)" if run["product"].endswith(".gz") else ""
-        failed, left = counts["failed"] + counts["error"], counts["skipped"] + counts["deselected"]
+        failed = counts["failed"] + counts["error"]
         lines.append(
             f"| {run['python']}{free} | {run['numpy']}, the {run['versions']} | {run['machine']}, "
-            f"{run['simd']} | {counts['passed']:,} | {failed} | {left} |"
+            f"{run['simd']} | {counts['passed']:,} | {failed} | {counts['skipped']} |"
         )
     return [*lines, ""]
 
@@ -120,30 +125,21 @@ def coverage():
     return [*lines, ""]
 
 
-def newest(folder):
-    """What a benchmark saved last, or None; files' own times do not survive a clone."""
-    runs = [json.loads(path.read_text()) for path in (FOLDER.parent / folder).glob("*.json")]
-    return max(runs, key=lambda run: run["datetime"], default=None)
-
-
 def measured():
     """What bad days cost, as ratios of medians."""
     lines = ["| what | ratio | reproduce |", "|---|---:|---|"]
-    if (nested := newest("nested")) is not None:
-        for name, ratio in nested["to one thread a fit"].items():
-            what = f"GridSearchCV on two workers, {name}, to n_threads=1"
-            lines.append(f"| {what} | {ratio:.2f} | `python benchmarks/nested.py` |")
-    if (denormals := newest("denormals")) is not None:
-        command = "python benchmarks/run.py -k test_denormals --benchmark-json=…"
-        took = {
-            (entry["extra_info"]["label"], entry["extra_info"]["contender"]): entry["stats"]
-            for entry in denormals["benchmarks"]
-        }
-        for (label, who), stats in took.items():
-            if ordinary := took.get((label, f"{who}, ordinary")):
-                ratio = stats["median"] / ordinary["median"]
-                what = f"{label}: {who.replace(':', '')}, to ordinary numbers"
-                lines.append(f"| {what} | {ratio:.2f} | `{command}` |")
+    for name, ratio in newest(RESULTS / "nested")["to one thread a fit"].items():
+        what = f"GridSearchCV on two workers, {name}, to n_threads=1"
+        lines.append(f"| {what} | {ratio:.2f} | `python benchmarks/nested.py` |")
+    command = "python benchmarks/run.py -k test_denormals --benchmark-json=…"
+    took = {
+        (entry["extra_info"]["label"], entry["extra_info"]["contender"]): entry["stats"]["median"]
+        for entry in newest(RESULTS / "denormals")["benchmarks"]
+    }
+    for (label, who), median in took.items():
+        if ordinary := took.get((label, f"{who}, ordinary")):
+            what = f"{label}: {who.replace(':', '')}, to ordinary numbers"
+            lines.append(f"| {what} | {median / ordinary:.2f} | `{command}` |")
     return [*lines, ""]
 
 

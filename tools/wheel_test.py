@@ -2,7 +2,7 @@
 
 Each run has a fresh environment with the newest NumPy that pip finds; the oldest CPython has a
 second one with the lowest NumPy and threadpoolctl that pyproject.toml allows. What needs the source
-tree is marked `tree`, left out, and counted. A free-threaded CPython has no stable ABI: it builds
+tree is marked `tree` and left out. A free-threaded CPython has no stable ABI: it builds
 its own wheel from the sdist, and its tests do without what has none for it. `--smoke` runs a part
 of the suite; without it the figures are saved.
 """
