@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gdcore._typing import Generator
-from gdcore.disk import shown
+from gdcore.disk import complaint
 from gdcore.errors import require
 
 MOST = 1 << 53  # the trace holds counts as doubles, exactly up to here
@@ -56,7 +56,7 @@ def rewind(rng: Generator, state: Any) -> None:
         _require_within(taken)
         require(taken == state, "it took another state than was given")  # as 0 for 0.5
     except (TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
-        what = shown(str(error)).partition(". ")[0] or type(error).__name__
+        what = complaint(error)
         raise ValueError(
             f"The checkpoint's random numbers are of another generator ({what}). Start anew."
         ) from error
@@ -86,7 +86,7 @@ def recalling(who: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        what = shown(str(error)).partition(". ")[0] or type(error).__name__
+        what = complaint(error)
         raise ValueError(
             f"What the checkpoint has of the {who} does not fit: {what}. Pass that of the same run."
         ) from error

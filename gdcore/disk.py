@@ -133,8 +133,12 @@ def unreadable(path: PathLike, error: OSError) -> OSError:
 
 def damaged(path: PathLike, kind: str, error: object, cure: str) -> ValueError:
     """The error to raise for a file that cannot be read whole."""
-    what = str(error).partition(". ")[0].rstrip(". ") or type(error).__name__
-    return ValueError(f"{path} is not a whole {kind}: {shown(what)}. {cure}")
+    return ValueError(f"{path} is not a whole {kind}: {complaint(error)}. {cure}")
+
+
+def complaint(error: object) -> str:
+    """The first sentence of an error, without its end: another cure follows."""
+    return shown(str(error).partition(". ")[0].rstrip(". ") or type(error).__name__)
 
 
 def shown(text: str, most: int = 300) -> str:

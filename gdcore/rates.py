@@ -48,6 +48,8 @@ class FixedRate:
 
     def _factor(self, step: int) -> float:
         given = self.schedule(step)
+        if isinstance(given, float):  # at each step of an epoch: soon
+            return float(given)
         if isinstance(given, np.ndarray) and given.ndim == 0:
             given = given[()]
         if not isinstance(given, Real):

@@ -77,7 +77,7 @@ def even(wheel):
     """The wheel without folders of its own, and with modes that no umask had a say in."""
     with ZipFile(wheel) as old:
         held = [(each, old.read(each)) for each in old.infolist() if not each.is_dir()]
-    with ZipFile(wheel, "w", ZIP_DEFLATED, compresslevel=9) as new:
+    with ZipFile(wheel, "w") as new:
         for member, content in held:
             clean = ZipInfo(member.filename, member.date_time)
             clean.compress_type = ZIP_DEFLATED

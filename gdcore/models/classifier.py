@@ -179,8 +179,7 @@ def encode(y: Array) -> tuple[Array, Array]:
 def _encode_objects(y: Array) -> tuple[Array, Array]:
     """The same of objects, which may be anything."""
     try:
-        for label in y:
-            hash(label)  # a stream looks labels up
+        set(y)  # each has a hash: a stream looks labels up
         missing = [label for label in y if label is None or label != label]
         encoded = _sorted(y[:0] if missing else y)
     except (TypeError, ValueError) as error:

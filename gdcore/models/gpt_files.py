@@ -13,7 +13,7 @@ import numpy as np
 from gdcore import tensors
 from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
-from gdcore.disk import clear, damaged, rehearse, replace, said, shown
+from gdcore.disk import clear, complaint, damaged, rehearse, replace, said, shown
 from gdcore.errors import require
 from gdcore.models.gpt_claims import AGAIN, parts, require_room, require_same, whole
 from gdcore.models.language import LanguageModel
@@ -76,7 +76,7 @@ class GPTFiles:
             state = json.loads(metadata["tokenizer"])
             known = restored(state) if state is not None else None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            what = shown(str(error)).partition(". ")[0]
+            what = complaint(error)
             raise ValueError(f"{path} has a damaged description: {what}. Save it again.") from error
         if tokenizer is not None:
             known = _own(tokenizer)
