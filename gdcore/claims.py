@@ -64,9 +64,10 @@ def rewind(rng: Generator, state: Any) -> None:
 
 
 def _unlisted(value: Any) -> Any:
-    """What `plain` was given, with arrays again."""
+    """What `plain` was given, with arrays again. An older NumPy would wrap a number below 0."""
     if isinstance(value, dict):
         return {name: _unlisted(item) for name, item in value.items()}
+    require(not isinstance(value, int) or value >= 0, f"it has {value}, and none has less than 0")
     return np.array(value, np.uint64) if isinstance(value, list) else value
 
 

@@ -105,7 +105,7 @@ def load_digits() -> Dataset:
     Example
     -------
     >>> import gdcore as gd
-    >>> gd.datasets.load_digits().X.max()
-    np.float64(16.0)
+    >>> float(gd.datasets.load_digits().X.max())
+    16.0
     """
     return load("digits")

@@ -14,14 +14,15 @@ MOST_DECIMALS = 9
 
 
 def compact(values: Array) -> tuple[Array, int]:
-    """(whole numbers, decimals): values = whole / 10**decimals, to the bit.
+    """(whole numbers, decimals): values = whole / 10**decimals, to the last bit, which scikit-learn
+    before 1.8 had wrong in some (4.803999999999999 for 4.804).
 
     The sources are decimal numbers, and a quotient of two whole numbers is rounded as the decimal
     number was when it was read. Whole numbers pack into half the bytes of the same float64.
     """
     for decimals in range(MOST_DECIMALS + 1):
         whole = np.round(values * 10**decimals)
-        if np.array_equal(whole / 10**decimals, values):
+        if np.allclose(whole / 10**decimals, values, rtol=np.finfo(float).eps, atol=0):
             return whole.astype(np.int64), decimals
     raise ValueError(f"No {MOST_DECIMALS} decimals give the values back. Store them as they are.")
 

@@ -55,8 +55,8 @@ class AttentionDisplay:
     >>> gpt = gd.GPT(n_layer=1, n_head=2, n_embd=16, block_size=16, random_state=0)
     >>> gpt = gpt.fit(text, max_steps=20, batch_size=8, learning_rate=0.01)
     >>> display = gd.plots.AttentionDisplay.from_estimator(gpt, "the cat")
-    >>> display.weights.shape, display.weights.sum(axis=2).round(5).min() == 1
-    ((2, 7, 7), np.True_)
+    >>> display.weights.shape, float(display.weights.sum(axis=2).round(5).min())
+    ((2, 7, 7), 1.0)
     """
 
     def __init__(
