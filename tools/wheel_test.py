@@ -126,7 +126,7 @@ def save(wheel, run):
     about = {"wheel": wheel.name, "bytes": wheel.stat().st_size, "sha256": digest(wheel)}
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     runs = known.get("runs", []) if known.get("sha256") == about["sha256"] else []
-    names = ("python", "versions", "product")
+    names = ("python", "versions", "product", "simd")
     runs = [each for each in runs if any(each[name] != run[name] for name in names)] + [run]
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(about | {"runs": runs}, indent=1) + "\n")
