@@ -135,7 +135,7 @@ clean:  ## remove everything that was made here
 	touch $@
 
 .venv/test: .venv/bin/python $(SOURCES)
-	GDCORE_REQUIRE_NATIVE=1 .venv/bin/python $(PIP) -e '.[test]'
+	GDCORE_REQUIRE_NATIVE=1 .venv/bin/python $(PIP) -e '.[test,dask,devices]'
 	touch $@ .venv/demo
 
 # What the site needs beside the suite; the core is there already.

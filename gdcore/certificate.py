@@ -7,6 +7,7 @@ exactly at the minimum (Fercoq, Gramfort & Salmon, 2015; Dünner et al., 2016).
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,13 +108,9 @@ def duality_gap(cost: Any, theta: Array, value: float) -> float:
         shares = (1.0, 1.0) if balanced else _shares(cost, soft, here, shift)
         if shares is None:
             return math.inf
-        points = here.then(lambda rows, z: _sloped(soft, rows, z + shift, shares))
-
-        def losses(rows: Rows, z: Array, r: Array) -> Array:
-            before = exact.value(z - shift, rows.y) if soft is not exact else 0 * rows.y
-            return np.array([rows.weights @ exact.value(z, rows.y), rows.weights @ before])
-
-        loss, (there, before) = cost.gather(points, losses)
+        points = here.then(partial(_sloped, soft, shift, shares))
+        back = shift if soft is not exact else None
+        loss, (there, before) = cost.gather(points, partial(_losses, exact, back))
         loss = loss[:width]
         scale = _feasible(loss, ridge, lasso)
         gap = _penalty_gap(theta[:width], scale * loss, ridge, lasso)
@@ -126,6 +123,12 @@ def duality_gap(cost: Any, theta: Array, value: float) -> float:
     return float(gap) if gap >= 0 else math.inf
 
 
+def _losses(exact: Any, back: Array | None, rows: Rows, z: Array, r: Array) -> Array:
+    """Summed loss at z, and at z − back, zero without."""
+    before = 0 * rows.y if back is None else exact.value(z - back, rows.y)
+    return np.array([rows.weights @ exact.value(z, rows.y), rows.weights @ before])
+
+
 def rounding(cost: Any, theta: Array) -> float:
     """By how much J at θ is above the cost whose corners are rounded."""
     soft, exact = _soft(cost), _exact(cost.model.loss)
@@ -134,7 +137,7 @@ def rounding(cost: Any, theta: Array) -> float:
     noted = getattr(cost, "noted", None)  # where a walk would be a pass over files
     if noted is not None and np.array_equal(noted[0], theta):
         return float(noted[1])
-    return sum(rounded_off(soft, rows, z) for rows, z in cost.seen(theta)) / len(cost)
+    return float(cost.seen(theta).total(partial(rounded_off, soft)) / len(cost))
 
 
 def rounded_off(loss: Any, rows: Rows, z: Array) -> float:
@@ -177,17 +180,19 @@ def _centred(cost: Any, loss: Any, seen: Points) -> tuple[Array, bool]:
 
 def _at_shift(cost: Any, loss: Any, seen: Points, shift: Array) -> tuple[Array, Array]:
     """(Σ s·r/n, its slopes in the shift)."""
-    k, n = cost.model.outputs, len(cost)
-    r, H = np.zeros(k), np.zeros((k, k))
-    for rows, z in seen:
-        at = z + shift
-        r += rows.weights @ loss.slope(at, rows.y)
-        H[np.diag_indices(k)] += rows.weights @ loss.bend(at, rows.y)
-        if k > 1:
-            p = loss.mean(at)
-            away = (p * rows.weights[:, None]).T @ p
-            H -= away - np.diag(np.diag(away))
-    return r / n, H / n
+    sums = seen.total(partial(_bent, loss, shift)) / len(cost)
+    return sums[0], sums[1:]
+
+
+def _bent(loss: Any, shift: Array, rows: Rows, z: Array) -> Array:
+    """Σ s·r of some rows, and below it its slopes in the shift."""
+    at = z + shift
+    H = np.diag(rows.weights @ loss.bend(at, rows.y))
+    if len(shift) > 1:
+        p = loss.mean(at)
+        away = (p * rows.weights[:, None]).T @ p
+        H -= away - np.diag(np.diag(away))
+    return np.vstack([rows.weights @ loss.slope(at, rows.y), H])
 
 
 def _shares(cost: Any, loss: Any, seen: Points, shift: Array) -> tuple[float, float] | None:
@@ -196,19 +201,22 @@ def _shares(cost: Any, loss: Any, seen: Points, shift: Array) -> tuple[float, fl
     enough for."""
     if cost.model.outputs > 1:
         return None
-    up = down = 0.0
-    for rows, z in seen:
-        r = loss.slope(z + shift, rows.y)[:, 0]
-        up += float(rows.weights @ np.maximum(r, 0))
-        down += float(rows.weights @ np.maximum(-r, 0))
+    up, down = seen.total(partial(_signed, loss, shift)).tolist()
     share = min(up, down) / max(up, down) if max(up, down) > 0 else 1.0
     return (share, 1.0) if up > down else (1.0, share)
 
 
+def _signed(loss: Any, shift: Array, rows: Rows, z: Array) -> Array:
+    """Σ s·r of slopes above zero, and of those below."""
+    r = loss.slope(z + shift, rows.y)[:, 0]
+    return np.array([rows.weights @ np.maximum(r, 0), rows.weights @ np.maximum(-r, 0)])
+
+
 def _sloped(
-    loss: Any, rows: Rows, z: Array, shares: tuple[float, float]
+    loss: Any, shift: Array, shares: tuple[float, float], rows: Rows, z: Array
 ) -> tuple[Rows, Array, Array]:
-    """(rows, z, r) with slopes scaled by their sign's share."""
+    """(rows, z, r) at shifted margins, with slopes scaled by their sign's share."""
+    z = z + shift
     r = loss.slope(z, rows.y)
     for share, one in zip(shares, (r > 0, r < 0), strict=True):
         if share != 1:
@@ -234,8 +242,10 @@ def _penalty_gap(w: Array, g: Array, ridge: Array, lasso: Array) -> float:
 
 def _loss_gap(cost: Any, points: Points, scale: float) -> float:
     """The mean of ℓ(z) + ℓ*(c·r) − c·r·z; zero where r are the exact slopes and c = 1."""
-    exact, total = _exact(cost.model.loss), 0.0
-    for rows, z, r in points:
-        gap = exact.value(z, rows.y) + exact.conjugate(scale * r, rows.y)
-        total += float(rows.weights @ (gap - scale * (r * z).sum(axis=1)))
-    return total / len(cost)
+    total = points.total(partial(_fenchel, _exact(cost.model.loss), scale))
+    return float(total / len(cost))
+
+
+def _fenchel(exact: Any, scale: float, rows: Rows, z: Array, r: Array) -> float:
+    gap = exact.value(z, rows.y) + exact.conjugate(scale * r, rows.y)
+    return float(rows.weights @ (gap - scale * (r * z).sum(axis=1)))

@@ -17,7 +17,7 @@ from gdcore.lines import Margins, Points
 from gdcore.newton import FEW
 from gdcore.penalised import Penalised
 from gdcore.penalties import Penalty
-from gdcore.second_order import Product, largest_eigenvalue
+from gdcore.second_order import Product, largest_eigenvalue, loss_hessian, with_ridge
 from gdcore.survey import Passes, Survey
 from gdcore.threads import Threads, resolve
 
@@ -195,9 +195,8 @@ class ChunkCost(Penalised):
         """The second derivatives (size, size)."""
         H = np.zeros((self.size, self.size))
         for part in self._parts():
-            H += (len(part) / len(self)) * part.hessian(theta)
-        H[np.diag_indices_from(H)] += self.penalty.ridge
-        return H
+            H += (len(part) / len(self)) * loss_hessian(part, theta)
+        return with_ridge(self, H)
 
     def second(self, theta: Array) -> tuple[Product, Array]:
         """(v → H·v, roughly H's diagonal): a product is a pass."""
@@ -253,7 +252,7 @@ class ChunkCost(Penalised):
 
     def _sampled_eigenvector(self) -> Array | None:
         """That of some rows, from where a few passes do; None for sparse ones."""
-        rows = sample(self, SAMPLE)
+        rows = self.sample(SAMPLE)
         if rows is None:
             return None
         part, found = Cost(self.model, rows, self._free, 1), []
@@ -263,6 +262,23 @@ class ChunkCost(Penalised):
             return found[-1]
 
         return found[-1] if largest_eigenvalue(times, self.model.features + 1) > 0 else None
+
+    def sample(self, take: int) -> Rows | None:
+        """About so many rows of all chunks, the same in every fit, fewer if they are wide; None for
+        sparse ones."""
+        take = min(take, SAMPLED // self.model.features)
+        rng, kept, share = np.random.default_rng(0), [], take / len(self)
+        for rows in self.passes.each():
+            chosen = np.flatnonzero(rng.random(len(rows)) < share)
+            if len(chosen):
+                kept.append(rows.part(chosen))
+        if not kept or not isinstance(kept[0].X, np.ndarray):
+            return None
+        X, y, weights = (
+            np.concatenate([getattr(part, field) for part in kept])
+            for field in ("X", "y", "weights")
+        )
+        return Rows(X, y, weights / weights.mean())
 
     def curvature(self) -> float:
         """An upper estimate of the smoothness constant L, as in `Cost`."""
@@ -354,20 +370,3 @@ class _Score:
     def mean(self) -> float:
         """Of all so far."""
         return self.total / self.mass
-
-
-def sample(cost: Any, take: int) -> Rows | None:
-    """About `take` rows of all chunks, the same in every fit, fewer if they are wide; None for
-    sparse ones."""
-    take = min(take, SAMPLED // cost.model.features)
-    rng, kept, share = np.random.default_rng(0), [], take / len(cost)
-    for rows in cost.passes.each():
-        chosen = np.flatnonzero(rng.random(len(rows)) < share)
-        if len(chosen):
-            kept.append(rows.part(chosen))
-    if not kept or not isinstance(kept[0].X, np.ndarray):
-        return None
-    X, y, weights = (
-        np.concatenate([getattr(part, field) for part in kept]) for field in ("X", "y", "weights")
-    )
-    return Rows(X, y, weights / weights.mean())

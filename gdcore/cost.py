@@ -128,6 +128,17 @@ class Cost(Penalised):
                 value += self.penalty.value(theta)
             return value
 
+    def batch(self, theta: Array, rows: Array, g: Array) -> float:
+        """Summed loss of these rows, without the penalty; its gradient is written into g."""
+        g[:] = 0
+        loss: float = self.model.add_cost_and_gradient(theta, self.rows.part(rows), g)
+        return loss
+
+    def sample(self, take: int) -> Rows:
+        """So many of the rows: the same ones in every fit."""
+        some: Rows = self.rows.sample(take)
+        return some
+
     def along(self, parts: Sequence[tuple[Array, Array, float]]) -> tuple[float, float]:
         """(mean loss, its slope) on the line of margins z + t·dz, from (z, dz, t) of the shards."""
         loss = self.model.loss
@@ -161,7 +172,7 @@ class Cost(Penalised):
 
     def gather(self, points: Points, count: Callable[..., Any]) -> tuple[Array, Any]:
         """(Σ s·r·x̃/n, Σ count/n) of points (shard, z, r) and count(shard, z, r)."""
-        total = sum(count(*point) for point in points)
+        total = points.total(count)
         return self.combine([r for _, _, r in points]), total / len(self)
 
     def sweep(
@@ -211,7 +222,7 @@ class Cost(Penalised):
         take = max(SAMPLE, sweeps.CHUNK * n // max(1, self.rows.X.nbytes // 8))
         if n < 4 * take:
             return self.curvature()
-        part = Cost(self.model, self.rows.sample(take), self.penalty, self.threads.n_threads)
+        part = Cost(self.model, self.sample(take), self.penalty, self.threads.n_threads)
         part.threads = self.threads
         return part.curvature()
 

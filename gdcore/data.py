@@ -289,13 +289,13 @@ class Spread:
 
     def add(self, X: Matrix, weights: Array) -> None:
         """Take more rows, dense or sparse; zeros that a CSR does not hold count as well."""
-        self.merge(X.dtype, *part_moments(X, weights))
+        self.merge(np.finfo(X.dtype).eps, *part_moments(X, weights))
 
     @np.errstate(all="ignore")
     def merge(
-        self, dtype: np.dtype[Any], weight: float, mean: Array, wide: Array, low: Array, high: Array
+        self, eps: float, weight: float, mean: Array, wide: Array, low: Array, high: Array
     ) -> None:
-        """The same from what `part_moments` says of those rows."""
+        """The same from what `part_moments` says of those rows, in numbers of that precision."""
         if not weight > 0:
             return
         total = self.mass + weight
@@ -305,7 +305,12 @@ class Spread:
             wide = _length(*parts)
         self.mean, self.wide, self.mass = self.mean + away * new, wide, total
         self.low, self.high = np.minimum(self.low, low), np.maximum(self.high, high)
-        self.eps = np.finfo(dtype).eps
+        self.eps = eps
+
+    def add_spread(self, other: "Spread") -> None:
+        """Take the rows of another one."""
+        if other.mass > 0:
+            self.merge(other.eps, other.mass, other.mean, other.wide, other.low, other.high)
 
     def deviation(self) -> Array:
         """Standard deviations; what rounding makes of a constant column is none."""
@@ -373,7 +378,7 @@ def column_moments(X: Matrix, weights: Array, n_threads: int | None = 1) -> tupl
     with Threads(resolve(n_threads)) as threads:
         found = threads.map(lambda part: part_moments(X[part], weights[part]), parts)
     for part in found:
-        spread.merge(X.dtype, *part)
+        spread.merge(np.finfo(X.dtype).eps, *part)
     return spread.mean, spread.deviation()
 
 

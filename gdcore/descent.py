@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gdcore._typing import Array, Rate, Seed
 from gdcore.convergence import Status
-from gdcore.errors import require_number
+from gdcore.errors import LostError, require_number
 from gdcore.hooks import Hooks
 from gdcore.remembered import text
 from gdcore.result import Result
@@ -88,8 +88,8 @@ def descend(
     Returns
     -------
     Result
-        x, fun, jac, nit, nfev, success, status, message, trace. Divergence and Ctrl-C are results
-        too, with the best θ so far, which is never NaN.
+        x, fun, jac, nit, nfev, success, status, message, trace. Divergence, Ctrl-C and a cluster
+        that is lost are results too, with the best θ so far, which is never NaN.
 
     Example
     -------
@@ -157,7 +157,11 @@ def _rounds(run: Run, checkpoint: Callable[[Snapshot], object] | None, known: bo
                 run.callbacks.advance()
                 run.advance()
             return run.result()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, LostError) as error:
             where = f"in epoch {run.epoch + 1}" if run.draw is None else f"after {run.steps()}"
             run.ended = Status.INTERRUPTED, f"stopped {where}"
+            if isinstance(error, LostError):
+                if not len(run.trace):  # nothing is known of any θ
+                    raise
+                run.ended = Status.LOST, f"{str(error).rstrip('.')}, {where}"
             return run.result()

@@ -17,6 +17,16 @@ class NotFittedError(ValueError, AttributeError):
     """A method that needs a fitted model was called before `fit`."""
 
 
+class LostError(ConnectionError):
+    """What held the rows of a cost is gone: a cluster without a scheduler, or without workers.
+
+    `descend` ends with the best parameters so far and the status LOST; a fit keeps them, and raises
+    this with its `Result` in `result`.
+    """
+
+    result: Any = None
+
+
 def also_sklearns(ours: type[Any]) -> Any:
     """`ours`, or a subclass of it and of scikit-learn's class of that name where that is loaded."""
     theirs = getattr(sys.modules.get("sklearn.exceptions"), ours.__name__, None)

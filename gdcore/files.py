@@ -12,6 +12,7 @@ from gdcore._version import __version__
 from gdcore.disk import as_path, damaged, replace, require_plain, shown, store, unpacked, unreadable
 from gdcore.errors import not_fitted, require
 from gdcore.models.classifier import Classifier
+from gdcore.models.networks_on_device import hosted
 from gdcore.models.neural import NeuralEstimator
 from gdcore.stored import pack, real, unpack
 
@@ -57,6 +58,7 @@ def save(estimator: Model, path: PathLike) -> None:
         )
     if not estimator.__sklearn_is_fitted__():
         raise not_fitted(estimator)
+    estimator = hosted(estimator)
     estimator._check_parameters()  # set since fit, perhaps: what is saved can be loaded
     parameters = {name: _scalar(value) for name, value in estimator.get_params().items()}
     names = getattr(estimator, "feature_names_in_", None)

@@ -6,6 +6,8 @@ GDCORE_SIMD=baseline|v3|v4 holds the compiled kernels at a level of x86-64 below
 """
 
 import os
+import threading
+from typing import Any
 
 from gdcore._numpy.activations import *
 from gdcore._numpy.attention import *
@@ -33,6 +35,7 @@ from gdcore._numpy.sparse_online import *
 from gdcore._numpy.updates import *
 from gdcore._numpy.vectors import *
 
+_twins = {name: kernel for name, kernel in globals().items() if callable(kernel)}
 _wanted = os.environ.get("GDCORE_BACKEND", "auto")
 if _wanted not in ("auto", "native", "numpy"):
     raise ValueError(
@@ -94,6 +97,24 @@ def backend() -> dict[str, str]:
     True
     """
     return dict(_answers)
+
+
+_swapping = threading.Lock()
+
+
+def take_devices() -> None:
+    """From now on kernels take arrays on devices as well, for which `gdcore._array` and the NumPy
+    twins answer. Until somebody has such arrays nobody asks for their type."""
+    from gdcore import _array
+    from gdcore._numpy import _require
+
+    with _swapping:
+        if _array.DeviceArray in _require.ARRAYS:
+            return
+        for name in _answers:
+            twin: Any = getattr(_array, name, _twins.get(name))
+            globals()[name] = _array.either(globals()[name], twin)
+        _require.ARRAYS.append(_array.DeviceArray)
 
 
 _answers = {

@@ -53,6 +53,10 @@ class Points:
             return Points([function(*point) for point in self.source], True)
         return Points(lambda: (function(*point) for point in self.source()), False)
 
+    def total(self, count: Callable[..., Any]) -> Any:
+        """Σ count(rows, z, …) over the parts, in their order."""
+        return sum(count(*point) for point in self)
+
 
 class MarginLine:
     """J along x + t·d: the first trial reads X, the others only margins, which are linear in t."""

@@ -328,7 +328,7 @@ def _starts(x0: Array, bounds: Sides, restarts: int, random_state: Seed) -> Iter
         yield start
 
 
-def _best(results: Sequence[Result[Any]], interrupted: bool) -> Result[Any]:
+def _best(results: Sequence[Result[Any]], interrupted: Status | None) -> Result[Any]:
     """The lowest of several runs, with what became of all."""
     order = sorted(
         results, key=lambda r: (not r.success, r.fun) if np.isfinite(r.fun) else (True, np.inf)
@@ -345,7 +345,7 @@ def _best(results: Sequence[Result[Any]], interrupted: bool) -> Result[Any]:
             f"{values.max():.6g}."
         )
     if interrupted:
-        interrupt(best)
+        interrupt(best, interrupted)
     return best
 
 

@@ -22,7 +22,9 @@ def aligned(size: int, dtype: DTypeLike) -> Array:
 
 
 def aligned_copy(vector: Array, dtype: DTypeLike | None = None) -> Array:
-    """A copy of a vector, aligned."""
+    """A copy of a vector, aligned; of one on a device, where it is."""
+    if not isinstance(vector, np.ndarray):
+        return vector.astype(dtype or vector.dtype)
     copy = aligned(len(vector), dtype or vector.dtype)
     copy[:] = vector
     return copy

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gdcore._typing import Array, ArrayLike, Generator
-from gdcore.data import as_features, as_numbers, as_targets, require_finite
+from gdcore.data import Rows, as_features, as_numbers, as_targets, require_finite
 from gdcore.errors import require
 from gdcore.sparse import CSR, as_csr, stack
 
@@ -72,11 +72,9 @@ class Checked:
                 f"{self.name} gave {type(chunk).__name__} for chunk {number}, not (X, y) or "
                 "(X, y, weights). Pass gd.chunks.arrays(X, y), or a list of (X, y)."
             )
-        X, y, weights = (*chunk, None)[:3]
         of = f"of chunk {number}"
-        sparse = isinstance(X, CSR) or hasattr(X, "tocsr")
-        X = as_csr(X, f"X {of}") if sparse else as_features(X, f"X {of}")
-        n, p = X.shape
+        X, y, weights = as_chunk(*chunk, of=of)
+        p, sparse = X.shape[1], isinstance(X, CSR)
         width, kind = self.seen.setdefault("p", p), self.seen.setdefault("sparse", sparse)
         require(p == width, f"X {of} has {p} features, and others have {width}. Pass one width.")
         words = ("dense", "sparse")
@@ -84,10 +82,23 @@ class Checked:
             sparse == kind,
             f"X {of} is {words[sparse]}, and others are {words[kind]}. Pass one kind.",
         )
-        y = as_targets(y, n, f"y {of}")
-        if y.dtype.kind == "f":
-            require_finite(y, f"y {of}")
-        return X, y, np.ones(n) if weights is None else _weights(weights, n, f"weights {of}")
+        return X, y, weights
+
+
+def as_chunk(X: Any, y: Any, weights: Any = None, *, of: str) -> Chunk:
+    """(X, y, weights), checked; errors say what they are `of`."""
+    sparse = isinstance(X, CSR) or hasattr(X, "tocsr")
+    X = as_csr(X, f"X {of}") if sparse else as_features(X, f"X {of}")
+    y = as_targets(y, len(X), f"y {of}")
+    if y.dtype.kind == "f":
+        require_finite(y, f"y {of}")
+    return X, y, np.ones(len(X)) if weights is None else _weights(weights, len(X), f"weights {of}")
+
+
+def counted_rows(X: Any, y: Array, weights: Array) -> Rows:
+    """The rows that have a weight."""
+    kept = weights > 0
+    return Rows(X, y, weights) if kept.all() else Rows(X[kept], y[kept], weights[kept])
 
 
 def _weights(weights: ArrayLike, n: int, name: str) -> Array:

@@ -6,11 +6,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic
 
 from gdcore._typing import Array, PathLike
+from gdcore.status import Status
 
 if TYPE_CHECKING:  # a TypeVar has a default from Python 3.13 on
     from typing_extensions import TypeVar
 
-    from gdcore.convergence import Status
     from gdcore.optim.base import Optimizer
     from gdcore.trace import Trace
 
@@ -116,27 +116,27 @@ def _short(value: Any) -> Any:
 
 def until_interrupted(
     run: Callable[[int, Any], Result[Tree]], starts: Iterable[Any]
-) -> tuple[list[Result[Tree]], bool]:
-    """(results of run(number, start), whether Ctrl-C ended them): what ends one ends all. They come
-    from no generator, so that a StopIteration of the user's leaves as it came."""
+) -> tuple[list[Result[Tree]], Status | None]:
+    """(results of run(number, start), INTERRUPTED or LOST where that ended them): what ends one
+    ends all. They come from no generator, so that a StopIteration of the user's leaves as it came.
+    """
     found: list[Result[Tree]] = []
-    heard = False
+    ended = None
     try:
         for number, start in enumerate(starts):
             result = run(number, start)
             found.append(result)
-            heard = result.status.name == "INTERRUPTED"
-            if heard:
+            if result.status in (Status.INTERRUPTED, Status.LOST):
+                ended = result.status
                 break
     except KeyboardInterrupt:  # before a run had anything to show: earlier ones are kept
         if not found:
             raise
-        heard = True
-    return found, heard
+        ended = Status.INTERRUPTED
+    return found, ended
 
 
-def interrupt(best: Result[Any]) -> None:
+def interrupt(best: Result[Any], status: Status) -> None:
     """Say of the best of several runs that those to come were not made. Changes it."""
-    status = type(best.status).INTERRUPTED
     if best.status is not status:
         best.update(status=status, success=False, message=f"{best.message} {status.value}")

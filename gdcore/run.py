@@ -93,6 +93,8 @@ class Run:
 
     def _precision(self, theta: Array) -> Any:
         """Double, but where the cost computes in that of θ and nothing needs more."""
+        if not isinstance(theta, np.ndarray):  # there are devices without doubles
+            return theta.dtype
         keeps = getattr(self.cost, "keeps_precision", False) and not self.optimizer.searches
         return theta.dtype if keeps else np.float64
 
@@ -197,8 +199,8 @@ class Run:
         self.finite = sound and told and math.isfinite(moment.cost)
         if not better or not self.finite:
             return
+        self.lowest = moment.cost
         if self.slopes is not None:
-            self.lowest = moment.cost
             self.slopes[:] = self.g if self.exact or self.step == 0 else math.nan
         if self.searches:
             self.best = self.theta  # every step has an array of its own
@@ -339,13 +341,13 @@ class Run:
 
     def _at_best(self) -> Array:
         """The best θ with what was measured there: who pressed Ctrl-C does not wait for more."""
-        self.measured, self.g = self.lowest, self.slopes
-        self.finite = True
+        self.measured, self.finite = self.lowest, True
+        self.g = np.full_like(self.g, math.nan) if self.slopes is None else self.slopes
         return self.best
 
     def _search(self) -> None:
         """A quasi-Newton step by line search, which measures the point it goes to."""
-        x, g = np.empty(len(self.theta)), np.empty(len(self.theta))
+        x, g = (np.empty(len(self.theta), like=self.theta) for _ in range(2))
         start = self.theta, self.g, self.here
         f, far, trials = searched(self.cost, self.optimizer, start, self.state, (x, g))
         self.evaluations += trials
@@ -361,7 +363,8 @@ class Run:
         """What came of it, measured at the θ that is returned."""
         status, sentence = self.ended
         self.cost.leave(self)
-        at_once = status is Status.INTERRUPTED and self.slopes is not None
+        lost = status is Status.LOST  # and nothing can be measured any more
+        at_once = lost or (status is Status.INTERRUPTED and self.slopes is not None)
         theta = self._at_best() if at_once else self._chosen(status)
         if not self.finite and status is not Status.DIVERGED:
             status, sentence = Status.DIVERGED, f"the last steps led nowhere; {sentence}"
@@ -369,7 +372,7 @@ class Run:
         if status in (Status.EPOCHS, Status.STEPS, Status.TIME):
             sentence += f", ‖∇J‖ = {self.cost.norm(theta, self.g):.3g}"
         result = Result(
-            x=theta, fun=self.measured, jac=np.array(self.cost.steepest(theta, self.g)),
+            x=theta, fun=self.measured, jac=self.cost.steepest(theta, self.g).copy(),
             nit=self.step, nfev=self.evaluations, status=status, success=status.success,
             message=f"{sentence}. {status.cure(last)}", trace=self.trace,
             optimizer=self.optimizer, learning_rate=self.rate.now(self.step),

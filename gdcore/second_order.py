@@ -23,6 +23,20 @@ def bends(cost: Any, margins: Sequence[Array]) -> list[Array]:
 
 def hessian(cost: Any, theta: Array) -> Array:
     """H (size, size) in θ's layout."""
+    return with_ridge(cost, loss_hessian(cost, theta))
+
+
+def with_ridge(cost: Any, H: Array) -> Array:
+    """H of a cost from that of its mean loss. Changes H."""
+    H[np.diag_indices_from(H)] += cost.penalty.ridge
+    if getattr(cost.model.loss, "concordance", None) is None:
+        bare = np.flatnonzero(cost.penalty.ridge == 0)  # rows may all lie off the curved part
+        H[bare, bare] = np.maximum(H[bare, bare], LEAST * cost.bend)
+    return H
+
+
+def loss_hessian(cost: Any, theta: Array) -> Array:
+    """That of the mean loss."""
     model, n = cost.model, len(cost)
     k, p = model.outputs, model.features
     H: Array = np.zeros((k, p + 1, k, p + 1))
@@ -32,12 +46,8 @@ def hessian(cost: Any, theta: Array) -> Array:
             H[b, :, a, :] += block.T / n
     order = np.concatenate([np.arange(k * (p + 1)).reshape(k, p + 1)[:, :p].ravel(),
                             np.arange(k) * (p + 1) + p])  # fmt: skip
-    H = H.reshape(k * (p + 1), -1)[np.ix_(order, order)]
-    H[np.diag_indices_from(H)] += cost.penalty.ridge
-    if getattr(model.loss, "concordance", None) is None:
-        bare = np.flatnonzero(cost.penalty.ridge == 0)  # rows may all lie off the curved part
-        H[bare, bare] = np.maximum(H[bare, bare], LEAST * cost.bend)
-    return H
+    ordered: Array = H.reshape(k * (p + 1), -1)[np.ix_(order, order)]
+    return ordered
 
 
 def _blocks(

@@ -46,6 +46,7 @@ class Status(enum.Enum):
     CALLBACK = "A callback asked to stop; the best parameters so far are kept."
     INTERRUPTED = "Interrupted from the keyboard; the best parameters so far are kept."
     DIVERGED = "The descent diverged; the best parameters so far are kept."
+    LOST = "What held the rows is gone; the best parameters so far are kept."
 
     @property
     def success(self) -> bool:

@@ -1,6 +1,6 @@
 """Passes over the rows of chunks, and what the first of them tells of all rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ from gdcore.arrow import FileChunks
 from gdcore.chunks import ArrayChunks
 from gdcore.data import Rows, Spread, mass_of, require_summable
 from gdcore.errors import require
-from gdcore.passes import Checked, Chunk, Shuffled, Split
-from gdcore.sparse import Matrix
+from gdcore.passes import Checked, Chunk, Shuffled, Split, counted_rows
+
+MOST_LABELS = 1000  # different targets up to which each is counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +83,11 @@ class Passes:
             chunk = X, y, weights
             if self.held is not None:
                 if watch is not None:
-                    rows = _counted(*Split.part(chunk, number, *self.held, kept=False))
+                    rows = counted_rows(*Split.part(chunk, number, *self.held, kept=False))
                     if len(rows):
                         watch(rows)
                 chunk = Split.part(chunk, number, *self.held)
-            rows = _counted(*chunk)
+            rows = counted_rows(*chunk)
             del chunk, X, y, weights
             if len(rows):
                 counts.append(len(rows))
@@ -110,7 +111,7 @@ class Passes:
             return
         n, mass = 0, 0.0
         for X, y, weights in self.given if self.held is None else self._mixed_rest():
-            rows = _counted(X, *self.encode(y, weights))
+            rows = counted_rows(X, *self.encode(y, weights))
             del X, y, weights
             if len(rows):
                 n, mass = n + len(rows), mass + mass_of(rows.weights)
@@ -127,37 +128,60 @@ class Passes:
         return Shuffled(rest, given.buffer, given.seed).epoch(given.passes - 1)
 
 
-def _counted(X: Matrix, y: Array, weights: Array) -> Rows:
-    """The rows that have a weight."""
-    kept = weights > 0
-    return Rows(X, y, weights) if kept.all() else Rows(X[kept], y[kept], weights[kept])
+class Tally:
+    """What is counted of rows, part by part (Chan et al., 1983); parts add up."""
+
+    def __init__(self) -> None:
+        self.n, self.spread, self.target = 0, Spread(), Spread()
+        self.labels: dict[Any, float] = {}
+        self.X: Shape | None = None
+
+    def add(self, rows: Rows) -> None:
+        """Count these, too."""
+        self.n, self.X = self.n + len(rows), Shape(rows.X.shape, rows.X.dtype)
+        self.spread.add(rows.X, rows.weights)
+        self.target.add(np.ascontiguousarray(rows.y, np.float64)[:, None], rows.weights)
+        if len(self.labels) <= MOST_LABELS:
+            self._label(zip(*_masses(rows.y, rows.weights), strict=True))
+
+    def __add__(self, other: "Tally") -> "Tally":
+        both, both.n, both.X = Tally(), self.n + other.n, self.X or other.X
+        for name in ("spread", "target"):
+            for each in (getattr(self, name), getattr(other, name)):
+                getattr(both, name).add_spread(each)
+        for each in (self, other):
+            both._label(each.labels.items())
+        return both
+
+    def _label(self, masses: Iterable[tuple[Any, float]]) -> None:
+        for value, mass in masses:
+            if len(self.labels) > MOST_LABELS:  # which tells that there are more
+                break
+            self.labels[value] = self.labels.get(value, 0.0) + mass
+
+    def survey(self) -> Survey:
+        """What it tells of all rows, of which there is at least one."""
+        assert self.X is not None
+        y, weights = _standing(self.labels, self.target, self.spread.mass)
+        shape = Shape((self.n, self.X.shape[1]), self.X.dtype)
+        return Survey(shape, y, weights, self.spread.mean, self.spread.deviation())
 
 
 def survey(passes: Passes) -> Survey:
-    """The `Survey` of all rows, merged chunk by chunk (Chan et al., 1983); sets passes.mass."""
-    n, spread, target = 0, Spread(), Spread()
-    labels: dict[Any, float] = {}
-    held: list[int] = []
-    X: Any = None
+    """The `Survey` of all rows, merged chunk by chunk; sets passes.mass."""
+    tally, held = Tally(), list[int]()
     passes.known = None
     for rows in passes.each(lambda rows: held.append(len(rows))):
-        X = rows.X
-        spread.add(X, rows.weights)
-        target.add(np.ascontiguousarray(rows.y, np.float64)[:, None], rows.weights)
-        if len(labels) <= 1000:
-            for value, mass in zip(*_masses(rows.y, rows.weights), strict=True):
-                labels[value] = labels.get(value, 0.0) + mass
-        n += len(rows)
+        tally.add(rows)
+    n = tally.n
     require(
         passes.held is None or (n > 0 and bool(held)),
         f"early_stopping needs rows to train on and others to hold out: {n + sum(held)} rows in "
         "chunks leave one of them without. Pass more rows, or another validation_fraction.",
     )
     require(n > 0, "No row of the chunks has a weight. Give at least one row one.")
-    passes.mass = spread.mass / n
-    y, weights = _standing(labels, target, spread.mass)
-    shape = Shape((n, X.shape[1]), X.dtype)
-    return Survey(shape, y, weights, spread.mean, spread.deviation())
+    passes.mass = tally.spread.mass / n
+    return tally.survey()
 
 
 def _masses(y: Array, weights: Array) -> tuple[list[Any], list[float]]:
@@ -166,7 +190,7 @@ def _masses(y: Array, weights: Array) -> tuple[list[Any], list[float]]:
 
 
 def _standing(labels: dict[Any, float], target: Spread, mass: float) -> tuple[Array, Array]:
-    if len(labels) <= 1000:
+    if len(labels) <= MOST_LABELS:
         values = sorted(labels)
         return np.array(values), np.array([labels[value] for value in values])
     return target.mean + target.wide * np.array([-1.0, 1.0]), np.array([mass / 2, mass / 2])

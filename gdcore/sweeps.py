@@ -84,18 +84,17 @@ def interpreted(
     """(the summed loss met on the way, rows, steps), by a loop over batches; `told` may stop it."""
     g, total, seen = np.empty_like(theta), 0.0, 0
     for t, rate in enumerate(rates.tolist()):
-        part = cost.rows.part(order[t * batch_size : (t + 1) * batch_size])
-        g[:] = 0
-        loss = cost.model.add_cost_and_gradient(theta, part, g)
-        total, seen = total + loss, seen + len(part)
-        g /= len(part)
+        rows = order[t * batch_size : (t + 1) * batch_size]
+        loss = cost.batch(theta, rows, g)
+        total, seen = total + loss, seen + len(rows)
+        g /= len(rows)
         cost.penalty.add_gradient(theta, g)
-        met = loss / len(part) + cost.penalty.value(theta) if optimizer.needs_cost else None
+        met = loss / len(rows) + cost.penalty.value(theta) if optimizer.needs_cost else None
         optimizer.step(theta, g, state, rate, cost=met)
         cost.prox(theta, optimizer.reach(state, rate))
         optimizer.extrapolate(theta, g, state)
         if len(average):
             average += theta
-        if told is not None and told(theta, loss / len(part), len(part)):
+        if told is not None and told(theta, loss / len(rows), len(rows)):
             break
     return total, seen, t + 1

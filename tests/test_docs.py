@@ -17,7 +17,8 @@ MODULES = [
     if not module.name.startswith(("gdcore._native", "gdcore.__main__"))
 ]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
-NEEDS = {"gdcore.chunks": "pyarrow"}
+CLUSTERED = [f"gdcore.distributed.{name}" for name in ("rows", "cost", "linear", "mlp", "network")]
+NEEDS = {"gdcore.chunks": "pyarrow"} | dict.fromkeys(CLUSTERED, "distributed")
 ELSEWHERE = {"gdcore.onnx.to_onnx": "needs onnx: tests/peers/test_onnx.py runs it"}
 
 

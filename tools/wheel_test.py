@@ -83,7 +83,7 @@ def lowest(wheel):
 def with_tests(product, wheel):
     """The product and what its tests need, as pip is given them."""
     if product == wheel:
-        return [f"{product}[test]"]
+        return [f"{product}[test,dask,devices]"]
     theirs = [need for need in needs(wheel, "test") if need.name not in NO_FREE_WHEEL]
     return [product, *(f"{need.name}{need.specifier}" for need in theirs)]
 

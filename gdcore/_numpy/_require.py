@@ -6,6 +6,13 @@ import numpy as np
 
 from gdcore._typing import Array
 
+ARRAYS: list[type] = [np.ndarray]  # and those of devices, where they are in use
+
+
+def is_array(value: object) -> bool:
+    """Whether a twin takes it for an array."""
+    return isinstance(value, tuple(ARRAYS))
+
 
 def require_aligned(*arrays: Array) -> None:
     """Numbers at multiples of their size, as compilers take them to be."""
@@ -39,7 +46,7 @@ def require_one_length(*arrays: Array) -> None:
 def require_arrays(*arrays: Array, ndim: int | None = 1) -> None:
     """Refuse what the compiled twins refuse: not an array, another dtype, gaps between elements."""
     for array in arrays:
-        if not isinstance(array, np.ndarray):
+        if not is_array(array):
             raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
         same = array.dtype == arrays[0].dtype and array.dtype.isnative
         same = same and ndim in (array.ndim, None)
@@ -61,7 +68,7 @@ def require_like(other: Array, *arrays: Array, ndim: int = 1) -> None:
 def require_whole(**arrays: Array) -> None:
     """Vectors of numbers of rows, of layers and the like, by name."""
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
+        if not is_array(array):
             raise TypeError(f"A kernel takes NumPy arrays, got {type(array).__name__}. Convert it.")
         plain = array.dtype == np.int64 and array.dtype.isnative and array.ndim == 1
         if not plain or not array.flags.c_contiguous:
@@ -100,8 +107,8 @@ def require_vectors(state: Sequence[Array], w: Sequence[Array]) -> None:
 def require_doubles(*arrays: Array, ndim: int = 1) -> None:
     for array in arrays:
         require_arrays(array, ndim=ndim)
-        if array.dtype != np.float64:
-            raise ValueError(
+        if array.dtype != np.float64 and isinstance(array, np.ndarray):
+            raise ValueError(  # there are devices without doubles
                 "y, weights, columns, theta, state and rates are float64. Convert them."
             )
 

@@ -47,7 +47,8 @@ class Checkpoint(Watcher):
         restarts included.
     resume : bool
         Go on from the file where it exists, restarts and one class after another included. It must
-        be of the same model, settings and rows; max_epochs, max_time and n_threads may differ.
+        be of the same model, settings and rows; max_epochs, max_time, n_threads and a cluster's
+        client may differ.
         What other callbacks remember is kept where they have state_dict and load_state_dict, as
         `EarlyStopping`. Without random_state the fit goes on with the luck that it had.
 

@@ -17,7 +17,7 @@ from gdcore.remembered import text, written
 from gdcore.snapshot import Snapshot, of_another_run, require_snapshot
 
 FREE = (  # parameters of a model that change no bit of what is still the same length
-    "callbacks", "max_epochs", "max_time", "n_threads", "progress", "verbose",
+    "callbacks", "client", "max_epochs", "max_time", "n_threads", "progress", "verbose",
 )  # fmt: skip
 CURE = "Pass what gd.callbacks.Checkpoint wrote; gd.load reads models."
 

@@ -1,7 +1,7 @@
 """What linear and logistic regression share: parameters, and one way to fit."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -19,6 +19,7 @@ from gdcore.errors import require, require_choice, require_number
 from gdcore.glimpse import Glimpse
 from gdcore.hooks import Plan
 from gdcore.losses import Squared
+from gdcore.models import on_device
 from gdcore.models.coordinates import coordinates
 from gdcore.models.estimator import (
     Coefficients,
@@ -47,6 +48,7 @@ from gdcore.penalties import Penalty
 from gdcore.reduced import REDUCED
 from gdcore.result import Result
 from gdcore.sparse import CSR
+from gdcore.survey import Survey
 
 # Rules that ask for the rows.
 VISITING: dict[str, Callable[[], Optimizer]] = {
@@ -154,16 +156,27 @@ class LinearEstimator(Coefficients, Estimator):
 
     def _fit_chunks(self, chunks: Any, passes: Any, about: Any, loss: Any, outputs: int) -> Self:
         """The same where rows are read in each pass."""
+
+        def cost(model: LinearFamily, penalty: Penalty, unit: float) -> ChunkCost:
+            return ChunkCost(model, about, passes, penalty, self.n_threads, unit)
+
+        held = passes.held is not None
+        return self._fit_surveyed(about, loss, outputs, cost, held, chunks.feature_names)
+
+    def _fit_surveyed(
+        self, about: Survey, loss: Any, outputs: int, make: Callable[..., Any], held: bool,
+        names: Sequence[str] | None,
+    ) -> Self:  # fmt: skip
+        """The same where rows are elsewhere: on a cost that make(model, penalty, unit) gives."""
         require(
             self.optimizer != "closed-form",
             "optimizer='closed-form' needs rows in memory. Pass arrays, or optimizer='auto'.",
         )
         rng, self._glimpse = self._generator(), Glimpse()
         model, penalty = self._model(about, about.weights.sum(), loss, outputs)
-        unit = unit_of(loss, about)
-        cost = ChunkCost(model, about, passes, penalty, self.n_threads, unit)
-        validate = cost.validate if passes.held is not None else None
-        self._remember(about.X.shape[1], chunks.feature_names)
+        cost = make(model, penalty, unit_of(loss, about))
+        validate = cost.validate if held else None
+        self._remember(about.X.shape[1], names)
         self._keep(self._descend(cost, validate, rng), model, about.X.dtype)
         return self
 
@@ -223,6 +236,33 @@ class LinearEstimator(Coefficients, Estimator):
             result["choice"] = why
             hooks.end(result)
         return result
+
+    def _descend_there(self, cost: Any, theta: Any, smooth: bool, rng: Generator) -> Result:
+        """The result of a descent on a cost whose rows are on a device."""
+        full = isinstance(self.batch_size, str) or self.batch_size >= len(cost)
+        optimizer, why = self._optimizer(), "as asked"
+        if optimizer is None:
+            optimizer, why = on_device.chosen(smooth, full)
+        with self._hooks(None, self.max_epochs) as hooks:
+            result = descend(
+                cost, theta, self._suited(optimizer, full), learning_rate=self._rate(),
+                batch_size=None if full else int(self.batch_size),
+                stop=on_device.rule_for(self, cost, full), max_epochs=self.max_epochs,
+                max_time=self.max_time, callbacks=hooks, random_state=rng,
+            )  # fmt: skip
+            result["choice"] = why
+            hooks.end(result)
+        return result
+
+    def _keep_there(self, result: Result, coef: Any, intercept: Any) -> None:
+        """What every linear estimator has after `fit`, as arrays of another library."""
+        signed(result, self)
+        self.result_, self.trace_ = result, result.trace
+        self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
+        self._shape_coefficients(coef, intercept)
+        coef, intercept = self.coef_, self.intercept_
+        self.coef_, self.intercept_ = coef.array, intercept.array
+        self._warn(result)
 
     def _seconds(self) -> float:
         """What is left of max_time."""

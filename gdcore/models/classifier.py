@@ -8,7 +8,8 @@ import numpy as np
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_targets, as_weights
-from gdcore.errors import require, require_choice
+from gdcore.devices import to_host
+from gdcore.errors import require, require_choice, require_number
 from gdcore.losses import Logistic, Softmax
 from gdcore.models.labels import as_label_matrix, as_many
 
@@ -65,7 +66,7 @@ class Classifier:
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy: the weighted share of rows whose class, or every label, is predicted right."""
-        predicted = self.predict(X)
+        predicted, y = to_host(self.predict(X)), to_host(y)
         if predicted.ndim == 1:
             right = predicted == as_targets(y, len(predicted))
         else:
@@ -196,3 +197,26 @@ def _sorted(y: Array) -> tuple[Array, Array]:
     parts = [y[a : a + AT_ONCE] for a in range(0, len(y), AT_ONCE)]  # so that Ctrl-C is heard soon
     classes = np.unique(np.concatenate([np.unique(part) for part in parts]))
     return classes, np.concatenate([np.searchsorted(classes, part) for part in parts])
+
+
+def require_weighed(given: Any, total: float, classes: Array, weights: Array, most: float) -> None:
+    """Refuse what class_weight would make no weight of, for the known and the new classes."""
+    if isinstance(given, str):
+        require_choice("class_weight", given, ["balanced"])
+        require(
+            weights.min() >= 1 / most and total + weights.sum() <= most,
+            "sample_weight must be at least 1e-150, and at most 1e150 in all, where classes "
+            "are balanced. Multiply all weights by one number.",
+        )
+    elif given is not None:
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f"class_weight must be None, 'balanced' or a dict, got {given!r}. Pass one."
+            )
+        for label in classes.tolist():
+            name = f"class_weight of {label!r}"
+            require_number(name, given.get(label, 1.0), low=0, high=most)
+        require(
+            factors_of(given, classes).max() * weights.max() <= most,
+            "sample_weight times class_weight goes beyond 1e150. Divide the weights.",
+        )

@@ -5,7 +5,9 @@ from typing import Any, Self
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_real_targets, as_weights
+from gdcore.devices import is_foreign, to_host
 from gdcore.losses import REGRESSION, as_loss
+from gdcore.models import on_device
 from gdcore.models.base import LinearEstimator
 from gdcore.models.contexts import whole
 from gdcore.models.estimator import Features, OwnLoss, sklearn_tags
@@ -102,6 +104,10 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         X may be sparse; or the path of an .npy file, a numpy.memmap, or chunks (see gd.chunks),
         which are read in each pass and need not fit into memory.
         """
+        if is_foreign(X):
+            on_device.fit_regression(self, X, y, sample_weight, as_loss(self.loss, REGRESSION))
+            self._fitted_anew()
+            return self
         chunks = as_chunks(X, y, sample_weight)
         if chunks is not None:
             self._check_parameters()
@@ -122,15 +128,19 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
 
     def predict(self, X: Features) -> Array:
         """ŷ = X·coef_ + intercept_, shape (n,); e to that for the losses with log link."""
+        mean = getattr(as_loss(self.loss, REGRESSION), "mean", None)
+        if on_device.on_device(self):
+            there = on_device.margins(self, X)
+            found: Array = (there[:, 0] if mean is None else mean(there)).array
+            return found
         X_ = self._features(X)
         z = self._margins(X_)
-        mean = getattr(as_loss(self.loss, REGRESSION), "mean", None)
         return (z[:, 0] if mean is None else mean(z)).astype(self.intercept_.dtype, copy=False)
 
     def score(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)²; 1 is perfect, 0 as good as the mean."""
-        predicted = self.predict(X)
-        targets = as_real_targets(y, len(predicted))
+        predicted = to_host(self.predict(X))
+        targets = as_real_targets(to_host(y), len(predicted))
         return r_squared(targets, predicted, as_weights(sample_weight, len(targets)))
 
     def _shape_coefficients(self, coef: Array, intercept: Array) -> None:

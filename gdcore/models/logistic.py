@@ -7,7 +7,9 @@ import numpy as np
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_targets
+from gdcore.devices import is_foreign
 from gdcore.losses import Logistic, Loss, Softmax
+from gdcore.models import on_device
 from gdcore.models.base import LinearEstimator
 from gdcore.models.classifier import (
     Classifier,
@@ -75,6 +77,10 @@ class LogisticRegression(
         X may be sparse; or the path of an .npy file, a numpy.memmap, or chunks (see gd.chunks),
         which are read in each pass and need not fit into memory.
         """
+        if is_foreign(X):
+            on_device.fit_classes(self, X, y, sample_weight)
+            self._fitted_anew()
+            return self
         chunks = as_chunks(X, y, sample_weight)
         if chunks is not None:
             self._check_parameters()
@@ -95,6 +101,8 @@ class LogisticRegression(
 
     def predict_proba(self, X: Features) -> Array:
         """P(class | x), shape (n, k), rows sum to one."""
+        if on_device.on_device(self):
+            return on_device.shares_of(on_device.margins(self, X))
         z = self.decision_function(X)
         return np.ones((len(z), 1)) if len(self.classes_) == 1 else probabilities(z)
 

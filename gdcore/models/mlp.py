@@ -7,8 +7,10 @@ import numpy as np
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import Rows, as_held_out, as_targets, as_weights, column_moments
+from gdcore.devices import is_foreign, to_host
 from gdcore.errors import require
 from gdcore.losses import Logistic, Softmax, Squared
+from gdcore.models import networks_on_device
 from gdcore.models.classifier import (
     Classifier,
     ClassWeight,
@@ -29,6 +31,7 @@ from gdcore.models.labels import (
     several_columns,
 )
 from gdcore.models.neural import NeuralEstimator
+from gdcore.models.on_device import as_decision, classes_of, shares_of
 
 Held: TypeAlias = tuple[ArrayLike, ArrayLike] | None
 
@@ -115,6 +118,9 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         validation: Held = None,
     ) -> Self:
         """Fit to X (n, p) and labels y (n,) or (n, k), with optional weights (n,); returns self."""
+        if is_foreign(X):
+            networks_on_device.fit_classes(self, X, y, sample_weight, validation)
+            return self
         X_, weights, names = self._begin(X, sample_weight)
         classes, codes = self._encode(y, len(X_))
         self._require_same(classes)
@@ -231,11 +237,15 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Margins: (n,) for two classes, positive for classes_[1]; else (n, k)."""
+        if networks_on_device.on_device(self):
+            return as_decision(networks_on_device.margins(self, X))
         z = self._margins(X)
         return z[:, 0] if z.shape[1] == 1 else z
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """P(class | x), shape (n, k); rows sum to one, but where a row has several labels."""
+        if networks_on_device.on_device(self):
+            return shares_of(networks_on_device.margins(self, X))
         z = self.decision_function(X)
         if not self._several:
             return probabilities(z)
@@ -243,6 +253,8 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
 
     def predict(self, X: ArrayLike) -> Array:
         """The most probable class of each row (n,), or its labels (n, k) as zeros and ones."""
+        if networks_on_device.on_device(self):
+            return classes_of(self, networks_on_device.margins(self, X))
         z = self.decision_function(X)
         return (z > 0).astype(int) if self._several else most_probable(self.classes_, z)
 
@@ -280,6 +292,9 @@ class MLPRegressor(NeuralEstimator):
         validation: Held = None,
     ) -> Self:
         """Fit to X (n, p) and y (n,) or (n, k), with optional weights (n,); returns self."""
+        if is_foreign(X):
+            networks_on_device.fit_regression(self, X, y, sample_weight, validation)
+            return self
         X_, weights, names = self._begin(X, sample_weight)
         y_ = as_real_matrix(y, len(X_))
         self._scale_targets(y_, weights)
@@ -327,15 +342,17 @@ class MLPRegressor(NeuralEstimator):
 
     def predict(self, X: ArrayLike) -> Array:
         """ŷ (n,), or (n, k) where y had k columns."""
+        if networks_on_device.on_device(self):
+            return networks_on_device.predict_numbers(self, X)
         z = self._margins(X)
         z = z * self.target_scale_ + self.target_mean_
         return z[:, 0] if self._vector else z
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², the mean over the targets."""
-        predicted = self.predict(X)
+        predicted = to_host(self.predict(X))
         predicted = predicted.reshape(len(predicted), -1)
-        y = as_many(as_real_matrix(y, len(predicted)), predicted)
+        y = as_many(as_real_matrix(to_host(y), len(predicted)), predicted)
         s = as_weights(sample_weight, len(y))
         scores = [r_squared(y[:, j], predicted[:, j], s) for j in range(y.shape[1])]
         return float(np.mean(scores))

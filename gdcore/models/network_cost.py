@@ -13,15 +13,15 @@ from gdcore.data import Rows
 from gdcore.models.arena import Shard
 from gdcore.models.batch_cost import Backward, BatchCost
 from gdcore.models.network import HEADS, Network, Scaling, scaling_for, targets
+from gdcore.models.networked import Networked
 from gdcore.scores import score_of
 
 CHAIN_WORK = 1 << 21  # rows·parameters, from where on BLAS pays for its calls
 CUT_WORK, CUT_SIZE = 1 << 24, 1 << 17  # rows·parameters, parameters: threads make up for it so far
 CHAIN_PIECE = 1 << 20  # rows·parameters of a thread below which waking it costs more
-LOOKED_AT = 256  # rows that tell which units are dead
 
 
-class NetworkCost(BatchCost):
+class NetworkCost(Networked, BatchCost):
     """J(θ) = Σ sᵢℓᵢ(θ)/n + ½·alpha·‖W‖² over examples with weights sᵢ of mean one, W the weights.
 
     What the loop asks of a cost, and `step`, one step on some rows. The same bits for any number
@@ -67,25 +67,26 @@ class NetworkCost(BatchCost):
         seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(network, alpha, n_threads, micro_batch, seed)
-        self.rows, self.full = rows, full
-        self.noisy = full and network.layers.random
+        self.rows = rows
         X: Any = rows.X
         self._X = X
         self._flat = np.ascontiguousarray(X.reshape(len(rows), -1))
         self._integers = self._X.dtype.kind in "iu"
-        self._scaling = scaling
         self._scalings: dict[Any, tuple[Array, Array]] = {}
         self._y = targets(rows.y, network.loss)
         self._columns = self._y.reshape(len(rows), -1)  # as the kernel of small networks takes them
         self._chain = None if self._integers else network.chain()
         # its NumPy twin has products over all rows, whose bits are not those of blocks
         self._cut_chain = kernels.backend()["chain_gradient"] == "native"
-        self._statistics: Any = None
-        self.layers = [name for name in network.shapes() if name.endswith("weight")]
+        self._begin(X, scaling, full)
         self._uniform = bool((rows.weights == 1).all())
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def _of_all(self, theta: Array, g: Array, training: bool) -> float:
+        """`gradient` over all rows."""
+        return self.gradient(theta, g, np.arange(len(self.rows)), training=training)
 
     def _at_once(self, theta: Array, g: Array, rows: Array) -> float | None:
         """Summed loss and gradient by the kernel of small networks, or None."""
@@ -158,34 +159,14 @@ class NetworkCost(BatchCost):
         self._scalings[dtype] = scaling_for(self._scaling, self._flat.dtype, dtype)
         return self._scalings[dtype]
 
-    def value_and_gradient(self, theta: Array, g: Array) -> float:
-        """J(θ) over all rows; its gradient is written into g."""
-        everything = np.arange(len(self.rows))
-        loss = self.gradient(theta, g, everything, training=self.full)
-        self._statistics = self._kept(theta)
-        return loss / len(everything) + self.penalty(theta)
-
-    def layer_state(self, theta: Array) -> tuple[list[float], list[float], list[float]]:
-        """For each layer with weights: their norm, that of the latest gradient, dead units."""
-        views = self.model.views(theta)
-        slopes = None if self._latest is None else self.model.views(self._latest)
-        dead = self.model.dead(theta, self._X[:LOOKED_AT], self._scaling)
-        weight = [kernels.norm(views[name].reshape(-1)) for name in self.layers]
-        gradient = [np.nan] * len(weight)
-        if slopes is not None:  # the loss's: the penalty would hide one that vanishes
-            shares = (slopes[name] - slopes[name].dtype.type(self.alpha) * views[name]
-                      for name in self.layers)  # fmt: skip
-            gradient = [kernels.norm(share.reshape(-1)) for share in shares]
-        owners = [name.partition(".")[0] for name in self.layers]
-        return weight, gradient, [dead.get(int(owner), np.nan) for owner in owners]
-
     def held_out(self, rows: Rows) -> Callable[[Array], tuple[float, float]]:
         """(the plain mean loss, the score) on other rows, as a function of θ: what early stopping
         watches."""
         y = targets(rows.y, self.model.loss)
+        X: Any = rows.X
 
         def judge(theta: Array) -> tuple[float, float]:
-            z = self.model.predict(theta, rows.X, self._scaling)
+            z = self.model.predict(theta, X, self._scaling)
             with np.errstate(all="ignore"):
                 total = self.model.head(z, y, rows.weights, 1.0, np.empty_like(z))
             score = score_of(self.model.loss, z, y, rows.weights)
@@ -194,26 +175,9 @@ class NetworkCost(BatchCost):
         vars(judge)["rows"] = rows  # by which a checkpoint knows them again
         return judge
 
-    def prox(self, theta: Array, reach: Any) -> None:
-        """After a step on all rows: statistics are not the optimizer's to move. Changes theta."""
-        self._put_back(theta, self._statistics)
-
-    def put_back(self, memory: dict[str, Any], theta: Array) -> None:
-        """Go on with the next step; the statistics are those of θ."""
-        super().put_back(memory, theta)
-        self._statistics = self._kept(theta)
-
     def facts(self) -> dict[str, Any]:
         """{name: number or text} by which the cost is known again."""
         return {
             "loss": type(self.model.loss).__name__, "alpha": self.alpha, "seed": self.seed,
             "layers": repr(self.model.layers), "rows": fingerprint(self.rows),
         }  # fmt: skip
-
-    def baseline(self, theta: Array, value: float) -> float:
-        """A cost that no descent has business far above: that of the first θ."""
-        return value
-
-    def safe_rate(self, batch_size: int) -> float:
-        """A rate for plain SGD to start from; J is not convex, so nothing better is known."""
-        return 0.1

@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, Self
 
 import numpy as np
 
 from gdcore import optim
-from gdcore._typing import Array, ArrayLike, Generator, State
+from gdcore._typing import Array, ArrayLike, Generator
 from gdcore.convergence import GradientNorm, Rule, Stagnation
 from gdcore.data import Rows, column_moments
 from gdcore.descent import descend
@@ -21,19 +21,18 @@ from gdcore.models.estimator import (
     OwnLoss,
     Rate,
     counted,
-    require_batch,
     require_optimizer,
     signed,
 )
 from gdcore.models.network import Network, Scaling, require_outputs
 from gdcore.models.network_cost import NetworkCost
+from gdcore.models.training import Judge, Make, Stream, inverted, rank, require_suited
 from gdcore.optim.base import Optimizer
 from gdcore.parameters import Parameters, aligned_copy
-from gdcore.ranges import require_held, require_numbers, require_range
+from gdcore.ranges import require_held, require_numbers
 from gdcore.rates import FixedRate
 from gdcore.result import Result, interrupt, until_interrupted
 from gdcore.seeds import generator
-from gdcore.trace import Trace
 
 SMALLEST, SMALL, LARGE = 64, 32, 128  # rows: all at once up to here; least and most of a batch
 BATCHES = 16  # steps an epoch that the automatic batch aims at
@@ -181,10 +180,7 @@ class NeuralEstimator(Trained, Estimator):
         if not self.standardize:
             require_held(X, precision)
             return None
-        mean, deviation = column_moments(X, weights)
-        require_range(deviation, precision)
-        inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-        return mean, inverse
+        return inverted(*column_moments(X, weights), precision)
 
     def _fit(
         self, X: Array, y: Array, weights: Array, loss: Any, outputs: int, validation: Rows | None
@@ -198,22 +194,37 @@ class NeuralEstimator(Trained, Estimator):
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
         precision = self._precision(len(train))
         network, scaling = self._build(train.X, train.weights, outputs, loss, precision)
+
+        def make(full: bool, seed: int) -> tuple[NetworkCost, Judge | None]:
+            cost = NetworkCost(
+                network, train, alpha=self.alpha, scaling=scaling, n_threads=self.n_threads,
+                full=full, seed=seed,
+            )  # fmt: skip
+            return cost, None if other is None else cost.held_out(other)
+
+        return self._train(network, scaling, make, len(train), rng, precision)
+
+    def _train(
+        self, network: Network, scaling: Scaling, make: Make, n: int, rng: Generator,
+        precision: Any,
+    ) -> Self:  # fmt: skip
+        """The best of all starts on n rows, of which make(full, seed) gives the cost."""
         starts = [self._start(network, rng, precision)]
         starts += [network.init(rng, precision) for _ in range(self.restarts)]
         results, interrupted = until_interrupted(
             lambda number, t: self._descend(
-                network, scaling, train, other, (t, rng, number, len(starts))
+                network, scaling, make, n, (t, rng, number, len(starts))
             ),
             starts,
         )
-        result = min(results, key=lambda one: _rank(one, other is not None))
+        result = min(results, key=rank)
         if self.restarts:
             result["restarts"] = {
                 "fun": np.array([one.fun for one in results]),
                 "status": [one.status for one in results],
             }
         if interrupted:
-            interrupt(result)
+            interrupt(result, interrupted)
         self._keep(result, network, scaling)
         return self
 
@@ -229,22 +240,20 @@ class NeuralEstimator(Trained, Estimator):
         self,
         network: Network,
         scaling: Scaling,
-        train: Rows,
-        other: Rows | None,
+        make: Make,
+        n: int,
         start: tuple[Array, Generator, int, int],
     ) -> Result:
         """The result of one start."""
         theta, rng, run, runs = start
         optimizer = self._optimizer()
-        batch = self._batch(len(train), optimizer)
-        full = batch is None or batch >= len(train)
-        _require_suited(optimizer, network, full)
-        cost = NetworkCost(
-            network, train, alpha=self.alpha, scaling=scaling, n_threads=self.n_threads,
-            full=full, seed=int(rng.integers(2**62)),
-        )  # fmt: skip
-        validate = cost.held_out(other) if other is not None else None
-        steps = 1 if batch is None or full else -(-len(train) // batch)
+        batch = self._batch(n, optimizer)
+        full = batch is None or batch >= n
+        require_suited(optimizer, network, full)
+        cost, validate = make(full, int(rng.integers(2**62)))
+        if hasattr(cost, "placed"):  # rows on a device, where θ goes as well
+            theta = cost.placed(theta)
+        steps = 1 if batch is None or full else -(-n // batch)
         epochs = self._epochs(steps)
 
         def known(theta: Array) -> dict[str, Any]:  # what a fit that ended there would have set
@@ -290,7 +299,10 @@ class NeuralEstimator(Trained, Estimator):
     def _parts(self, name: str) -> list[Array]:
         if not hasattr(self, "theta_"):
             raise AttributeError("There are no weights before fit. Call fit(X, y) first.")
-        return [self.theta_[each] for each in self.theta_ if each.rpartition(".")[2] == name]
+        parts: list[Any] = [
+            self.theta_[each] for each in self.theta_ if each.rpartition(".")[2] == name
+        ]
+        return [getattr(part, "array", part) for part in parts]
 
     def _margins(self, X: ArrayLike) -> Array:
         """Outputs of the last layer, (n, k)."""
@@ -347,7 +359,7 @@ class NeuralEstimator(Trained, Estimator):
             "smaller learning_rate, or X in another unit."
         )
 
-    def _begin_stream(self, X: Array, weights: Array, outputs: int, loss: Any) -> "Stream":
+    def _begin_stream(self, X: Array, weights: Array, outputs: int, loss: Any) -> Stream:
         """The optimizer's state; network, scales and θ for the first rows, where there are none."""
         rng, optimizer = generator(self.random_state), self._optimizer()
         if hasattr(self, "theta_"):
@@ -357,39 +369,8 @@ class NeuralEstimator(Trained, Estimator):
             network, scaling = self._build(X, weights, outputs, loss, precision)
             start = network.init(rng, precision)
             self.n_iter_ = 0
-        _require_suited(optimizer, network, full=False)
+        require_suited(optimizer, network, full=False)
         shapes = network.shapes()
         state = optimizer.init(start, list(shapes.values()))
         self.network_, self.scaling_, self.theta_ = network, scaling, Parameters(shapes, start)
         return Stream(optimizer, aligned_copy(start), state, rng, int(rng.integers(2**62)))
-
-
-def _rank(result: Result, held: bool) -> float:
-    """By its held-out loss, where there is one, else by J; lower is better."""
-    rank = np.nanmin(result.trace.validation) if held else result.fun
-    return rank if np.isfinite(rank) else np.inf
-
-
-@dataclass
-class Stream:
-    """What `partial_fit` goes on from."""
-
-    optimizer: Optimizer
-    walker: Array  # θ as the optimizer moves it; theta_ may be its average
-    state: State
-    rng: Generator
-    seed: int  # of dropout
-    steps: int = 0
-    examples: int = 0
-    seconds: float = 0.0
-    trace: Trace = field(default_factory=Trace)
-
-
-def _require_suited(optimizer: Optimizer, network: Network, full: bool) -> None:
-    """Refuse a rule that compares gradients where they are of different costs."""
-    require_batch(optimizer, full)
-    require(
-        not (optimizer.full_batch and network.layers.random),
-        f"{type(optimizer).__name__} compares the gradients of successive steps, and dropout makes "
-        "each another one. Pass dropout=0, or another optimizer.",
-    )

@@ -9,12 +9,26 @@ from numpy import ndarray
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_numbers, as_real_targets, as_targets, require_unmasked
-from gdcore.errors import require, require_choice, require_number
+from gdcore.errors import require
 from gdcore.losses import REGRESSION
-from gdcore.models.classifier import ClassWeight, encode, factors_of, merged, most_probable
+from gdcore.models import on_device
+from gdcore.models.classifier import (
+    ClassWeight,
+    encode,
+    factors_of,
+    merged,
+    most_probable,
+    require_weighed,
+)
 from gdcore.models.estimator import OwnLoss, counted
 from gdcore.models.family import Matrix, margins
-from gdcore.models.stream import MOST, Stream, known_loss, require_learnable, stretches
+from gdcore.models.stream import (
+    MOST,
+    Stream,
+    known_loss,
+    require_learnable,
+    stretches,
+)
 from gdcore.sparse import CSR, as_csr
 
 RATE = 1.0  # of the first steps; see docs/decisions/0011-streams.md
@@ -269,7 +283,8 @@ class OnlineClassifier(Online):
             stream.follow(self.coef_, self.intercept_, past, UNSURE)
             stream.called(self.classes_)
         known = labels[:0] if stream.classes is None else stream.classes
-        self._require_weights(stream, merged(known, labels, announced), weights)
+        found = merged(known, labels, announced)
+        require_weighed(self.class_weight, stream.total, found, weights, MOST)
         stream.classes = known  # nothing is refused from here on
         self._weigh_classes(stream)
         self._close(stream, names)
@@ -317,11 +332,15 @@ class OnlineClassifier(Online):
 
     def decision_function(self, X: Any) -> Array:
         """Margins: (n,) for two classes, positive for classes_[1]; (n, k) for more."""
+        if on_device.on_device(self):
+            return on_device.decision(self, X)
         z = self._margins(self._features(X)).astype(self.intercept_.dtype, copy=False)
         return z[:, 0] if len(self.classes_) < 3 else z
 
     def predict(self, X: Any) -> Array:
         """The class with the largest margin, the most probable one where margins are log-odds."""
+        if on_device.on_device(self):
+            return on_device.classes_of(self, on_device.margins(self, X))
         z = self.decision_function(X)
         if len(self.classes_) == 1:  # a stream that has met no other yet
             return np.repeat(self.classes_, len(z))
@@ -367,29 +386,6 @@ class OnlineClassifier(Online):
         stream.mass, stream.weight[0] = None, 1.0
         if given is not None:
             stream.factors = factors_of(given, stream.classes)
-
-    def _require_weights(self, stream: Stream, classes: Array, weights: Array) -> None:
-        """Refuse what class_weight would make no weight of, for the known and the new classes."""
-        given = self.class_weight
-        if isinstance(given, str):
-            require_choice("class_weight", given, ["balanced"])
-            require(
-                weights.min() >= 1 / MOST and stream.total + weights.sum() <= MOST,
-                "sample_weight must be at least 1e-150, and at most 1e150 in all, where classes "
-                "are balanced. Multiply all weights by one number.",
-            )
-        elif given is not None:
-            if not isinstance(given, Mapping):
-                raise TypeError(
-                    f"class_weight must be None, 'balanced' or a dict, got {given!r}. Pass one."
-                )
-            for label in classes.tolist():
-                name = f"class_weight of {label!r}"
-                require_number(name, given.get(label, 1.0), low=0, high=MOST)
-            require(
-                factors_of(given, classes).max() * weights.max() <= MOST,
-                "sample_weight times class_weight goes beyond 1e150. Divide the weights.",
-            )
 
     def _weights_of(self, codes: Array, weights: Array) -> Array:
         stream = self._stream

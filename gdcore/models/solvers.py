@@ -10,11 +10,12 @@ import numpy as np
 from gdcore import optim
 from gdcore._typing import Array
 from gdcore.certificate import duality_gap, rounding
-from gdcore.chunk_cost import ChunkCost, sample
+from gdcore.chunk_cost import ChunkCost
 from gdcore.convergence import CostChange, GradientNorm, Moment, RelativeGap, Rule, Status
 from gdcore.cost import SAMPLE, Cost
 from gdcore.data import Rows
 from gdcore.descent import descend
+from gdcore.errors import LostError
 from gdcore.interior import InteriorPoint
 from gdcore.losses import Loss, Squared
 from gdcore.models.family import LinearFamily
@@ -131,10 +132,7 @@ def head_start(cost: AnyCost, theta: Array, optimizer: Optimizer) -> Array:
     take = max(SAMPLE, 32 * model.size)
     if len(rows) < SPARED * take:
         return theta
-    if isinstance(cost, ChunkCost):
-        some = sample(cost, take)
-    else:
-        some = rows.sample(take)
+    some = cost.sample(take)
     if some is None or len(some) < LEAST * model.size or not some.y.std() > 0:
         return theta
     some = Rows(some.X, some.y, some.weights / some.weights.mean())
@@ -217,12 +215,15 @@ def rounded_descent(
         theta, nit, nfev = result.x, nit + result.nit, nfev + result.nfev
         floor = np.fmax(floor, result.fun - result.bound)
         rows.append(_continued(rows, result.trace.table()))
-        if result.status is Status.INTERRUPTED:  # nothing more is measured, nothing proven
+        if result.status in (Status.INTERRUPTED, Status.LOST):  # nothing more is measured
             result.trace.restore(np.concatenate(rows))
             result.nit, result.nfev = nit, nfev
             return result
-        with part:
-            left_out = rounding(part, theta)
+        try:
+            with part:
+                left_out = rounding(part, theta)
+        except LostError as error:
+            return _lost(result, rows, (nit, nfev), error)
         near = result.status is Status.GRADIENT and left_out <= tol * result.fun
         if near or result.status not in (Status.COST, Status.GRADIENT) or nit >= max_epochs:
             break
@@ -230,9 +231,12 @@ def rounded_descent(
         aim = 0.3 * tol * result.fun / left_out if left_out > 0 else 0.0
         wide *= min(0.25, max(aim, 0.01))
     g = np.empty_like(theta)
-    with cost, part:
-        value = cost.value_and_gradient(theta, g)
-        bound = min(duality_gap(part, theta, value), max(0.0, value - floor))
+    try:
+        with cost, part:
+            value = cost.value_and_gradient(theta, g)
+            bound = min(duality_gap(part, theta, value), max(0.0, value - floor))
+    except LostError as error:
+        return _lost(result, rows, (nit, nfev), error)
     result.trace.restore(np.concatenate(rows))
     result.fun, result.jac, result.bound = value, cost.steepest(theta, g), bound
     if bound <= tol * abs(value) and not result.success:
@@ -241,6 +245,15 @@ def rounded_descent(
     if result.status is Status.EPOCHS:  # those of all stages
         result.message = result.message.replace(f"{result.nit} epochs", f"{nit} epochs", 1)
     result.nit, result.nfev = nit, nfev + 1
+    return result
+
+
+def _lost(result: Result, rows: list[Array], counts: tuple[int, int], error: LostError) -> Result:
+    """The last stage's result, of a cost that is gone since. Changes it."""
+    result.trace.restore(np.concatenate(rows))
+    result.nit, result.nfev = counts
+    result.status, result.success = Status.LOST, False
+    result.message = f"{str(error).rstrip('.')}. {Status.LOST.value}"
     return result
 
 

@@ -50,8 +50,9 @@ class LBFGS(Optimizer):
     def init(self, theta: Array, shapes: Shapes = None) -> State:
         """No pairs yet; "x" and "g" are the last point and its gradient, once there is one."""
         room = (self.memory + 1, len(theta))  # a pair is looked at in the row between
-        state = {"S": np.zeros(room), "Y": np.zeros(room), "rho": np.zeros(self.memory + 1)}
-        state |= {"x": np.zeros(len(theta)), "g": np.zeros(len(theta))}
+        pairs = {"S": np.zeros(room, like=theta), "Y": np.zeros(room, like=theta)}
+        state = pairs | {"rho": np.zeros(self.memory + 1)}
+        state |= {name: np.zeros(len(theta), like=theta) for name in ("x", "g")}
         return state | {"pairs": np.zeros(1, np.int64), "t": np.zeros(1, np.int64)}
 
     def remember(
@@ -91,7 +92,7 @@ class LBFGS(Optimizer):
 
     def direction(self, g: Array, state: State) -> tuple[Array, float]:
         """(−H·g by the two-loop recursion, −g without pairs; its product with g)."""
-        pairs, d = state["pairs"].item(), np.empty(len(g))
+        pairs, d = state["pairs"].item(), np.empty(len(g), like=g)
         newest, count = (pairs - 1) % (self.memory + 1), min(pairs, self.memory)
         slope = kernels.two_loop(g, state["S"], state["Y"], state["rho"], newest, count, d)
         return d, slope

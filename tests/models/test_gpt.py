@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gdcore as gd
-from gdcore.models import batch_cost
+from gdcore.models import stepped
 from gdcore.models.language import LanguageCost, LanguageModel
 from tests.languages import TEXT, random_gpt
 
@@ -79,7 +79,7 @@ def test_seeds_repeat():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch, dtype):
     monkeypatch.setattr(LanguageModel, "shards", lambda self, rows: min(rows, 4))
-    monkeypatch.setattr(batch_cost, "SLICES", 512)
+    monkeypatch.setattr(stepped, "SLICES", 512)
     given = {"dropout": 0.2, "dtype": dtype}
     one, *others = (fit(given=given | {"n_threads": n}, batch_size=6) for n in (1, 2, 3))
     for other in others:

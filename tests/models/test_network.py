@@ -5,7 +5,7 @@ import pytest
 
 import gdcore as gd
 from gdcore.data import Rows
-from gdcore.models import arena, batch_cost, network, network_cost
+from gdcore.models import arena, batch_cost, network, network_cost, stepped
 from gdcore.models.network import Network
 from gdcore.models.network_cost import NetworkCost
 from gdcore.parameters import aligned
@@ -49,7 +49,7 @@ def fine(monkeypatch):
     monkeypatch.setattr(arena, "TILE_WIDTH", 2)
     for module in (arena, network):
         monkeypatch.setattr(module, "LEAST_WORK", 1)
-    monkeypatch.setattr(batch_cost, "SLICES", 16)
+    monkeypatch.setattr(stepped, "SLICES", 16)
     by_layers(monkeypatch)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import gdcore as gd
 from gdcore.layers.passes import MASK, Pass, _key
-from gdcore.models import arena, batch_cost, language
+from gdcore.models import arena, batch_cost, language, stepped
 from gdcore.models.language import LanguageCost, LanguageModel
 from tests.languages import cases, network, problem
 
@@ -139,7 +139,7 @@ def test_computing_again_takes_a_fraction_of_the_memory():
 @pytest.mark.parametrize("recompute", [False, True])
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch, dtype, recompute):
     """Loss, gradient, the clipped and cut step, with dropout."""
-    monkeypatch.setattr(batch_cost, "SLICES", 256)
+    monkeypatch.setattr(stepped, "SLICES", 256)
     shards(monkeypatch, 2 if recompute else 5)
     found = []
     for n_threads in (1, 2, 3):

@@ -51,12 +51,14 @@ def test_no_module_can_unpickle_or_run_text():
                  "code", "subprocess", "ctypes", "xml", "socket", "urllib", "http"}  # fmt: skip
     calls = {"eval", "exec", "compile", "__import__", "system", "popen", "fromstring", "extractall"}
     lawful = ("re.compile", "platform.system")
+    workers = {"pickle", "cloudpickle"}  # of a cluster run what its clients send: SECURITY.md
     for path in Path(gd.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not forbidden & {name.partition(".")[0] for name in names}, path
+            words = forbidden - workers if "distributed" in path.parts else forbidden
+            assert not words & {name.partition(".")[0] for name in names}, path
             if isinstance(node, ast.Call):
                 called = getattr(node.func, "id", getattr(node.func, "attr", ""))
                 assert called not in calls or ast.unparse(node.func) in lawful, path

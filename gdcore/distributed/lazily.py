@@ -1,0 +1,103 @@
+"""What the estimators of a cluster share: a client, predictions where the rows are."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gdcore._typing import Array
+from gdcore.distributed.rows import DaskRows
+from gdcore.errors import LostError, not_fitted
+from gdcore.result import Result
+from gdcore.status import Status
+
+OWN = ("client", "local_steps")  # parameters that an estimator without a cluster does not have
+
+
+class Distributed:
+    """Fits on Dask collections, and predicts for them lazily."""
+
+    client: Any
+    n_threads: int | None
+    result_: Result
+    _alone: Any  # the class without a cluster
+
+    if TYPE_CHECKING:
+
+        def __sklearn_is_fitted__(self) -> bool: ...
+
+    def to_local(self) -> Any:
+        """The same as an estimator of gdcore that needs no cluster: it saves, and learns on.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        if not self.__sklearn_is_fitted__():
+            raise not_fitted(self)
+        names = [each.name for each in fields(self._alone)]
+        alone = self._alone(**{name: getattr(self, name) for name in names})
+        parameters = {*names, *OWN}
+        vars(alone).update({
+            name: value for name, value in vars(self).items() if name not in parameters
+        })  # fmt: skip
+        return alone
+
+    def _rows(self, X: Any, y: Any, weights: Any) -> DaskRows:
+        return DaskRows(X, y, weights, client=self.client, n_threads=self.n_threads)
+
+    def _lazily(self, method: str, X: Any, k: int | None, dtype: Any) -> Any:
+        """A method of the estimator without a cluster, of each partition when it is asked for:
+        (n,), or (n, k). Of rows that are here, at once."""
+        from dask.base import is_dask_collection
+
+        alone = self.to_local()
+        if isinstance(X, (list, tuple)) and X and hasattr(X[0], "key"):
+            raise TypeError(
+                "X is a list of partitions, which only fit takes. Pass a dask.array or frame, or "
+                f"client.map(model.to_local().{method}, parts)."
+            )
+        if not is_dask_collection(X):
+            return getattr(alone, method)(X)
+        del alone.result_, alone.trace_  # which need not travel
+        function = _Of(alone, method, () if k is None else (k,), dtype)
+        meta = np.empty((0,) if k is None else (0, k), dtype)
+        if getattr(X, "chunks", None) is None:
+            return X.map_partitions(function, meta=meta)
+        if X.numblocks[1] > 1:
+            X = X.rechunk({1: -1})
+        if k is None:
+            return X.map_blocks(function, drop_axis=1, dtype=dtype, meta=meta)
+        return X.map_blocks(function, chunks=(X.chunks[0], (k,)), dtype=dtype, meta=meta)
+
+    def _require_found(self) -> None:
+        """Raise where the cluster was lost; what was found until then is kept."""
+        if self.result_.status is Status.LOST:
+            error = LostError(self.result_.message)
+            error.result = self.result_
+            raise error
+
+    def __sklearn_clone__(self) -> Any:
+        """Another with the same parameters, and with the same client, of which there is no copy."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
+        own = {name: given.pop(name) for name in OWN if name in given}
+        return type(self)(**copy.deepcopy(given), **own)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"client": None}  # a connection is of its process
+
+
+class _Of:
+    """A method of an estimator on one partition, which may have no rows."""
+
+    def __init__(self, alone: Any, method: str, shape: tuple[int, ...], dtype: Any) -> None:
+        self.alone, self.method, self.shape, self.dtype = alone, method, shape, dtype
+
+    def __call__(self, part: Any) -> Array:
+        if np.shape(part)[0] == 0:
+            return np.empty((0, *self.shape), self.dtype)
+        method: Callable[..., Any] = getattr(self.alone, self.method)
+        return np.asarray(method(part), self.dtype)

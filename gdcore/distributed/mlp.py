@@ -1,0 +1,205 @@
+"""Multi-layer perceptrons on a Dask cluster."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from gdcore._typing import Array
+from gdcore.distributed.cluster import client_for
+from gdcore.distributed.lazily import Distributed
+from gdcore.distributed.linear import coded
+from gdcore.distributed.network import DaskNetworkCost
+from gdcore.distributed.plan import Scaled
+from gdcore.distributed.rows import DaskRows
+from gdcore.distributed.scores import accuracy, r_squared
+from gdcore.errors import require
+from gdcore.glimpse import Glimpse
+from gdcore.losses import Logistic, Softmax, Squared
+from gdcore.models import mlp
+from gdcore.models.classifier import Classifier, ClassWeight
+from gdcore.models.contexts import whole
+from gdcore.models.network import Network, require_outputs
+from gdcore.models.neural import NeuralEstimator
+from gdcore.models.training import Judge, inverted
+from gdcore.ranges import require_held
+
+
+class _Perceptron(Distributed):
+    """What both share."""
+
+    def _fit_rows(self: Any, rows: DaskRows, encode: Any, outputs: int, loss: Any) -> None:
+        rng, held, self._glimpse = self._generator(), self._held(), Glimpse()
+        about = rows.survey(encode, held)
+        network = Network(self._layers(outputs), about.X.shape[1:], loss)
+        require_outputs(network, outputs)
+        precision = self._precision(len(about))
+        scaling = None
+        if self.standardize:
+            scaling = inverted(about.mean, about.deviation, precision)
+        else:
+            require_held(np.array([about.mean, about.deviation]), precision)
+
+        def make(full: bool, seed: int) -> tuple[DaskNetworkCost, Judge | None]:
+            cost = DaskNetworkCost(
+                network, rows, alpha=self.alpha, scaling=scaling, full=full, seed=seed
+            )
+            return cost, None if held is None else cost.validate
+
+        self._remember(about.X.shape[1], rows.cluster.names)
+        self._train(network, scaling, make, len(about), rng, precision)
+
+    def _held(self: Any) -> tuple[float, int] | None:
+        if not self.early_stopping:
+            return None
+        return self.validation_fraction, int(self._generator().integers(2**63))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MLPClassifier(_Perceptron, NeuralEstimator):
+    """`gd.MLPClassifier` on the collections of a Dask cluster, which holds the rows.
+
+    Each step sums the gradients of the workers. One label a row; rows are dense.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        Default: that of the process.
+
+    The other parameters, and the attributes, are those of `gd.MLPClassifier`.
+
+    Raises
+    ------
+    ValueError, TypeError, LostError
+        As `gd.distributed.LinearRegression`.
+
+    Example
+    -------
+    >>> import dask.array as da, numpy as np, gdcore as gd
+    >>> from distributed import Client
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     X, y = da.arange(40, chunks=20)[:, None] % 4, da.arange(40, chunks=20) % 4
+    ...     model = gd.distributed.MLPClassifier(hidden_layer_sizes=16, optimizer="lbfgs",
+    ...                                          random_state=0, client=client).fit(X, y)
+    ...     print(model.score(X, y))
+    1.0
+    """
+
+    class_weight: ClassWeight = None
+    client: Any = None
+
+    _alone = mlp.MLPClassifier
+    _class_weights = Classifier._class_weights
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
+
+        X is a dask.array, a dask.dataframe, or a list of delayed or futures that give (X, y) or
+        (X, y, weights).
+        """
+        self._fit_there(X, y, sample_weight)
+        self._require_found()
+        return self
+
+    @whole
+    def _fit_there(self, X: Any, y: Any, weights: Any) -> None:
+        self._check_parameters()
+        with self._rows(X, y, weights) as rows:
+            rows.require_dense()
+            encode, k = coded(self, rows)
+            self._require_same(encode.classes)
+            self.classes_, self._several = encode.classes, False
+            two = k == 2 and (self.layers is None or self._layers(1).output((rows.width,)) != (2,))
+            loss: Any = Logistic() if two else Softmax()
+            self._fit_rows(
+                rows, encode, 1 if two else k, loss if isinstance(self.loss, str) else self.loss
+            )
+
+    def _require_same(self, classes: Array) -> None:
+        if self.warm_start and hasattr(self, "theta_"):
+            require(
+                np.array_equal(classes, self.classes_),
+                f"warm_start goes on from classes {self.classes_.tolist()}, and y holds "
+                f"{classes.tolist()}. Pass those, or set warm_start=False.",
+            )
+
+    def predict(self, X: Any) -> Any:
+        """The most probable class of each row (n,), lazily for a collection."""
+        return self._lazily("predict", X, None, getattr(self, "classes_", np.empty(0)).dtype)
+
+    def predict_proba(self, X: Any) -> Any:
+        """P(class | x), (n, k), lazily for a collection."""
+        return self._lazily("predict_proba", X, len(getattr(self, "classes_", ())), np.float64)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy: the weighted share of rows whose class is predicted right."""
+        return accuracy(client_for(self.client), y, self.predict(X), sample_weight)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MLPRegressor(_Perceptron, NeuralEstimator):
+    """`gd.MLPRegressor` on the collections of a Dask cluster, which holds the rows.
+
+    Each step sums the gradients of the workers. One target a row; rows are dense.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        Default: that of the process.
+
+    The other parameters, and the attributes, are those of `gd.MLPRegressor`.
+
+    Raises
+    ------
+    ValueError, TypeError, LostError
+        As `gd.distributed.LinearRegression`.
+
+    Example
+    -------
+    >>> import dask.array as da, gdcore as gd
+    >>> from distributed import Client
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     X = da.linspace(-2, 2, 200, chunks=100)[:, None]
+    ...     y = da.sin(2 * X[:, 0])
+    ...     model = gd.distributed.MLPRegressor(activation="tanh", optimizer="lbfgs",
+    ...                                         random_state=0, client=client).fit(X, y)
+    ...     print(model.score(X, y) > 0.99)
+    True
+    """
+
+    client: Any = None
+
+    _alone = mlp.MLPRegressor
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator.
+
+        X is a dask.array, a dask.dataframe, or a list of delayed or futures that give (X, y) or
+        (X, y, weights).
+        """
+        self._fit_there(X, y, sample_weight)
+        self._require_found()
+        return self
+
+    @whole
+    def _fit_there(self, X: Any, y: Any, weights: Any) -> None:
+        self._check_parameters()
+        with self._rows(X, y, weights) as rows:
+            rows.require_dense()
+            own = isinstance(self.loss, str)
+            self.target_mean_, self.target_scale_ = np.zeros(1), np.ones(1)
+            if own:
+                mean, deviation = rows.target_moments()
+                self.target_mean_ = np.array([mean])
+                self.target_scale_ = np.array([deviation if deviation > 0 else 1.0])
+            encode = Scaled(float(self.target_mean_[0]), float(self.target_scale_[0]))
+            self._vector = True
+            self._fit_rows(rows, encode, 1, Squared() if own else self.loss)
+
+    def predict(self, X: Any) -> Any:
+        """ŷ, (n,), lazily for a collection."""
+        return self._lazily("predict", X, None, np.float64)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², computed on the cluster."""
+        return r_squared(client_for(self.client), y, self.predict(X), sample_weight)

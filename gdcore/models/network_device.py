@@ -1,0 +1,98 @@
+"""J(θ) of a network of dense layers over rows on a device, where θ stays as well."""
+
+from typing import Any
+
+import numpy as np
+
+from gdcore import kernels
+from gdcore._numpy.activations import KINDS
+from gdcore._typing import Array
+from gdcore.data import Rows, visiting_order
+from gdcore.devices import DeviceArray
+from gdcore.errors import require
+from gdcore.models.network import HEADS, Network, Scaling
+from gdcore.models.networked import Networked
+
+
+class DeviceNetworkCost(Networked):
+    """J(θ) = Σ sᵢℓᵢ(θ)/n + ½·alpha·‖W‖² over rows on a device; as `NetworkCost`.
+
+    Parameters
+    ----------
+    network : Network
+        Of dense layers alone, with a loss of gd.losses.
+    rows : Rows of `DeviceArray`s
+    alpha, scaling, full : as in `NetworkCost`
+    """
+
+    def __init__(
+        self, network: Network, rows: Rows, *, alpha: float, scaling: Scaling, full: bool
+    ) -> None:
+        super().__init__(network, alpha, 1)
+        self.chain = chain_of(network)
+        X: Any = rows.X
+        y: Any = rows.y
+        self.X, self.y, self.weights = X, y[:, None] if y.ndim == 1 else y, rows.weights
+        self._begin(self.X[:0], scaling, full)
+        self.layers: Any = ()  # nobody looks into them
+        self.shift, self.inverse = (
+            (X[0, :0], X[0, :0]) if scaling is None
+            else (X.like(each, X.dtype) for each in scaling)
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def placed(self, theta: Array) -> Any:
+        """θ where the rows are."""
+        return self.X.like(theta, theta.dtype)
+
+    def gradient(self, theta: Array, g: Array, rows: Any, training: bool = True) -> float:
+        """Summed loss over these rows; the gradient of their mean loss and penalty goes into g."""
+        self.steps += training
+        n = len(self) if isinstance(rows, slice) else len(rows)
+        loss = kernels.chain_gradient(
+            self.X, rows, self.shift, self.inverse, self.y, self.weights, *self.chain, theta,
+            HEADS[type(self.model.loss)], 1.0 / n, g,
+        )  # fmt: skip
+        self._latest = g
+        self._add_decay(theta, g)
+        return loss
+
+    def _of_all(self, theta: Array, g: Array, training: bool) -> float:
+        """`gradient` over all rows."""
+        return self.gradient(theta, g, slice(None), training)
+
+    def order(self, rng: Any) -> Array:
+        """Row numbers in the order in which an epoch visits them."""
+        return visiting_order(len(self), rng)
+
+
+def chain_of(network: Network) -> tuple[Array, Array]:
+    """(widths, codes of activations), refused where there are layers of other kinds."""
+    chain = network.chain()
+    require(
+        chain is not None,
+        "Rows on a device go through dense layers and losses of gd.losses alone. Pass "
+        "hidden_layer_sizes without dropout and normalization, or arrays of NumPy's.",
+    )
+    assert chain is not None
+    return chain
+
+
+def outputs(network: Network, theta: Any, X: DeviceArray, scaling: Scaling) -> DeviceArray:
+    """z (n, k) of the last layer, where X is."""
+    widths, kinds = chain_of(network)
+    if not isinstance(theta, DeviceArray):
+        theta = X.like(theta)
+    x: Any = X
+    if scaling is not None:
+        shift, inverse = (X.like(each, X.dtype) for each in scaling)
+        x = (X - shift) * inverse
+    x, at, names = x.astype(theta.dtype, copy=False), 0, list(KINDS)
+    for p, k, kind in zip(widths[:-1].tolist(), widths[1:].tolist(), kinds.tolist(), strict=True):
+        end = at + p * k
+        z = x @ theta[at:end].reshape(p, k) + theta[end : end + k]
+        x, at = KINDS[names[kind]][0](z)[0], end + k
+    found: DeviceArray = np.add(x, 0.0)
+    return found

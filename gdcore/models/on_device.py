@@ -1,0 +1,283 @@
+"""Fits of linear models to arrays of other libraries, on the device where these are."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gdcore import kernels, optim
+from gdcore._typing import Array
+from gdcore.convergence import CostChange, GradientNorm, Rule
+from gdcore.data import Rows, as_features, as_targets
+from gdcore.device_cost import DeviceCost
+from gdcore.devices import DeviceArray, is_foreign, wrapped
+from gdcore.errors import not_fitted, require
+from gdcore.glimpse import Glimpse
+from gdcore.hooks import as_list
+from gdcore.losses import Logistic, Loss, Softmax
+from gdcore.models.classifier import encode, require_classes
+from gdcore.models.coordinates import coordinates
+from gdcore.models.family import LinearFamily
+from gdcore.models.solvers import unit_of
+from gdcore.newton import Newton
+from gdcore.penalties import Penalty
+from gdcore.survey import Shape, Survey
+
+There: TypeAlias = Any  # a `DeviceArray`, which stands where arrays of NumPy's do
+ROUNDING = {4: 1e-4, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
+NEEDS_HOST = ("newton", "closed-form", "saga", "svrg", "normalized-adaptive")
+
+
+def features(X: Any, name: str = "X") -> There:
+    """X (n, p), finite floating-point numbers, where it is."""
+    kernels.take_devices()
+    array = wrapped(X, name)
+    require(
+        array.ndim == 2 and array.size > 0,
+        f"{name} must have two dimensions with examples and features, got shape {array.shape}. "
+        "Reshape it.",
+    )
+    if array.dtype.kind != "f":
+        array = array.astype(precision(array))
+    if array.itemsize < 4:
+        array = array.astype(np.float32)
+    require(
+        bool(np.isfinite(array).all()),
+        f"{name} contains NaN or infinity. Remove or fill them first.",
+    )
+    return array
+
+
+def targets(y: Any, X: There, name: str = "y") -> There:
+    """y (n,) beside X."""
+    require(y is not None, f"fit requires {name}, and it is None. Pass it.")
+    if is_foreign(y):
+        array: There = wrapped(y, name)
+    else:
+        held = np.asarray(y)
+        array = X.like(held, precision(X) if held.dtype.kind == "f" else held.dtype)
+    require(
+        array.shape == (len(X),),
+        f"X has {len(X)} rows and {name} has shape {array.shape}. Pass one number a row.",
+    )
+    return array
+
+
+def numbers(y: Any, X: There, name: str = "y") -> There:
+    """The same as finite numbers in the precision of the descent."""
+    array = targets(y, X, name).astype(precision(X), copy=False)
+    require(bool(np.isfinite(array).all()), f"{name} contains NaN or infinity. Remove them first.")
+    return array
+
+
+def weights_of(given: Any, X: There) -> There:
+    """Weights beside X, not negative, some positive."""
+    if given is None:
+        return X.like(np.ones(len(X)), precision(X))
+    weights = numbers(given, X, "sample_weight")
+    require(
+        float(weights.min()) >= 0 and float(weights.max()) > 0,
+        "sample_weight must not be negative, nor zero everywhere. Pass such weights.",
+    )
+    return weights
+
+
+def precision(X: There) -> Any:
+    """Doubles, but where the device has none."""
+    known = X.xp.__array_namespace_info__().dtypes(device=X.device, kind="real floating")
+    return np.float64 if "float64" in known else np.float32
+
+
+def fit(estimator: Any, X: There, y: There, weights: There, loss: Any, outputs: int) -> None:
+    """Descend on checked arrays; sets what every linear estimator has after `fit`."""
+    chosen = estimator.optimizer
+    refuse_host(estimator)
+    asked = estimator._optimizer()
+    require(
+        chosen not in NEEDS_HOST
+        and not (isinstance(asked, Newton) or getattr(asked, "visits", False)),
+        f"optimizer={chosen!r} needs arrays of NumPy's. Pass X as one, or optimizer='auto'.",
+    )
+    require(
+        not hasattr(loss, "rounded"),
+        "A loss with a corner is rounded by and by, which needs arrays of NumPy's. Pass X as one.",
+    )
+    require(isinstance(loss, Loss), "A loss of your own needs arrays of NumPy's. Pass X as one.")
+    rng, mass = estimator._generator(), float(weights.sum())
+    estimator._glimpse = Glimpse()
+    rows = Rows(X, y, weights / (mass / len(X)))
+    about = survey(rows, mass)
+    alpha = 1 / mass if isinstance(estimator.alpha, str) else float(estimator.alpha)
+    model, penalty = coordinates(
+        about, loss, outputs, alpha, estimator, precondition=estimator._rate() is None
+    )
+    kind = precision(X)
+    there = LinearFamily(loss, model.features, outputs, X.like(model.columns, kind))
+    held = Penalty(X.like(penalty.ridge, kind), X.like(penalty.lasso, kind))
+    cost = DeviceCost(there, rows, held, unit_of(loss, about))
+    estimator._remember(X.shape[1], None)
+    theta = X.like(estimator._start(model, about), kind)
+    result = estimator._descend_there(cost, theta, penalty.smooth, rng)
+    coef, intercept = there.original(result.x)
+    result["x"], result["jac"] = result.x.array, result.jac.array
+    estimator._keep_there(result, coef.astype(X.dtype), intercept.astype(X.dtype))
+
+
+def refuse_host(estimator: Any) -> None:
+    """What a fit on a device does without."""
+    for name in ("early_stopping", "warm_start"):
+        require(
+            not getattr(estimator, name),
+            f"{name} needs arrays of NumPy's. Pass X as one, or {name}=False.",
+        )
+    require(
+        not any(hasattr(each, "_on_keep") for each in as_list(estimator.callbacks)),
+        "Checkpoints keep fits to arrays of NumPy's alone. Pass X as one, or no Checkpoint.",
+    )
+
+
+def on_device(estimator: Any) -> bool:
+    """Whether it was fitted to arrays of another library."""
+    return is_foreign(getattr(estimator, "coef_", None))
+
+
+def survey(rows: Rows, mass: float) -> Survey:
+    """What the host is to know of rows on a device."""
+    X: There = rows.X
+    y: There = rows.y
+    room: There = np.empty((4, X.shape[1]), rows.weights.dtype, like=X)
+    total = kernels.column_moments(X, rows.weights, *room)
+    mean, square, low, high = (row.numpy().astype(np.float64) for row in room)
+    deviation = np.sqrt(square / total)
+    most = np.maximum(high - mean, mean - low)
+    eps = np.finfo(X.dtype).eps
+    deviation[most <= 8 * eps * np.abs(mean)] = 0.0
+    center = float(np.average(y, weights=rows.weights))
+    wide = float(np.average((y - center) ** 2, weights=rows.weights)) ** 0.5
+    few = np.array([center - wide, center + wide])
+    return Survey(Shape(X.shape, X.dtype), few, np.array([mass / 2, mass / 2]), mean, deviation)
+
+
+def rule_for(estimator: Any, cost: DeviceCost, full: bool) -> Rule | None:
+    """tol as a rule: ‖∇J‖ < tol·unit, or what X's precision knows of it; with small batches |ΔJ| <
+    tol·unit² as well."""
+    if isinstance(estimator.tol, Rule):
+        return estimator.tol
+    if estimator.tol == 0:
+        return None
+    unit = cost.unit
+    rule = GradientNorm(max(estimator.tol, ROUNDING[cost.rows.X.dtype.itemsize]) * unit)
+    return rule if full else rule | CostChange(estimator.tol * unit * unit)
+
+
+def chosen(smooth: bool, full: bool) -> tuple[Any, str]:
+    """(optimizer, why) for optimizer="auto"."""
+    if not full:
+        return optim.SGD(), "SGD: small batches"
+    if smooth:
+        return optim.LBFGS(), "L-BFGS: rows on a device"
+    return optim.FISTA(), "FISTA: an L1 penalty"
+
+
+def fitting(estimator: Any, X: Any, like: Any = None) -> There:
+    """X checked against what was fitted, beside an array of the fit's where X is on the host."""
+    if not estimator.__sklearn_is_fitted__():
+        raise not_fitted(estimator)
+    array = features(X) if is_foreign(X) else like.like(as_features(X))
+    require(
+        array.shape[1] == estimator.n_features_in_,
+        f"X has {array.shape[1]} features, but {type(estimator).__name__} is expecting "
+        f"{estimator.n_features_in_} features as input. Pass the columns that it was fitted on.",
+    )
+    return array
+
+
+def margins(estimator: Any, X: Any) -> There:
+    """X·coefᵀ + intercept (n, k), where X is."""
+    coef, intercept = DeviceArray(estimator.coef_), DeviceArray(estimator.intercept_)
+    array = fitting(estimator, X, coef)
+    coef = coef.reshape(-1, array.shape[1])
+    found: There = array @ coef.T + intercept
+    return found
+
+
+def labels(y: Any, X: There) -> tuple[There, There]:
+    """(classes, sorted; the number of each row's class)."""
+    held = not is_foreign(y)
+    if held:  # text, too, has its numbers here
+        names, found_ = encode(as_targets(y, len(X)))
+        kept = X.like(names) if names.dtype.kind in "fiu" else names
+        return kept, X.like(found_.astype(precision(X)))
+    given = targets(y, X)
+    if given.dtype.kind == "b":
+        given = given.astype(np.int8)
+    require(
+        given.dtype.kind != "f" or bool((given == np.floor(given)).all()),
+        "Unknown label type: continuous. y holds fractions or NaN, which are no classes; use "
+        "LinearRegression, or pass labels.",
+    )
+    classes = DeviceArray(given.xp.sort(given.xp.unique_values(given.array)))
+    found = DeviceArray(given.xp.searchsorted(classes.array, given.array))
+    return classes, found.astype(precision(X))
+
+
+def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, loss: Any) -> None:
+    """`LinearRegression.fit` for arrays of another library."""
+    estimator._check_parameters()
+    there = features(X)
+    y_, weights = numbers(y, there), weights_of(sample_weight, there)
+    if hasattr(loss, "check"):
+        loss.check(np.array([float(y_.min()), float(y_.max())]))
+    fit(estimator, there, y_, weights, loss, outputs=1)
+
+
+def coded(estimator: Any, y: Any, sample_weight: Any, X: There) -> tuple[Any, Any, int]:
+    """(the number of each row's class, its weight, how many classes); sets classes_."""
+    classes, found = labels(y, X)
+    weights, k = weights_of(sample_weight, X), len(classes)
+    masses = np.array([float(((found == c) * weights).sum()) for c in range(k)])
+    names = classes if isinstance(classes, np.ndarray) else classes.numpy()
+    require_classes(estimator, names, np.flatnonzero(masses))
+    factors = weights.like(estimator._class_weights(names, np.arange(k), masses), weights.dtype)
+    estimator.classes_ = names if isinstance(classes, np.ndarray) else classes.array
+    return found, weights * factors[found.astype(np.int64)], k
+
+
+def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+    """`LogisticRegression.fit` for arrays of another library."""
+    estimator._check_parameters()
+    there = features(X)
+    found, weights, k = coded(estimator, y, sample_weight, there)
+    loss = Softmax() if k > 2 else Logistic()
+    fit(estimator, there, found, weights, loss, outputs=k if k > 2 else 1)
+
+
+def classes_of(estimator: Any, z: There) -> Array:
+    """The most probable class of each row, as an array of the margins' library."""
+    best = (z[:, 0] > 0).astype(np.int64) if z.shape[1] == 1 else z.argmax(axis=1)
+    classes = estimator.classes_
+    if not is_foreign(classes):  # names that only the host has
+        named: Array = classes[best.numpy()]
+        return named
+    found: Array = DeviceArray(classes)[best].array
+    return found
+
+
+def shares_of(z: There) -> Array:
+    """P(class | x), (n, k), as an array of the margins' library."""
+    if z.shape[1] == 1:
+        z = np.concatenate([0 * z, z], axis=1)
+    shares: There = np.empty_like(z)
+    kernels.softmax(z, shares)
+    found: Array = shares.array
+    return found
+
+
+def decision(estimator: Any, X: Any) -> Array:
+    """Margins as `decision_function` has them: (n,) for two classes, (n, k) for more."""
+    return as_decision(margins(estimator, X))
+
+
+def as_decision(z: There) -> Array:
+    """Margins (n, k) as `decision_function` has them, an array of their library."""
+    found: Array = (z[:, 0] if z.shape[1] == 1 else z).array
+    return found
