@@ -347,7 +347,7 @@ class Run:
 
     def _search(self) -> None:
         """A quasi-Newton step by line search, which measures the point it goes to."""
-        x, g = (np.empty(len(self.theta), like=self.theta) for _ in range(2))
+        x, g = np.empty_like(self.theta), np.empty_like(self.theta)
         start = self.theta, self.g, self.here
         f, far, trials = searched(self.cost, self.optimizer, start, self.state, (x, g))
         self.evaluations += trials
