@@ -20,15 +20,17 @@ def chunked(y):
 
 
 def test_workers_of_one_process_have_each_their_own_parameters():
-    """What goes out is pickled: else both would move one θ."""
-    found = []
+    """What goes out is pickled: else both would move one θ. A partition for each worker, since
+    local steps depend on who has which rows."""
+    found, halves = [], da.from_array(X, chunks=(150, -1))
+    y = da.from_array(TARGETS["two"], chunks=150)
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster, distributed.Client(cluster, set_as_default=False) as client:  # fmt: skip
         for _ in range(2):
             model = gd.distributed.LogisticRegression(
                 batch_size=50, max_epochs=3, local_steps=3, random_state=0, client=client, tol=0
-            ).fit(dX, chunked(TARGETS["two"]))
+            ).fit(halves, y)
             found.append(model.coef_)
     np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
 

@@ -203,8 +203,8 @@ def test_local_steps_find_the_minimum_with_fewer_rounds(client):
             random_state=0,
         ).fit(dX, chunked(TARGETS["two"]))  # fmt: skip
     best = gd.LogisticRegression().fit(X, TARGETS["two"]).result_.fun
-    assert fitted.result_.fun - best < 0.05 * best
-    assert adam.result_.fun - best < 0.05 * best
+    assert fitted.result_.fun - best < 0.1 * best
+    assert adam.result_.fun - best < 0.1 * best
 
 
 def test_the_doctor_and_the_report_know_the_result(client, tmp_path):
