@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gdcore._numpy._losses import loss_named
-from gdcore._numpy.activations import KINDS
+from gdcore._numpy.activations import KINDS, _logistic
 from gdcore._numpy.chains import HEADS, NAMES
 from gdcore._numpy.updates import LASTING, RULES, _settle
 from gdcore.devices import DeviceArray as DeviceArray
@@ -120,8 +120,7 @@ def softmax(z: Any, out: Any) -> None:
 
 
 def sigmoid(z: Any, out: Any) -> None:
-    e = np.exp(-np.abs(z))
-    out[...] = np.where(z >= 0, 1.0, e) / (1 + e)
+    out[...] = _logistic(z)
 
 
 def softmax_cross_entropy(z: Any, y: Any, weights: Any, scale: float, dz: Any) -> float:
@@ -131,9 +130,8 @@ def softmax_cross_entropy(z: Any, y: Any, weights: Any, scale: float, dz: Any) -
 
 
 def logistic_cross_entropy(z: Any, y: Any, weights: Any, scale: float, dz: Any) -> float:
-    e = np.exp(-np.abs(z))
-    lost = np.maximum(z, 0) - y * z + np.log1p(e)
-    dz[...] = (np.where(z >= 0, 1.0, e) / (1 + e) - y) * (weights * scale)[:, None]
+    lost = np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))
+    dz[...] = (_logistic(z) - y) * (weights * scale)[:, None]
     return float(weights @ lost.sum(axis=1))
 
 

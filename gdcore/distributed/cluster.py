@@ -63,7 +63,6 @@ class Cluster:
         self.nodes: list[_Placed] = []
         self.roots: list[_Placed] = []
         self.direct = False
-        self.lost = 0  # times that nodes were made anew
         self.about: Sequence[tuple[int, int, bool, str]] = ()
         try:
             self.settle()
@@ -182,7 +181,6 @@ class Cluster:
 
     def _renew(self) -> None:
         """Nodes on the workers that there are now."""
-        self.lost += 1
         self._close()
         end = time.monotonic() + PATIENCE
         while True:

@@ -3,13 +3,16 @@
 import copy
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from gdcore._typing import Array
+from gdcore.distributed.cluster import client_for
 from gdcore.distributed.rows import DaskRows
+from gdcore.distributed.scores import accuracy, r_squared
 from gdcore.errors import LostError, not_fitted
+from gdcore.models.classifier import Classifier
 from gdcore.result import Result
 from gdcore.status import Status
 
@@ -27,6 +30,18 @@ class Distributed:
     if TYPE_CHECKING:
 
         def __sklearn_is_fitted__(self) -> bool: ...
+
+        def _fit_there(self, X: Any, y: Any, weights: Any) -> None: ...
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator.
+
+        X is a dask.array, a dask.dataframe, or a list of delayed or futures that give (X, y) or
+        (X, y, weights); blocks of linear models may be sparse.
+        """
+        self._fit_there(X, y, sample_weight)
+        self._require_found()
+        return self
 
     def to_local(self) -> Any:
         """The same as an estimator of gdcore that needs no cluster: it saves, and learns on.
@@ -88,6 +103,36 @@ class Distributed:
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"client": None}  # a connection is of its process
+
+
+class DaskClassifier(Distributed):
+    """Predictions of classes."""
+
+    _class_weights = Classifier._class_weights
+
+    def predict(self, X: Any) -> Any:
+        """The most probable class of each row (n,), lazily for a collection."""
+        return self._lazily("predict", X, None, getattr(self, "classes_", np.empty(0)).dtype)
+
+    def predict_proba(self, X: Any) -> Any:
+        """P(class | x), (n, k), lazily for a collection."""
+        return self._lazily("predict_proba", X, len(getattr(self, "classes_", ())), np.float64)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy: the weighted share of rows whose class is predicted right."""
+        return accuracy(client_for(self.client), y, self.predict(X), sample_weight)
+
+
+class DaskRegressor(Distributed):
+    """Predictions of numbers."""
+
+    def predict(self, X: Any) -> Any:
+        """ŷ, (n,), lazily for a collection."""
+        return self._lazily("predict", X, None, np.float64)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², computed on the cluster."""
+        return r_squared(client_for(self.client), y, self.predict(X), sample_weight)
 
 
 class _Of:

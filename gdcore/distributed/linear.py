@@ -1,22 +1,20 @@
 """Linear and logistic regression on a Dask cluster."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from gdcore._typing import Array
-from gdcore.distributed.cluster import client_for
 from gdcore.distributed.cost import DaskCost
-from gdcore.distributed.lazily import Distributed
+from gdcore.distributed.lazily import DaskClassifier, DaskRegressor, Distributed
 from gdcore.distributed.plan import Coded, Real
 from gdcore.distributed.rows import DaskRows
-from gdcore.distributed.scores import accuracy, r_squared
 from gdcore.errors import require_number
 from gdcore.losses import REGRESSION, Logistic, Softmax, as_loss
 from gdcore.models import linear, logistic
 from gdcore.models.base import LinearEstimator
-from gdcore.models.classifier import Classifier, ClassWeight, require_classes
+from gdcore.models.classifier import ClassWeight, require_classes
 from gdcore.models.contexts import whole
 from gdcore.models.estimator import OwnLoss
 
@@ -39,7 +37,7 @@ class _Linear(Distributed):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearRegression(_Linear, LinearEstimator):
+class LinearRegression(DaskRegressor, _Linear, LinearEstimator):
     """`gd.LinearRegression` on the collections of a Dask cluster, which holds the rows.
 
     Parameters
@@ -78,16 +76,6 @@ class LinearRegression(_Linear, LinearEstimator):
     _closed_form = False
     _alone = linear.LinearRegression
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator.
-
-        X is a dask.array of dense or sparse blocks, a dask.dataframe, or a list of delayed or
-        futures that give (X, y) or (X, y, weights).
-        """
-        self._fit_there(X, y, sample_weight)
-        self._require_found()
-        return self
-
     @whole
     def _fit_there(self, X: Any, y: Any, weights: Any) -> None:
         self._check_parameters()
@@ -95,20 +83,12 @@ class LinearRegression(_Linear, LinearEstimator):
         with self._rows(X, y, weights) as rows:
             self._fit_rows(rows, Real(getattr(loss, "check", None)), loss, outputs=1)
 
-    def predict(self, X: Any) -> Any:
-        """ŷ, (n,), lazily for a collection."""
-        return self._lazily("predict", X, None, np.float64)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², computed on the cluster."""
-        return r_squared(client_for(self.client), y, self.predict(X), sample_weight)
-
     def _shape_coefficients(self, coef: Array, intercept: Array) -> None:
         self.coef_, self.intercept_ = coef[0], intercept[0]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticRegression(_Linear, LinearEstimator):
+class LogisticRegression(DaskClassifier, _Linear, LinearEstimator):
     """`gd.LogisticRegression` on the collections of a Dask cluster, which holds the rows.
 
     Parameters
@@ -140,17 +120,6 @@ class LogisticRegression(_Linear, LinearEstimator):
 
     _closed_form = False
     _alone = logistic.LogisticRegression
-    _class_weights = Classifier._class_weights
-
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
-
-        X is a dask.array of dense or sparse blocks, a dask.dataframe, or a list of delayed or
-        futures that give (X, y) or (X, y, weights).
-        """
-        self._fit_there(X, y, sample_weight)
-        self._require_found()
-        return self
 
     @whole
     def _fit_there(self, X: Any, y: Any, weights: Any) -> None:
@@ -160,18 +129,6 @@ class LogisticRegression(_Linear, LinearEstimator):
             self.classes_ = encode.classes
             loss = Softmax() if k > 2 else Logistic()
             self._fit_rows(rows, encode, loss, outputs=k if k > 2 else 1)
-
-    def predict(self, X: Any) -> Any:
-        """The most probable class of each row (n,), lazily for a collection."""
-        return self._lazily("predict", X, None, getattr(self, "classes_", np.empty(0)).dtype)
-
-    def predict_proba(self, X: Any) -> Any:
-        """P(class | x), (n, k), lazily for a collection."""
-        return self._lazily("predict_proba", X, len(getattr(self, "classes_", ())), np.float64)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy: the weighted share of rows whose class is predicted right."""
-        return accuracy(client_for(self.client), y, self.predict(X), sample_weight)
 
     def _shape_coefficients(self, coef: Array, intercept: Array) -> None:
         self.coef_, self.intercept_ = coef, intercept

@@ -1,27 +1,23 @@
 """Multi-layer perceptrons on a Dask cluster."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from gdcore._typing import Array
-from gdcore.distributed.cluster import client_for
-from gdcore.distributed.lazily import Distributed
+from gdcore.distributed.lazily import DaskClassifier, DaskRegressor, Distributed
 from gdcore.distributed.linear import coded
 from gdcore.distributed.network import DaskNetworkCost
 from gdcore.distributed.plan import Scaled
 from gdcore.distributed.rows import DaskRows
-from gdcore.distributed.scores import accuracy, r_squared
-from gdcore.errors import require
 from gdcore.glimpse import Glimpse
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models import mlp
-from gdcore.models.classifier import Classifier, ClassWeight
+from gdcore.models.classifier import ClassWeight
 from gdcore.models.contexts import whole
 from gdcore.models.network import Network, require_outputs
 from gdcore.models.neural import NeuralEstimator
-from gdcore.models.training import Judge, inverted
+from gdcore.models.training import Judge, inverted, require_same
 from gdcore.ranges import require_held
 
 
@@ -49,14 +45,9 @@ class _Perceptron(Distributed):
         self._remember(about.X.shape[1], rows.cluster.names)
         self._train(network, scaling, make, len(about), rng, precision)
 
-    def _held(self: Any) -> tuple[float, int] | None:
-        if not self.early_stopping:
-            return None
-        return self.validation_fraction, int(self._generator().integers(2**63))
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MLPClassifier(_Perceptron, NeuralEstimator):
+class MLPClassifier(DaskClassifier, _Perceptron, NeuralEstimator):
     """`gd.MLPClassifier` on the collections of a Dask cluster, which holds the rows.
 
     Each step sums the gradients of the workers. One label a row; rows are dense.
@@ -89,17 +80,6 @@ class MLPClassifier(_Perceptron, NeuralEstimator):
     client: Any = None
 
     _alone = mlp.MLPClassifier
-    _class_weights = Classifier._class_weights
-
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit to X (n, p) and labels y (n,), with optional weights (n,); returns the estimator.
-
-        X is a dask.array, a dask.dataframe, or a list of delayed or futures that give (X, y) or
-        (X, y, weights).
-        """
-        self._fit_there(X, y, sample_weight)
-        self._require_found()
-        return self
 
     @whole
     def _fit_there(self, X: Any, y: Any, weights: Any) -> None:
@@ -107,7 +87,7 @@ class MLPClassifier(_Perceptron, NeuralEstimator):
         with self._rows(X, y, weights) as rows:
             rows.require_dense()
             encode, k = coded(self, rows)
-            self._require_same(encode.classes)
+            require_same(self, encode.classes)
             self.classes_, self._several = encode.classes, False
             two = k == 2 and (self.layers is None or self._layers(1).output((rows.width,)) != (2,))
             loss: Any = Logistic() if two else Softmax()
@@ -115,29 +95,9 @@ class MLPClassifier(_Perceptron, NeuralEstimator):
                 rows, encode, 1 if two else k, loss if isinstance(self.loss, str) else self.loss
             )
 
-    def _require_same(self, classes: Array) -> None:
-        if self.warm_start and hasattr(self, "theta_"):
-            require(
-                np.array_equal(classes, self.classes_),
-                f"warm_start goes on from classes {self.classes_.tolist()}, and y holds "
-                f"{classes.tolist()}. Pass those, or set warm_start=False.",
-            )
-
-    def predict(self, X: Any) -> Any:
-        """The most probable class of each row (n,), lazily for a collection."""
-        return self._lazily("predict", X, None, getattr(self, "classes_", np.empty(0)).dtype)
-
-    def predict_proba(self, X: Any) -> Any:
-        """P(class | x), (n, k), lazily for a collection."""
-        return self._lazily("predict_proba", X, len(getattr(self, "classes_", ())), np.float64)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy: the weighted share of rows whose class is predicted right."""
-        return accuracy(client_for(self.client), y, self.predict(X), sample_weight)
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MLPRegressor(_Perceptron, NeuralEstimator):
+class MLPRegressor(DaskRegressor, _Perceptron, NeuralEstimator):
     """`gd.MLPRegressor` on the collections of a Dask cluster, which holds the rows.
 
     Each step sums the gradients of the workers. One target a row; rows are dense.
@@ -171,16 +131,6 @@ class MLPRegressor(_Perceptron, NeuralEstimator):
 
     _alone = mlp.MLPRegressor
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit to X (n, p) and y (n,), with optional weights (n,); returns the estimator.
-
-        X is a dask.array, a dask.dataframe, or a list of delayed or futures that give (X, y) or
-        (X, y, weights).
-        """
-        self._fit_there(X, y, sample_weight)
-        self._require_found()
-        return self
-
     @whole
     def _fit_there(self, X: Any, y: Any, weights: Any) -> None:
         self._check_parameters()
@@ -195,11 +145,3 @@ class MLPRegressor(_Perceptron, NeuralEstimator):
             encode = Scaled(float(self.target_mean_[0]), float(self.target_scale_[0]))
             self._vector = True
             self._fit_rows(rows, encode, 1, Squared() if own else self.loss)
-
-    def predict(self, X: Any) -> Any:
-        """ŷ, (n,), lazily for a collection."""
-        return self._lazily("predict", X, None, np.float64)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², computed on the cluster."""
-        return r_squared(client_for(self.client), y, self.predict(X), sample_weight)

@@ -180,12 +180,6 @@ class LinearEstimator(Coefficients, Estimator):
         self._keep(self._descend(cost, validate, rng), model, about.X.dtype)
         return self
 
-    def _held(self) -> tuple[float, int] | None:
-        """(share, seed) of the rows of chunks that early stopping holds out, or None."""
-        if not self.early_stopping:
-            return None
-        return self.validation_fraction, int(self._generator().integers(2**63))
-
     @np.errstate(over="ignore", invalid="ignore")  # numbers beyond the doubles end as a result
     def _descend(
         self, cost: AnyCost, validate: Callable[[Array], Any] | None, rng: Generator
@@ -256,9 +250,7 @@ class LinearEstimator(Coefficients, Estimator):
 
     def _keep_there(self, result: Result, coef: Any, intercept: Any) -> None:
         """What every linear estimator has after `fit`, as arrays of another library."""
-        signed(result, self)
-        self.result_, self.trace_ = result, result.trace
-        self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
+        self._note(result)
         self._shape_coefficients(coef, intercept)
         coef, intercept = self.coef_, self.intercept_
         self.coef_, self.intercept_ = coef.array, intercept.array
@@ -324,11 +316,15 @@ class LinearEstimator(Coefficients, Estimator):
 
         return attributes
 
-    def _keep(self, result: Result, model: LinearFamily, dtype: Any) -> None:
-        coef, intercept = model.original(result.x)
+    def _note(self, result: Result) -> None:
+        """What every linear estimator has after `fit` beside its coefficients."""
         signed(result, self)
         self.result_, self.trace_ = result, result.trace
         self.n_iter_ = int(result.trace.epoch[-1]) if len(result.trace) else 1
+
+    def _keep(self, result: Result, model: LinearFamily, dtype: Any) -> None:
+        coef, intercept = model.original(result.x)
+        self._note(result)
         self._shape_coefficients(rounded(coef, dtype), rounded(intercept, dtype))
         self._warn(result)
 

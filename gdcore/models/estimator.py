@@ -222,6 +222,12 @@ class Estimator(CallbackSupport, Fitted, Parametrised):
     def _patience(self) -> int:
         return self.early_stopping if type(self.early_stopping) is int else 5
 
+    def _held(self) -> tuple[float, int] | None:
+        """(share, seed) of the rows of chunks that early stopping holds out, or None."""
+        if not self.early_stopping:
+            return None
+        return self.validation_fraction, int(self._generator().integers(2**63))
+
     def _warn(self, result: Result) -> None:
         """Say it where a budget or a fault ended the descent."""
         wished = self.tol == 0 and result.status.name in ("EPOCHS", "STALLED")

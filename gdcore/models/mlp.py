@@ -32,6 +32,7 @@ from gdcore.models.labels import (
 )
 from gdcore.models.neural import NeuralEstimator
 from gdcore.models.on_device import as_decision, classes_of, shares_of
+from gdcore.models.training import require_same
 
 Held: TypeAlias = tuple[ArrayLike, ArrayLike] | None
 
@@ -123,7 +124,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
             return self
         X_, weights, names = self._begin(X, sample_weight)
         classes, codes = self._encode(y, len(X_))
-        self._require_same(classes)
+        require_same(self, classes)
         if codes.ndim == 1:
             require_classes(self, classes, codes[weights > 0].astype(int))
         weights = self._weigh(weights, classes, codes)
@@ -210,15 +211,6 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
             return np.arange(codes.shape[1]), codes
         classes, codes = encode(as_targets(y, n))
         return classes, codes.astype(np.float64)
-
-    def _require_same(self, classes: Array) -> None:
-        """Refuse to go on from weights whose outputs stand for other classes."""
-        if self.warm_start and hasattr(self, "theta_"):
-            require(
-                np.array_equal(classes, self.classes_),
-                f"warm_start goes on from classes {self.classes_.tolist()}, and y holds "
-                f"{classes.tolist()}. Pass those, or set warm_start=False.",
-            )
 
     def _task(self, classes: Array, codes: Array, shape: tuple[int, ...]) -> tuple[int, Any]:
         """(outputs, loss): two classes take one logit, or two where the layers end in two."""

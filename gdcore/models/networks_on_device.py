@@ -28,14 +28,19 @@ from gdcore.models.training import inverted
 from gdcore.parameters import Parameters
 
 
-def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: Any) -> None:
-    """`MLPClassifier.fit` for arrays of another library."""
+def _checked(estimator: Any, X: Any, validation: Any) -> There:
+    """X where it is, of a fit that needs nothing of the host's."""
     estimator._check_parameters()
     refuse_host(estimator)
     require(
         validation is None, "validation needs arrays of NumPy's. Pass X as one, or leave it out."
     )
-    there = features(X)
+    return features(X)
+
+
+def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: Any) -> None:
+    """`MLPClassifier.fit` for arrays of another library."""
+    there = _checked(estimator, X, validation)
     found, weights, k = coded(estimator, y, sample_weight, there)
     estimator._several = False
     loss: Any = Softmax() if k > 2 else Logistic()
@@ -44,12 +49,7 @@ def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: 
 
 def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: Any) -> None:
     """`MLPRegressor.fit` for arrays of another library."""
-    estimator._check_parameters()
-    refuse_host(estimator)
-    require(
-        validation is None, "validation needs arrays of NumPy's. Pass X as one, or leave it out."
-    )
-    there = features(X)
+    there = _checked(estimator, X, validation)
     y_, weights = numbers(y, there), weights_of(sample_weight, there)
     mean = float(np.average(y_, weights=weights))
     wide = float(np.average((y_ - mean) ** 2, weights=weights)) ** 0.5 or 1.0

@@ -7,7 +7,7 @@ import numpy as np
 from gdcore import kernels, optim
 from gdcore._typing import Array
 from gdcore.convergence import CostChange, GradientNorm, Rule
-from gdcore.data import Rows, as_features, as_targets
+from gdcore.data import Rows, Spread, as_features, as_targets
 from gdcore.device_cost import DeviceCost
 from gdcore.devices import DeviceArray, is_foreign, wrapped
 from gdcore.errors import not_fitted, require
@@ -147,14 +147,14 @@ def survey(rows: Rows, mass: float) -> Survey:
     room: There = np.empty((4, X.shape[1]), rows.weights.dtype, like=X)
     total = kernels.column_moments(X, rows.weights, *room)
     mean, square, low, high = (row.numpy().astype(np.float64) for row in room)
-    deviation = np.sqrt(square / total)
-    most = np.maximum(high - mean, mean - low)
-    eps = np.finfo(X.dtype).eps
-    deviation[most <= 8 * eps * np.abs(mean)] = 0.0
+    spread = Spread()
+    spread.merge(np.finfo(X.dtype).eps, total, mean, np.sqrt(square / total), low, high)
     center = float(np.average(y, weights=rows.weights))
     wide = float(np.average((y - center) ** 2, weights=rows.weights)) ** 0.5
     few = np.array([center - wide, center + wide])
-    return Survey(Shape(X.shape, X.dtype), few, np.array([mass / 2, mass / 2]), mean, deviation)
+    return Survey(
+        Shape(X.shape, X.dtype), few, np.array([mass / 2, mass / 2]), mean, spread.deviation()
+    )
 
 
 def rule_for(estimator: Any, cost: DeviceCost, full: bool) -> Rule | None:

@@ -56,3 +56,13 @@ def require_suited(optimizer: Optimizer, network: Network, full: bool) -> None:
         f"{type(optimizer).__name__} compares the gradients of successive steps, and dropout makes "
         "each another one. Pass dropout=0, or another optimizer.",
     )
+
+
+def require_same(estimator: Any, classes: Array) -> None:
+    """Refuse to go on from weights whose outputs stand for other classes."""
+    if estimator.warm_start and hasattr(estimator, "theta_"):
+        require(
+            np.array_equal(classes, estimator.classes_),
+            f"warm_start goes on from classes {estimator.classes_.tolist()}, and y holds "
+            f"{classes.tolist()}. Pass those, or set warm_start=False.",
+        )
