@@ -12,8 +12,9 @@ help:  ## this list
 demo: .venv/demo  ## train on real data and print one table
 	.venv/bin/gdcore demo
 
-# Two processes, and a file's tests in one of them: few tests use both cores.
-SUITE := .venv/bin/python -m pytest -q -n 2 --dist loadfile
+# Two processes, and a file's tests in one of them: few tests use both cores. A test that hangs is
+# a failure with a traceback, after ten minutes.
+SUITE := .venv/bin/python -m pytest -q -n 2 --dist loadfile --timeout 600
 
 test: .venv/test  ## the suite on the compiled core; a missing core is an error
 	GDCORE_BACKEND=native $(SUITE)
