@@ -3,7 +3,6 @@
 import asyncio
 import pickle
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
@@ -12,7 +11,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from gdcore.distributed.node import Node, added
-from gdcore.distributed.partitions import blocks, checked, described, require_alike
+from gdcore.distributed.parts import GoneError, Parts, is_of_dask, settled, workers_of
 from gdcore.distributed.plan import Plan
 from gdcore.errors import LostError, require
 
@@ -21,15 +20,10 @@ LOOK = 0.25  # seconds between two looks at whether the nodes are still there
 PATIENCE = 30.0  # seconds in which a worker has to appear where there is none
 REACHED = 2.0  # seconds in which a worker answers who is reached at all
 OFTEN = 5  # times in a row that workers may be lost
-UNEVEN = 1.25  # times its share: a worker that holds more gives partitions away
-
-
-class _GoneError(Exception):
-    """A node does not answer any more."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Placed:
+class _Actor:
     """A node: where it is, and Dask's future of the actor."""
 
     address: str
@@ -52,56 +46,35 @@ class Cluster:
     def __init__(
         self, client: Any, n_threads: int | None, X: Any, y: Any = None, weights: Any = None
     ) -> None:
-        import dask
-
         self.client, self.n_threads = client, n_threads
         self.plan: bytes | None = None
         self.names = _names(X)
-        make = dask.delayed(checked, pure=False)
-        given = [make(number, *block) for number, block in enumerate(blocks(X, y, weights))]
-        self.parts: Sequence[Any] = client.compute(given)
-        self.nodes: list[_Placed] = []
-        self.roots: list[_Placed] = []
+        self.nodes: list[_Actor] = []
+        self.roots: list[_Actor] = []
         self.direct = False
-        self.about: Sequence[tuple[int, int, bool, str]] = ()
+        self.parts = Parts(client, X, y, weights)
         try:
-            self.settle()
-        except BaseException:
-            for part in self.parts:
-                part.release()
-            raise
-
-    def settle(self) -> None:
-        """Wait for the partitions; the first one that is none ends it with what is wrong."""
-        looks = self.client.map(described, self.parts, pure=False)
-        try:
-            about = self.client.gather(looks)
-        finally:
-            for look in looks:  # an error's traceback would hold them
-                look.release()
-        require_alike(about)
-        self.about = about
-        try:
-            self._spread()
-        except _GoneError:
             self._renew()
+        except BaseException:
+            self.parts.release()
+            raise
 
     @property
     def filled(self) -> tuple[int, int, bool, str]:
         """(rows, columns, whether they are sparse, dtype) of the first partition with rows."""
-        return next(each for each in self.about if each[0])
+        return next(each for each in self.parts.about if each[0])
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """What holds the numbers of X of all partitions."""
-        return np.result_type(*(each[3] for each in self.about if each[0]))
+        return np.result_type(*(each[3] for each in self.parts.about if each[0]))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._close()
-        self.parts = []
+        self.parts.release()
 
     def _close(self) -> None:
         """Let nodes go, those that wait for lost ones first."""
@@ -136,7 +109,7 @@ class Cluster:
         for _ in range(OFTEN):
             try:
                 return self.client.sync(self._summed, packed)
-            except _GoneError:
+            except GoneError:
                 self._renew()
         raise LostError(f"{OFTEN} times in a row a worker died over one sum.")
 
@@ -153,7 +126,7 @@ class Cluster:
             for each in waiting:
                 each.cancel()
 
-    async def _call(self, node: "_Placed", method: str, *given: Any) -> Any:
+    async def _call(self, node: "_Actor", method: str, *given: Any) -> Any:
         """What a method of a node answers, as Dask's own proxies of actors ask for it."""
         message = {"function": method, "actor": node.future.key, "args": list(given), "kwargs": {}}
         if self.direct:
@@ -166,7 +139,7 @@ class Cluster:
         return reply["result"]
 
     async def _understand(self, error: OSError) -> NoReturn:
-        """Raise `_GoneError` where a node is gone, as soon as that is known, else the error."""
+        """Raise `GoneError` where a node is gone, as soon as that is known, else the error."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             self._look()
@@ -177,7 +150,7 @@ class Cluster:
         """Raise where nodes are gone."""
         alive = all(node.future.status in ("finished", "pending") for node in self.nodes)
         if self.client.status != "running" or not alive:
-            raise _GoneError
+            raise GoneError
 
     def _renew(self) -> None:
         """Nodes on the workers that there are now."""
@@ -186,12 +159,14 @@ class Cluster:
         while True:
             try:
                 self._require_scheduler()
-                self._require_parts()
+                began = time.monotonic()
+                self.parts.require()
+                end += time.monotonic() - began  # computing them may take long
                 self._spread()
                 return
             except LostError:
                 raise
-            except (_GoneError, OSError) as error:
+            except (GoneError, OSError) as error:
                 if time.monotonic() > end:
                     if self.client.status != "running":
                         raise LostError(f"{self._scheduler()} does not answer.") from error
@@ -200,7 +175,7 @@ class Cluster:
 
     def _require_scheduler(self) -> None:
         end = time.monotonic() + PATIENCE
-        while not self._workers():
+        while not workers_of(self.client):
             if self.client.status in ("closing", "closed"):
                 raise LostError(f"{self._scheduler()} does not answer.")
             if time.monotonic() > end:
@@ -208,84 +183,38 @@ class Cluster:
                 raise LostError(f"{self._scheduler()} {lacks} for {PATIENCE:.0f} s.")
             time.sleep(LOOK)
 
-    def _workers(self) -> dict[str, Any]:
-        """{address: what the scheduler knows of a worker}, empty where it does not answer."""
-        if self.client.status != "running":
-            return {}
-        try:
-            known: dict[str, Any] = self.client.scheduler_info(n_workers=-1).get("workers", {})
-        except (OSError, RuntimeError):
-            return {}
-        return known
-
     def _scheduler(self) -> str:
         address = getattr(getattr(self.client, "scheduler", None), "address", "")
         return f"The scheduler at {address}" if address else "The scheduler"
 
-    def _require_parts(self) -> None:
-        """Wait until all partitions are there again."""
-        from distributed import wait
-
-        while True:
-            try:
-                with self.client.as_current():
-                    wait(self.parts, timeout=1)
-                break
-            except TimeoutError as error:  # computing them may take long, if somebody does
-                if not self._workers():
-                    raise _GoneError from error
-            except Exception as error:
-                if not _dasks(error):
-                    raise
-                break  # each tells below what became of it
-        for number, part in enumerate(self.parts):
-            if part.status != "finished":
-                raise LostError(
-                    f"Partition {number} is gone ({part.status}), and Dask cannot compute it anew. "
-                    "Pass collections that come from files or functions, not scattered ones."
-                )
-
     def _spread(self) -> None:
-        """A node on each worker that holds partitions, which are moved only from those that hold
-        too many."""
-        threads, places = self._places()
+        """A node on each worker that has partitions."""
+        threads, places = self.parts.places()
         homes: dict[str, list[int]] = {}
         for number, address in enumerate(places):
             homes.setdefault(address, []).append(number)
         self.nodes = []
-        for address in sorted(homes):
-            numbers = homes[address]
+        for address, numbers in homes.items():  # in the order of their first partitions
             future = self.client.submit(
                 Node, numbers, self.n_threads or threads[address], self.plan,
-                *(self.parts[i] for i in numbers), workers=[address], actor=True,
+                *(self.parts.futures[i] for i in numbers), workers=[address], actor=True,
                 allow_other_workers=False, pure=False,
             )  # fmt: skip
-            self.nodes.append(_Placed(address, future))
+            self.nodes.append(_Actor(address, future))
         self._made()
         self.roots = self.nodes[:FANOUT]
         self.direct = self.client.sync(self._reached)
         self.client.sync(self._linked)
 
     def _made(self) -> None:
-        """Wait for the nodes; `_GoneError` where a worker died over one."""
-        from distributed import wait
-
-        while True:
-            try:
-                with self.client.as_current():
-                    wait([node.future for node in self.nodes], timeout=1)
-                break
-            except TimeoutError as error:  # making them may take long, where somebody is left to
-                here = self._workers()
-                if any(node.address not in here for node in self.nodes):
-                    raise _GoneError from error
-            except Exception as error:
-                if _dasks(error):
-                    raise _GoneError from error
-                raise
+        """Wait for the nodes; `GoneError` where a worker died over one."""
+        while not settled(self.client, [node.future for node in self.nodes]):  # it may take long
+            here = workers_of(self.client)
+            if self.parts.lost() or any(node.address not in here for node in self.nodes):
+                raise GoneError
         for node in self.nodes:
             failed = node.future.exception() if node.future.status == "error" else None
-            if failed is not None and not _dasks(failed):
+            if failed is not None and not is_of_dask(failed):
                 raise failed
         self._look()
 
@@ -308,32 +237,6 @@ class Cluster:
                     await self._call(node, "link", where)
                 except OSError as error:
                     await self._understand(error)
-
-    def _places(self) -> tuple[dict[str, int], list[str]]:
-        """({worker: threads}, the worker of each partition)."""
-        known = self._workers()
-        if not known:
-            raise _GoneError
-        threads = {address: int(known[address]["nthreads"]) or 1 for address in known}
-        held = self.client.who_has(self.parts)
-        rows = [max(each[0], 1) for each in self.about]
-        share = sum(rows) / sum(threads.values())
-        load, places = dict.fromkeys(sorted(threads), 0), []
-        for number, part in enumerate(self.parts):
-            holders = sorted(address for address in held.get(part.key, ()) if address in threads)
-            least = min(load, key=lambda address: load[address] / threads[address])
-            home = min(holders, key=lambda each: load[each] / threads[each], default=least)
-            if load[home] + rows[number] > UNEVEN * share * threads[home]:
-                if load[least] / threads[least] < load[home] / threads[home]:
-                    home = least
-            load[home] += rows[number]
-            places.append(home)
-        return threads, places
-
-
-def _dasks(error: BaseException) -> bool:
-    """Whether Dask says that something is lost or cancelled, and not the code that it ran."""
-    return type(error).__module__.partition(".")[0] == "distributed"
 
 
 def _names(X: Any) -> list[str] | None:

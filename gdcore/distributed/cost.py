@@ -41,8 +41,8 @@ class DaskCost(Shared, Penalised):
         As of `Cost`.
     local_steps : int, optional
         Steps that each worker takes alone, on mini-batches of its own rows, before θ and the
-        optimizer's state are averaged (Stich, 2019), with a result that depends on who has which
-        rows; default: θ is the same everywhere at each step.
+        optimizer's state are averaged (Stich, 2019), with a result that depends on how many workers
+        there are, and on where persisted rows lie; default: θ is the same everywhere at each step.
 
     Example
     -------

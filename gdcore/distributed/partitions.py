@@ -102,6 +102,11 @@ def blocks(X: Any, y: Any, weights: Any) -> list[tuple[Any, ...]]:
     return list(zip(*columns, strict=True))
 
 
+def lengths(X: Any, count: int) -> tuple[int, ...]:
+    """Rows of each of so many partitions; all alike where that is not known."""
+    return _rows(X) or (1,) * count
+
+
 def _called(X: Any) -> str:
     return f"a {type(X).__module__.partition('.')[0]}.{type(X).__name__}"
 

@@ -49,6 +49,21 @@ def test_a_killed_worker_costs_time_and_not_the_result(own, fanout, monkeypatch)
 
 
 @pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+def test_all_workers_killed_at_once_cost_no_more(own):
+    """Dask would have the partitions wait for the workers that were to compute them."""
+    struck = []
+
+    def strike(moment):
+        if moment.step == 20 and not struck:
+            struck.append(kill(own[1], number=None))
+
+    fit = gd.distributed.LogisticRegression(callbacks=strike, client=own[1], **HOW).fit(parts())
+    here = gd.LogisticRegression(**HOW).fit(X, Y)
+    assert struck
+    assert np.abs(fit.coef_ - here.coef_).max() <= 1e-10 * np.abs(here.coef_).max()
+
+
+@pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
 def test_a_killed_worker_costs_a_network_no_more(own):
     struck = []
 
