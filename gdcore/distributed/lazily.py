@@ -118,6 +118,18 @@ class DaskClassifier(Distributed):
         """P(class | x), (n, k), lazily for a collection."""
         return self._lazily("predict_proba", X, len(getattr(self, "classes_", ())), np.float64)
 
+    def predict_log_proba(self, X: Any) -> Any:
+        """ln P(class | x), (n, k), lazily for a collection."""
+        return self._lazily("predict_log_proba", X, len(getattr(self, "classes_", ())), np.float64)
+
+    def decision_function(self, X: Any) -> Any:
+        """Margins, lazily for a collection: (n,) for two classes, positive for classes_[1]; else
+        (n, k)."""
+        alone = self.to_local()
+        one = alone.decision_function(np.zeros((1, alone.n_features_in_)))
+        k = one.shape[1] if one.ndim == 2 else None
+        return self._lazily("decision_function", X, k, np.float64)
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy: the weighted share of rows whose class is predicted right."""
         return accuracy(client_for(self.client), y, self.predict(X), sample_weight)

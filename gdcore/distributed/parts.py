@@ -36,10 +36,8 @@ class Parts:
 
     def _homes(self, *collections: Any) -> dict[int, str]:
         """{partition: the worker that is to compute it}."""
-        from distributed import futures_of
-
         threads = threads_of(self.client)
-        if not threads or futures_of(collections):
+        if not threads or any(map(_held, collections)):
             return {}
         return dict(enumerate(by_number(lengths(collections[0], len(self.given)), threads)))
 
@@ -140,6 +138,20 @@ class Parts:
         held = self.client.who_has(self.futures)
         holders = [held.get(future.key, ()) for future in self.futures]
         return threads, by_holder([each[0] for each in self.about], threads, holders)
+
+
+def _held(collection: Any) -> bool:
+    """Whether it is made of futures, which are rows that lie on workers."""
+    from dask.base import is_dask_collection
+    from distributed import futures_of
+
+    if isinstance(collection, (list, tuple)):
+        return any(map(_held, collection))
+    if not is_dask_collection(collection):
+        return bool(futures_of(collection))
+    graph = dict(collection.__dask_graph__())
+    needed: set[Any] = set().union(*(getattr(each, "dependencies", ()) for each in graph.values()))
+    return bool(futures_of(collection)) or not needed <= graph.keys()
 
 
 def settled(client: Any, futures: Sequence[Any]) -> bool:

@@ -180,6 +180,21 @@ def test_predictions_are_lazy_and_those_of_the_local_estimator(client):
     alone.partial_fit(X[:10], y[:10])
 
 
+@pytest.mark.parametrize("kind", ["LogisticRegression", "MLPClassifier"])
+@pytest.mark.parametrize("target", ["two", "three"])
+def test_margins_are_lazy_too(client, kind, target):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gd.ConvergenceWarning)
+        there = getattr(gd.distributed, kind)(max_epochs=2).fit(dX, chunked(TARGETS[target]))
+    alone = there.to_local()
+    for name in ("decision_function", "predict_log_proba"):
+        lazy, at_once = getattr(there, name)(dX), getattr(alone, name)(X)
+        assert lazy.shape == at_once.shape
+        assert lazy.numblocks[0] == len(CHUNKS)
+        np.testing.assert_allclose(lazy.compute(), at_once, atol=1e-5)  # networks are in float32
+        np.testing.assert_array_equal(getattr(there, name)(X), at_once)
+
+
 def test_held_out_rows_stop_the_descent(client):
     for kind, how in (
         ("LogisticRegression", {"batch_size": 150, "learning_rate": 0.5}),
