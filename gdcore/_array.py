@@ -148,24 +148,33 @@ def chain_gradient(
     x, y = X[rows], Y[rows]
     if len(shift):
         x = (x - shift) * inverse
-    x, kept = x.astype(theta.dtype, copy=False), []
-    places, at = [], 0
-    for p, k, kind in zip(widths[:-1].tolist(), widths[1:].tolist(), kinds.tolist(), strict=True):
-        W, end = theta[at : at + p * k].reshape(p, k), at + p * k
-        value, slope = KINDS[NAMES[kind]]
-        found, own = value(x @ W + theta[end : end + k])
-        kept.append((W, x, own if slope is None else slope(found)))
-        places.append((slice(at, end), slice(end, end + k)))
-        x, at = found, end + k
+    links = list(links_of(x.astype(theta.dtype, copy=False), widths, kinds, theta))
+    x = links[-1][-1]
     d = np.empty_like(x)
     heads_ = {HEADS[0]: softmax_cross_entropy, HEADS[1]: logistic_cross_entropy,
               HEADS[2]: squared_error}  # fmt: skip
     loss = heads_[head](x, y[:, 0] if head == HEADS[0] else y, weights[rows], scale, d)
-    for (weight, bias), (W, x, slope) in zip(reversed(places), reversed(kept), strict=True):
-        d = d * slope
+    for (weight, bias), x, W, slope, found in reversed(links):
+        d = d * slope(found)
         g[weight], g[bias] = (x.T @ d).ravel(), d.sum(axis=0)
         d = d @ W.T
     return float(loss)
+
+
+def links_of(x: Any, widths: Any, kinds: Any, theta: Any) -> Iterator[tuple[Any, ...]]:
+    """((where W and b are in θ), x, W, the slope as a function of what is found, found = f(xW + b))
+    of each layer in turn."""
+    at = 0
+    for p, k, kind in zip(widths[:-1].tolist(), widths[1:].tolist(), kinds.tolist(), strict=True):
+        W, end = theta[at : at + p * k].reshape(p, k), at + p * k
+        value, slope = KINDS[NAMES[kind]]
+        found, own = value(x @ W + theta[end : end + k])
+        yield (slice(at, end), slice(end, end + k)), x, W, slope or _always(own), found
+        x, at = found, end + k
+
+
+def _always(answer: Any) -> Callable[[Any], Any]:
+    return lambda _: answer
 
 
 def _blocks(X: Any) -> Iterator[slice]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gdcore import kernels
-from gdcore._numpy.activations import KINDS
+from gdcore._array import links_of
 from gdcore._typing import Array
 from gdcore.data import Rows, visiting_order
 from gdcore.devices import DeviceArray
@@ -89,10 +89,6 @@ def outputs(network: Network, theta: Any, X: DeviceArray, scaling: Scaling) -> D
     if scaling is not None:
         shift, inverse = (X.like(each, X.dtype) for each in scaling)
         x = (X - shift) * inverse
-    x, at, names = x.astype(theta.dtype, copy=False), 0, list(KINDS)
-    for p, k, kind in zip(widths[:-1].tolist(), widths[1:].tolist(), kinds.tolist(), strict=True):
-        end = at + p * k
-        z = x @ theta[at:end].reshape(p, k) + theta[end : end + k]
-        x, at = KINDS[names[kind]][0](z)[0], end + k
-    found: DeviceArray = np.add(x, 0.0)
+    *_, (*_, z) = links_of(x.astype(theta.dtype, copy=False), widths, kinds, theta)
+    found: DeviceArray = np.add(z, 0.0)
     return found
