@@ -18,7 +18,7 @@ from gdcore.errors import LostError, require
 FANOUT = 8  # nodes that one node, or the client, asks
 LOOK = 0.25  # seconds between two looks at whether the nodes are still there
 PATIENCE = 30.0  # seconds in which a worker has to appear where there is none
-REACHED = 2.0  # seconds in which a worker answers who is reached at all
+REACHED = 2.0  # seconds in which a worker answers who is reached at all, or lets go
 OFTEN = 5  # times in a row that workers may be lost
 
 
@@ -86,7 +86,7 @@ class Cluster:
     async def _closed(self) -> None:
         alive = [node for node in self.nodes if node.future.status == "finished"]
         closing = [self._call(node, "close") for node in alive]
-        await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), LOOK)
+        await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), REACHED)
 
     def begin(self, plan: Plan) -> float:
         """Nodes of now, and those that take their place, are to make ready for this plan."""

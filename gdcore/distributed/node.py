@@ -29,11 +29,11 @@ class Node:
     ) -> None:
         from distributed import get_worker
 
+        self.share: Any = None
         self.parts = list(zip(numbers, map(aligned, parts), strict=True))
         self.n_threads = n_threads
         self.worker: Any = get_worker()
         self.below: Sequence[tuple[str, str]] = ()
-        self.share: Any = None
         self.waiting: set[Any] = set()
         self.pool = ThreadPoolExecutor(1, "gdcore_node")
         if plan is not None:
@@ -78,6 +78,10 @@ class Node:
         if self.share is not None:
             self.share.close()
         self.share, self.parts = None, []
+
+    def __del__(self) -> None:
+        """Where the client went without a word: threads would stay, and BLAS held to one."""
+        self._end()
 
     def _own(self, packed: bytes) -> Any:
         name, given = pickle.loads(packed)

@@ -234,5 +234,31 @@ def test_nothing_is_left_on_the_workers():
         gd.distributed.LogisticRegression(client=client).fit(parts())
         with pytest.raises(ValueError, match="partition 2"):
             gd.distributed.LogisticRegression(client=client).fit(spoiled(with_nan))
-        held = lambda dask_worker: len(dask_worker.data) + len(dask_worker.state.actors)  # noqa: E731
         until(lambda: gc.collect() >= 0 and sum(client.run(held).values()) == 0)
+
+
+def test_who_goes_without_a_word_leaves_no_threads_and_a_free_blas(own, monkeypatch):
+    from gdcore.distributed.cluster import Cluster
+
+    async def silent(self):
+        pass
+
+    model = gd.distributed.LogisticRegression(client=own[1], n_threads=2).fit(parts())
+    monkeypatch.setattr(Cluster, "_closed", silent)
+    again = gd.distributed.LogisticRegression(client=own[1], n_threads=2).fit(parts())
+    np.testing.assert_array_equal(again.coef_, model.coef_)
+    until(lambda: not any(own[1].run(held).values()))
+    until(lambda: not any(own[1].run(busy).values()))
+
+
+def held(dask_worker):
+    """Partitions and actors of a worker."""
+    return len(dask_worker.data) + len(dask_worker.state.actors)
+
+
+def busy():
+    """Threads of gdcore in this process, and who has its BLAS held to one."""
+    from gdcore.threads import _blas
+
+    gc.collect()
+    return sum("gdcore" in each.name for each in threading.enumerate()) + _blas.holders
