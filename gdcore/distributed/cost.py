@@ -79,7 +79,7 @@ class DaskCost(Shared, Penalised):
         vars(other).update(vars(self))
         for name in ("bend", "lengths"):
             vars(other).pop(name, None)
-        other.model, other.loss = self.model.like(loss), loss
+        other.model, other.loss, other.threads = self.model.like(loss), loss, Threads(1)
         return other
 
     def _total(self, name: str, *given: Any) -> Any:
