@@ -16,7 +16,10 @@ def started():
     distributed = pytest.importorskip("distributed")
     from dask import config
 
-    with config.set({"distributed.deploy.lost-worker-timeout": "300s"}):
+    # Dask leaves OMP_NUM_THREADS=1 in the process that starts workers, and so in later tests
+    with pytest.MonkeyPatch.context() as environment, config.set({"distributed.deploy.lost-worker-timeout": "300s"}):
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            environment.setenv(name, os.environ.get(name, "1"))  # which puts back what there was
         with distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1",
             dashboard_address=":0",
