@@ -17,7 +17,8 @@ def started():
     from dask import config
 
     # Dask leaves OMP_NUM_THREADS=1 in the process that starts workers, and so in later tests
-    with pytest.MonkeyPatch.context() as environment, config.set({"distributed.deploy.lost-worker-timeout": "300s"}):
+    often = config.set({"distributed.deploy.lost-worker-timeout": "300s"})
+    with pytest.MonkeyPatch.context() as environment, often:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment.setenv(name, os.environ.get(name, "1"))  # which puts back what there was
         with distributed.LocalCluster(
