@@ -58,9 +58,10 @@ def test_ill_conditioned_least_squares(name):
     A, y, closed, descent = PROBLEMS[name]
     want = exact.least_squares(A, y)
     for optimizer, digits in (("closed-form", closed), ("auto", descent)):
-        model = gd.LinearRegression(alpha=0, optimizer=optimizer, tol=1e-14).fit(A, y)
+        model, said = quiet(gd.LinearRegression(alpha=0, optimizer=optimizer, tol=1e-14), A, y)
         assert exact.digits(solution(model), want) > digits
-        assert model.result_.success
+        # by some BLAS the last step is below what doubles tell apart, and the fit says so
+        assert model.result_.success or "floating point has no finer numbers" in str(said)
         count("hard numerical cases")
 
 
