@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from gdcore.distributed.partitions import blocks, checked, described, lengths, require_alike
@@ -45,13 +46,11 @@ class Parts:
         """Futures of all partitions; others than their homes may compute them where those die."""
         if not self.homes:
             return list(self.client.compute(self.given))
-        found: dict[int, Any] = {}
-        for address in sorted(set(self.homes.values())):
-            numbers = [number for number, home in self.homes.items() if home == address]
-            own = [self.given[number] for number in numbers]
-            futures = self.client.compute(own, workers=[address], allow_other_workers=True)
-            found.update(zip(numbers, futures, strict=True))
-        return [found[number] for number in range(len(found))]
+        futures = []
+        for home, run in groupby(enumerate(self.given), key=lambda each: self.homes[each[0]]):
+            own = [given for _, given in run]
+            futures += self.client.compute(own, workers=[home], allow_other_workers=True)
+        return futures
 
     def _describe(self) -> None:
         """Wait for all; the first one that is no partition ends it with what is wrong."""
@@ -111,12 +110,9 @@ class Parts:
 
         It has to forget their tasks before, since where those may run stays with them.
         """
-        here = threads_of(self.client)
-        numbers = [
-            number
-            for number, home in self.homes.items()
-            if here and home not in here and self.futures[number].status in ("pending", "lost")
-        ]
+        lost = [n for n in self.homes if self.futures[n].status in ("pending", "lost")]
+        here = workers_of(self.client) if lost else {}
+        numbers = [number for number in lost if here and self.homes[number] not in here]
         if not numbers:
             return
         for number in numbers:
@@ -143,15 +139,17 @@ class Parts:
 def _held(collection: Any) -> bool:
     """Whether it is made of futures, which are rows that lie on workers."""
     from dask.base import is_dask_collection
-    from distributed import futures_of
+    from distributed import Future
 
     if isinstance(collection, (list, tuple)):
         return any(map(_held, collection))
     if not is_dask_collection(collection):
-        return bool(futures_of(collection))
+        return isinstance(collection, Future)
     graph = dict(collection.__dask_graph__())
-    needed: set[Any] = set().union(*(getattr(each, "dependencies", ()) for each in graph.values()))
-    return bool(futures_of(collection)) or not needed <= graph.keys()
+    return any(
+        isinstance(task, Future) or not set(getattr(task, "dependencies", ())) <= graph.keys()
+        for task in graph.values()
+    )
 
 
 def settled(client: Any, futures: Sequence[Any]) -> bool:

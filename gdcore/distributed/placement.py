@@ -14,7 +14,7 @@ def by_number(rows: Sequence[int], threads: Mapping[str, int]) -> list[str]:
     """
     addresses = sorted(threads)
     cuts = np.cumsum([threads[address] for address in addresses]).astype(float)
-    ends = np.cumsum([max(each, 1) for each in rows])
+    ends = np.cumsum(np.maximum(rows, 1))
     middles = (ends - np.diff(ends, prepend=0) / 2) / ends[-1] * cuts[-1]
     found = np.searchsorted(cuts, middles, side="right").tolist()
     return [addresses[min(each, len(addresses) - 1)] for each in found]
@@ -24,16 +24,17 @@ def by_holder(
     rows: Sequence[int], threads: Mapping[str, int], holders: Sequence[Collection[str]]
 ) -> list[str]:
     """The same where partitions lie already: moved are only those of whom has too many."""
-    share = sum(max(each, 1) for each in rows) / sum(threads.values())
+    sizes = np.maximum(rows, 1).tolist()
+    share = sum(sizes) / sum(threads.values())
     load, places = dict.fromkeys(sorted(threads), 0), []
-    for number, count in enumerate(rows):
+    for size, holding in zip(sizes, holders, strict=True):
         filled = {address: load[address] / threads[address] for address in load}
         least = min(filled, key=filled.__getitem__)
-        able = sorted(address for address in holders[number] if address in threads)
+        able = sorted(address for address in holding if address in threads)
         home = min(able, key=filled.__getitem__, default=least)
-        if load[home] + max(count, 1) > UNEVEN * share * threads[home]:
+        if load[home] + size > UNEVEN * share * threads[home]:
             if filled[least] < filled[home]:
                 home = least
-        load[home] += max(count, 1)
+        load[home] += size
         places.append(home)
     return places
