@@ -60,8 +60,8 @@ def test_ill_conditioned_least_squares(name):
     for optimizer, digits in (("closed-form", closed), ("auto", descent)):
         model, said = quiet(gd.LinearRegression(alpha=0, optimizer=optimizer, tol=1e-14), A, y)
         assert exact.digits(solution(model), want) > digits
-        # by some BLAS the last step is below what doubles tell apart, and the fit says so
-        assert model.result_.success or "floating point has no finer numbers" in str(said)
+        at_the_end = "floating point has no finer numbers" in said  # so with AVX-512's BLAS
+        assert model.result_.success or ((name, optimizer) == ("Hilbert", "auto") and at_the_end)
         count("hard numerical cases")
 
 
