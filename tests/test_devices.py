@@ -217,6 +217,11 @@ def test_devices_without_doubles():
         pytest.skip("this array-api-strict has one device alone")
     device = strict.Device("no_float64")
     short = strict.asarray(X.astype(np.float32), device=device)
+    try:
+        short.to_device(strict.Device("CPU_DEVICE"))
+    except TypeError:
+        assert np.lib.NumpyVersion(np.__version__) < "2.0.0"
+        pytest.skip("this array-api-strict leaves its devices by NumPy 2's asarray alone")
     y = strict.asarray(TARGETS["two"].astype(np.int32), device=device)
     for optimizer in ("auto", "adam"):
         model = gd.LogisticRegression(optimizer=optimizer, max_epochs=50, tol=0).fit(short, y)
