@@ -16,7 +16,7 @@ import numpy as np
 from gdcore._typing import ArrayLike, DTypeLike, PathLike
 from gdcore.arrow import NUMBERS, FileChunks, Files, read_columns, read_csv
 from gdcore.disk import damaged, require_npy
-from gdcore.errors import require, require_number
+from gdcore.errors import is_iterable, require, require_number
 from gdcore.passes import Checked, Shuffled
 from gdcore.sparse import CSR, Features, as_csr
 
@@ -174,8 +174,8 @@ def checked(chunks: Chunks, name: str = "chunks") -> Checked | Shuffled:
     if isinstance(chunks, (Checked, Shuffled)):
         return chunks
     if callable(chunks) and not hasattr(chunks, "__iter__"):
-        return Checked(_Calls(chunks), name)
-    if not hasattr(chunks, "__iter__") or isinstance(chunks, (str, bytes, dict)):
+        return Checked(_Calls(chunks, name), name)
+    if not is_iterable(chunks) or isinstance(chunks, (str, bytes, dict)):
         raise TypeError(
             f"{name} must give (X, y) again and again, got {type(chunks).__name__}. "
             "Pass gd.chunks.arrays(X, y), or a list of (X, y)."
@@ -300,9 +300,16 @@ class _Calls:
     """What a function gives, anew each time."""
 
     function: Callable[[], Iterable[Any]]
+    name: str
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.function())
+        given = self.function()
+        if not is_iterable(given):
+            raise TypeError(
+                f"{self.name} must return an iterable of (X, y) at each call, got "
+                f"{type(given).__name__}. Return one."
+            )
+        return iter(given)
 
 
 def _require_rows(rows: int | None) -> None:

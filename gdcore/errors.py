@@ -45,6 +45,11 @@ def require(condition: object, message: str) -> None:
         raise ValueError(message)
 
 
+def is_iterable(given: object) -> bool:
+    """Whether it can be walked over; an array of no dimension only looks as if it could."""
+    return hasattr(given, "__iter__") and getattr(given, "ndim", 1) != 0
+
+
 def require_choice(argument: str, value: object, choices: Collection[str]) -> None:
     """Refuse an unknown name, and say which known one is nearest."""
     if value in choices:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import DTypeLike
-from gdcore.errors import require, require_number
+from gdcore.errors import is_iterable, require, require_number
 from gdcore.sparse import CSR
 
 Row: TypeAlias = Mapping[str, float | str] | Iterable[str | tuple[str, float]]
@@ -68,7 +68,7 @@ def hash_features(
         dtype in (np.float32, np.float64),
         f"dtype must be float32 or float64, got {dtype}. Pass one.",
     )
-    if isinstance(rows, (str, bytes, dict)) or not hasattr(rows, "__iter__"):
+    if isinstance(rows, (str, bytes, dict)) or not is_iterable(rows):
         raise TypeError(
             f"rows must be an iterable of rows, got {type(rows).__name__}. Pass a list of dicts, "
             "or of lists of strings."
@@ -96,7 +96,7 @@ def _plain(row: Any, number: int) -> Any:
     """The row as a dict, a list or a tuple itself."""
     if type(row) in (dict, list, tuple):
         return row
-    if isinstance(row, (str, bytes)) or not hasattr(row, "__iter__"):
+    if isinstance(row, (str, bytes)) or not is_iterable(row):
         raise TypeError(
             f"rows[{number}] is of type {type(row).__name__}. "
             "Pass a dict, or a list of strings or pairs."

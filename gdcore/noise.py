@@ -8,7 +8,7 @@ import numpy as np
 
 from gdcore._typing import Array, Seed
 from gdcore.claims import counted, plain, rewind
-from gdcore.errors import require
+from gdcore.errors import is_iterable, require
 from gdcore.objective import Function, Layout, Objective, Sides
 from gdcore.seeds import generator
 
@@ -70,7 +70,7 @@ class Draws:
     def __init__(self, rng: Seed, batches: Any) -> None:
         self.rng = None if rng is None else generator(rng, "rng")
         require(
-            batches is None or callable(batches) or hasattr(batches, "__iter__"),
+            batches is None or callable(batches) or is_iterable(batches),
             "batches must be an iterable, or a callable epoch → iterable. Pass one of them.",
         )
         self.batches, self.done = batches, False
@@ -112,7 +112,7 @@ class Draws:
         while True:
             some = False
             batches = self.batches(self.epoch) if callable(self.batches) else self.batches
-            if not hasattr(batches, "__iter__"):
+            if not is_iterable(batches):
                 raise TypeError(
                     f"batches must return an iterable at each epoch, got {batches!r}. Return one."
                 )

@@ -10,7 +10,7 @@ from gdcore._typing import Array, ArrayLike, Rate, Seed
 from gdcore.claims import counted
 from gdcore.continuation import rounded
 from gdcore.cost import PlainCost
-from gdcore.errors import require
+from gdcore.errors import is_iterable, require
 from gdcore.optim.tree import leaves, matching
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def bounds_of(bounds: Any, layout: Layout) -> Sides:
             for side in (0, 1)
         )
     else:
-        given = hasattr(bounds, "__iter__")
+        given = is_iterable(bounds)
         pairs = [bounds] * size if _is_pair(bounds) else list(bounds) if given else []
         if len(pairs) != size or not all(_is_pair(pair) for pair in pairs):
             raise ValueError(
@@ -326,6 +326,7 @@ def _side(path: str, pair: Any, side: int, shape: tuple[int, ...]) -> Array:
 def _is_pair(bounds: Any) -> bool:
     return (
         isinstance(bounds, (tuple, list, np.ndarray))
+        and is_iterable(bounds)
         and len(bounds) == 2
         and all(end is None or np.ndim(end) == 0 for end in bounds)
     )

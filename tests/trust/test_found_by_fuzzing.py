@@ -332,6 +332,22 @@ def test_batches_that_return_none():
         gd.minimize(lambda x, batch: (x @ x, 2 * x), [1.0], jac=True, batches=lambda epoch: 0.5)
 
 
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda z: gd.minimize(np.sum, [1.0, 2.0], batches=z), "batches must be an iterable, or"),
+    (lambda z: gd.minimize(lambda x, b: x @ x, [1.0], batches=lambda epoch: z),
+     "batches must return an iterable at each epoch"),
+    (lambda z: gd.minimize(np.sum, [1.0, 2.0], bounds=z), "bounds must be one"),
+    (lambda z: gd.LinearRegression().fit(lambda: z), "X must return an iterable of"),
+    (lambda z: gd.LinearRegression().fit(lambda: None), "X must return an iterable of"),
+    (gd.chunks.shuffled, "chunks must give"),
+    (gd.hash_features, "rows must be an iterable of rows"),
+    (lambda z: gd.hash_features([z]), r"rows\[0\] is of type"),
+])  # fmt: skip
+def test_arrays_without_a_dimension_only_look_iterable(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call(np.array(0.1))
+
+
 def test_what_a_header_says_ends_as_a_sentence_does(tmp_path):
     path = tmp_path / "X.npy"
     np.save(path, np.ones((3, 2)))
