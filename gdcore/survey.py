@@ -29,7 +29,7 @@ class Survey:
     """What one pass tells of all rows: enough to choose coordinates, a unit and a start.
 
     `y` and `weights` are few targets that stand for all: each class with its weight, or two numbers
-    of the same mean and deviation.
+    of the same mean and deviation; two rows of such where there are several a row.
     """
 
     X: Shape
@@ -140,8 +140,9 @@ class Tally:
         """Count these, too."""
         self.n, self.X = self.n + len(rows), Shape(rows.X.shape, rows.X.dtype)
         self.spread.add(rows.X, rows.weights)
-        self.target.add(np.ascontiguousarray(rows.y, np.float64)[:, None], rows.weights)
-        if len(self.labels) <= MOST_LABELS:
+        y = np.ascontiguousarray(rows.y, np.float64)
+        self.target.add(y.reshape(len(rows), -1), rows.weights)
+        if rows.y.ndim == 1 and len(self.labels) <= MOST_LABELS:
             self._label(zip(*_masses(rows.y, rows.weights), strict=True))
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -190,7 +191,8 @@ def _masses(y: Array, weights: Array) -> tuple[list[Any], list[float]]:
 
 
 def _standing(labels: dict[Any, float], target: Spread, mass: float) -> tuple[Array, Array]:
-    if len(labels) <= MOST_LABELS:
+    if 0 < len(labels) <= MOST_LABELS:
         values = sorted(labels)
         return np.array(values), np.array([labels[value] for value in values])
-    return target.mean + target.wide * np.array([-1.0, 1.0]), np.array([mass / 2, mass / 2])
+    two = np.array([target.mean - target.wide, target.mean + target.wide])
+    return two[:, 0] if two.shape[1] == 1 else two, np.array([mass / 2, mass / 2])

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 from gdcore.distributed.node import Node, added
+from gdcore.distributed.partitions import About
 from gdcore.distributed.parts import GoneError, Parts, is_of_dask, settled, workers_of
 from gdcore.distributed.plan import Plan
 from gdcore.errors import LostError, require
@@ -60,14 +61,14 @@ class Cluster:
             raise
 
     @property
-    def filled(self) -> tuple[int, int, bool, str]:
-        """(rows, columns, whether they are sparse, dtype) of the first partition with rows."""
-        return next(each for each in self.parts.about if each[0])
+    def filled(self) -> About:
+        """What is known of the first partition with rows."""
+        return next(each for each in self.parts.about if each.rows)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """What holds the numbers of X of all partitions."""
-        return np.result_type(*(each[3] for each in self.parts.about if each[0]))
+        return np.result_type(*(each.dtype for each in self.parts.about if each.rows))
 
     def __enter__(self) -> Self:
         return self

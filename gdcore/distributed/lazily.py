@@ -111,8 +111,11 @@ class DaskClassifier(Distributed):
     _class_weights = Classifier._class_weights
 
     def predict(self, X: Any) -> Any:
-        """The most probable class of each row (n,), lazily for a collection."""
-        return self._lazily("predict", X, None, getattr(self, "classes_", np.empty(0)).dtype)
+        """The most probable class of each row (n,), or its labels (n, k) as zeros and ones, lazily
+        for a collection."""
+        classes: Array = getattr(self, "classes_", np.empty(0))
+        k = len(classes) if getattr(self, "_several", False) else None
+        return self._lazily("predict", X, k, classes.dtype)
 
     def predict_proba(self, X: Any) -> Any:
         """P(class | x), (n, k), lazily for a collection."""
@@ -131,19 +134,22 @@ class DaskClassifier(Distributed):
         return self._lazily("decision_function", X, k, np.float64)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy: the weighted share of rows whose class is predicted right."""
+        """Accuracy: the weighted share of rows whose class, or every label, is predicted right."""
         return accuracy(client_for(self.client), y, self.predict(X), sample_weight)
 
 
 class DaskRegressor(Distributed):
     """Predictions of numbers."""
 
+    target_mean_: Array
+
     def predict(self, X: Any) -> Any:
-        """ŷ, (n,), lazily for a collection."""
-        return self._lazily("predict", X, None, np.float64)
+        """ŷ, (n,), or (n, k) where y had k columns, lazily for a collection."""
+        k = None if getattr(self, "_vector", True) else len(self.target_mean_)
+        return self._lazily("predict", X, k, np.float64)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², computed on the cluster."""
+        """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², the mean over the targets, computed on the cluster."""
         return r_squared(client_for(self.client), y, self.predict(X), sample_weight)
 
 

@@ -81,6 +81,7 @@ class LinearRegression(DaskRegressor, _Linear, LinearEstimator):
         self._check_parameters()
         loss = as_loss(self.loss, REGRESSION)
         with self._rows(X, y, weights) as rows:
+            rows.require_vector()
             self._fit_rows(rows, Real(getattr(loss, "check", None)), loss, outputs=1)
 
     def _shape_coefficients(self, coef: Array, intercept: Array) -> None:
@@ -125,6 +126,7 @@ class LogisticRegression(DaskClassifier, _Linear, LinearEstimator):
     def _fit_there(self, X: Any, y: Any, weights: Any) -> None:
         self._check_parameters()
         with self._rows(X, y, weights) as rows:
+            rows.require_vector()
             encode, k = coded(self, rows)
             self.classes_ = encode.classes
             loss = Softmax() if k > 2 else Logistic()

@@ -8,10 +8,10 @@ import numpy as np
 from gdcore.distributed.lazily import DaskClassifier, DaskRegressor, Distributed
 from gdcore.distributed.linear import coded
 from gdcore.distributed.network import DaskNetworkCost
-from gdcore.distributed.plan import Scaled
+from gdcore.distributed.plan import Marked, Scaled
 from gdcore.distributed.rows import DaskRows
 from gdcore.glimpse import Glimpse
-from gdcore.losses import Logistic, Softmax, Squared
+from gdcore.losses import Squared
 from gdcore.models import mlp
 from gdcore.models.classifier import ClassWeight
 from gdcore.models.contexts import whole
@@ -50,7 +50,7 @@ class _Perceptron(Distributed):
 class MLPClassifier(DaskClassifier, _Perceptron, NeuralEstimator):
     """`gd.MLPClassifier` on the collections of a Dask cluster, which holds the rows.
 
-    Each step sums the gradients of the workers. One label a row; rows are dense.
+    Each step sums the gradients of the workers. Rows are dense.
 
     Parameters
     ----------
@@ -86,21 +86,20 @@ class MLPClassifier(DaskClassifier, _Perceptron, NeuralEstimator):
         self._check_parameters()
         with self._rows(X, y, weights) as rows:
             rows.require_dense()
-            encode, k = coded(self, rows)
-            require_same(self, encode.classes)
-            self.classes_, self._several = encode.classes, False
-            two = k == 2 and (self.layers is None or self._layers(1).output((rows.width,)) != (2,))
-            loss: Any = Logistic() if two else Softmax()
-            self._fit_rows(
-                rows, encode, 1 if two else k, loss if isinstance(self.loss, str) else self.loss
-            )
+            encode: Any = Marked()
+            if rows.targets is None:
+                encode = coded(self, rows)[0]
+            classes = encode.classes if rows.targets is None else np.arange(rows.targets)
+            require_same(self, classes)
+            self.classes_, self._several = classes, rows.targets is not None
+            self._fit_rows(rows, encode, *mlp.task(self, classes, self._several, (rows.width,)))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MLPRegressor(DaskRegressor, _Perceptron, NeuralEstimator):
     """`gd.MLPRegressor` on the collections of a Dask cluster, which holds the rows.
 
-    Each step sums the gradients of the workers. One target a row; rows are dense.
+    Each step sums the gradients of the workers. Rows are dense.
 
     Parameters
     ----------
@@ -137,11 +136,11 @@ class MLPRegressor(DaskRegressor, _Perceptron, NeuralEstimator):
         with self._rows(X, y, weights) as rows:
             rows.require_dense()
             own = isinstance(self.loss, str)
-            self.target_mean_, self.target_scale_ = np.zeros(1), np.ones(1)
+            k = rows.targets or 1
+            self.target_mean_, self.target_scale_ = np.zeros(k), np.ones(k)
             if own:
-                mean, deviation = rows.target_moments()
-                self.target_mean_ = np.array([mean])
-                self.target_scale_ = np.array([deviation if deviation > 0 else 1.0])
-            encode = Scaled(float(self.target_mean_[0]), float(self.target_scale_[0]))
-            self._vector = True
-            self._fit_rows(rows, encode, 1, Squared() if own else self.loss)
+                self.target_mean_, deviation = rows.target_moments()
+                self.target_scale_ = np.where(deviation > 0, deviation, 1.0)
+            self._vector = rows.targets is None
+            encode = Scaled(self.target_mean_, self.target_scale_)
+            self._fit_rows(rows, encode, k, Squared() if own else self.loss)

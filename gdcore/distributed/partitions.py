@@ -1,12 +1,13 @@
 """What `fit` takes of a cluster: Dask collections, as futures of checked partitions."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from gdcore._typing import Array
 from gdcore.errors import require
+from gdcore.models.labels import as_matrix, several_columns
 from gdcore.passes import as_chunk
 from gdcore.sparse import CSR
 
@@ -29,7 +30,10 @@ def checked(number: int, X: Any, y: Any = None, weights: Any = None) -> Partitio
         X, y, weights = (*X, None)[:3]
     if len(np.shape(X)) == 2 and np.shape(X)[0] == 0 and len(y) == 0:
         return np.empty(np.shape(X)), np.asarray(y), np.empty(0)
-    return as_chunk(X, _aligned(y), weights, of=of)
+    if not several_columns(y, f"y {of}"):
+        return as_chunk(X, _aligned(y), weights, of=of)
+    X, _, weights = as_chunk(X, np.zeros(np.shape(X)[0]), weights, of=of)
+    return X, as_matrix(y, len(X), f"y {of}"), weights
 
 
 def aligned(part: Partition) -> Partition:
@@ -46,27 +50,43 @@ def _aligned(array: Array) -> Array:
     return np.require(array, requirements="A")
 
 
-def described(part: Partition) -> tuple[int, int, bool, str]:
-    """(rows, columns, whether they are sparse, dtype of X). Runs on a worker."""
-    X = part[0]
-    return len(X), X.shape[1], isinstance(X, CSR), X.dtype.str
+class About(NamedTuple):
+    """What is known here of a partition."""
+
+    rows: int
+    columns: int
+    sparse: bool
+    dtype: str
+    targets: int | None  # columns of y; None of a vector
 
 
-def require_alike(about: Sequence[tuple[int, int, bool, str]]) -> None:
+def described(part: Partition) -> About:
+    """What the client is told of a partition. Runs on a worker."""
+    X, y, _ = part
+    targets = y.shape[1] if y.ndim == 2 else None
+    return About(len(X), X.shape[1], isinstance(X, CSR), X.dtype.str, targets)
+
+
+def require_alike(about: Sequence[About]) -> None:
     """Refuse partitions that are not parts of one table; empty ones tell of nothing."""
-    filled = [(number, each) for number, each in enumerate(about) if each[0]]
+    filled = [(number, each) for number, each in enumerate(about) if each.rows]
     require(filled, "No partition has a row. Pass at least one example.")
-    (first, (_, p, sparse, _)), words = filled[0], ("dense", "sparse")
-    for number, (_, width, kind, _) in filled:
+    (first, one), words = filled[0], ("dense", "sparse")
+    for number, each in filled:
         require(
-            width == p,
-            f"X of partition {number} has {width} features, and partition {first} has {p}. "
-            "Pass one width.",
+            each.columns == one.columns,
+            f"X of partition {number} has {each.columns} features, and partition {first} has "
+            f"{one.columns}. Pass one width.",
         )
         require(
-            kind == sparse,
-            f"X of partition {number} is {words[kind]}, and partition {first} is {words[sparse]}. "
-            "Pass one kind.",
+            each.sparse == one.sparse,
+            f"X of partition {number} is {words[each.sparse]}, and partition {first} is "
+            f"{words[one.sparse]}. Pass one kind.",
+        )
+        require(
+            each.targets == one.targets,
+            f"y of partition {number} has {each.targets or 1} columns, and partition {first} has "
+            f"{one.targets or 1}. Pass one width.",
         )
 
 
@@ -118,18 +138,18 @@ def _rows(X: Any) -> tuple[int, ...] | None:
 
 
 def _delayed(collection: Any, name: str, rows: tuple[int, ...] | None) -> list[Any]:
-    """The partitions of one collection, cut by rows alone; those of a vector as X's are."""
+    """The partitions of one collection, cut by rows alone; those of an array as X's are."""
     import dask.array as da
     from dask.base import is_dask_collection
 
     if not is_dask_collection(collection):
-        known = rows is not None and np.ndim(collection) == 1
+        known = rows is not None and np.ndim(collection) in (1, 2)
         require(
             known and len(collection) == sum(rows or ()),
             f"{name} is {_called(collection)} and does not go with X's partitions. Pass a "
             "collection with the same ones.",
         )
-        collection = da.from_array(np.asarray(collection), chunks=(rows,))
+        collection = da.from_array(np.asarray(collection), chunks={0: rows})
     if getattr(collection, "chunks", None) is None:  # a frame, or one of its columns
         parts: list[Any] = collection.to_delayed()
         return parts
@@ -138,12 +158,12 @@ def _delayed(collection: Any, name: str, rows: tuple[int, ...] | None) -> list[A
             collection.ndim == 2,
             f"X has shape {collection.shape}. Pass a collection with two dimensions.",
         )
-        if collection.numblocks[1] > 1:
-            collection = collection.rechunk({1: -1})
     elif rows is not None and _rows(collection) not in (None, rows):
         require(
             len(collection) == sum(rows),
             f"X has {sum(rows)} rows and {name} has {len(collection)}. Pass one target a row.",
         )
         collection = collection.rechunk({0: rows})
+    if collection.ndim == 2 and collection.numblocks[1] > 1:
+        collection = collection.rechunk({1: -1})
     return list(collection.to_delayed().ravel())

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from gdcore.distributed.partitions import blocks, checked, described, lengths, require_alike
+from gdcore.distributed.partitions import (
+    About,
+    blocks,
+    checked,
+    described,
+    lengths,
+    require_alike,
+)
 from gdcore.distributed.placement import by_holder, by_number
 from gdcore.errors import LostError
 
@@ -28,7 +35,7 @@ class Parts:
         self.given = [make(number, *block) for number, block in enumerate(blocks(X, y, weights))]
         self.homes = self._homes(X, y, weights)
         self.futures: list[Any] = self._asked()
-        self.about: list[tuple[int, int, bool, str]] = []
+        self.about: list[About] = []
         try:
             self._describe()
         except BaseException:
@@ -133,7 +140,7 @@ class Parts:
             return threads, homes
         held = self.client.who_has(self.futures)
         holders = [held.get(future.key, ()) for future in self.futures]
-        return threads, by_holder([each[0] for each in self.about], threads, holders)
+        return threads, by_holder([each.rows for each in self.about], threads, holders)
 
 
 def _held(collection: Any) -> bool:

@@ -10,6 +10,7 @@ from gdcore._typing import Array
 from gdcore.data import Rows, as_numbers, require_finite
 from gdcore.distributed.partitions import Partition
 from gdcore.errors import require
+from gdcore.models.labels import as_label_matrix
 from gdcore.passes import Split, counted_rows
 
 
@@ -60,16 +61,24 @@ class Real:
         return y, weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scaled:
-    """Targets as numbers, less their mean, in units of their deviation."""
+    """Targets as numbers, less their mean, in units of their deviation; one, or k a row."""
 
-    mean: float
-    deviation: float
+    mean: Array
+    deviation: Array
 
     def __call__(self, y: Any, weights: Array) -> tuple[Array, Array]:
         y, weights = Real()(y, weights)
         return (y - self.mean) / self.deviation, weights
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Zeros and ones, a column a label."""
+
+    def __call__(self, y: Any, weights: Array) -> tuple[Array, Array]:
+        return as_label_matrix(y, len(weights)), weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,21 +121,33 @@ class DaskRows:
     @property
     def width(self) -> int:
         """Columns of X."""
-        return self.cluster.filled[1]
+        return self.cluster.filled.columns
+
+    @property
+    def targets(self) -> int | None:
+        """Columns of y; None of a vector."""
+        return self.cluster.filled.targets
+
+    def require_vector(self) -> None:
+        """Refuse several targets a row, which linear models do not take."""
+        require(
+            self.targets is None,
+            f"y must have one dimension, and it has {self.targets} columns. Pass a vector.",
+        )
 
     def require_dense(self) -> None:
         """Refuse sparse blocks, which networks do not take."""
-        if self.cluster.filled[2]:
+        if self.cluster.filled.sparse:
             raise TypeError(
                 "X has sparse blocks, but dense data is required. Pass X.map_blocks(lambda block: "
                 "block.toarray())."
             )
 
-    def target_moments(self) -> tuple[float, float]:
-        """(mean, deviation) of the targets as they came."""
+    def target_moments(self) -> tuple[Array, Array]:
+        """(mean, deviation) of each target as it came."""
         tally = self.cluster.total("survey", Plan(Real()))[0]
         require(tally.n, "No row of the partitions has a weight. Give at least one row one.")
-        return float(tally.target.mean[0]), float(tally.target.deviation()[0])
+        return tally.target.mean, tally.target.deviation()
 
     def begin(self, kind: Any, model: Any, **settings: Any) -> float:
         """Let all nodes make their share, of this kind. The weight of the rows held out."""

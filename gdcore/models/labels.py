@@ -7,12 +7,12 @@ from gdcore.data import as_numbers, as_real_targets, require_finite
 from gdcore.errors import require
 
 
-def several_columns(y: ArrayLike) -> bool:
+def several_columns(y: ArrayLike, name: str = "y") -> bool:
     """Whether y is a matrix of more than one column."""
     try:
         array = np.asarray(y)
     except ValueError as error:
-        raise ValueError("y is ragged. Pass rows of one length.") from error
+        raise ValueError(f"{name} is ragged. Pass rows of one length.") from error
     return array.ndim == 2 and array.shape[1] > 1
 
 
@@ -20,12 +20,28 @@ def as_real_matrix(y: ArrayLike, n: int) -> Array:
     """y as finite float64 (n, k)."""
     if not several_columns(y):
         return as_real_targets(y, n)[:, None]
-    return _matrix(y, n)
+    return as_matrix(y, n)
+
+
+def as_matrix(y: ArrayLike, n: int, name: str = "y") -> Array:
+    """y as finite float64 (n, k), whatever its columns are."""
+    array = np.ascontiguousarray(as_numbers(y, name), dtype=np.float64)
+    require(
+        array.ndim == 2 and array.shape[1] > 0,
+        f"{name} must have one or two dimensions, got shape {array.shape}. Pass (n,) or (n, k).",
+    )
+    require(
+        len(array) == n,
+        f"X has {n} rows and {name} has {len(array)}: inconsistent numbers of samples. "
+        "Pass one target a row.",
+    )
+    require_finite(array, name)
+    return array
 
 
 def as_label_matrix(y: ArrayLike, n: int) -> Array:
     """y as float64 (n, k) of zeros and ones."""
-    array = _matrix(y, n)
+    array = as_matrix(y, n)
     require(
         bool(((array == 0) | (array == 1)).all()),
         "Unknown label type: multiclass-multioutput. A y with several columns must hold zeros and "
@@ -56,18 +72,3 @@ def r_squared(y: Array, predicted: Array, weights: Array) -> float:
 
 def _exponent(number: float) -> int:
     return int(np.frexp(number)[1])
-
-
-def _matrix(y: ArrayLike, n: int) -> Array:
-    array = np.ascontiguousarray(as_numbers(y, "y"), dtype=np.float64)
-    require(
-        array.ndim == 2 and array.shape[1] > 0,
-        f"y must have one or two dimensions, got shape {array.shape}. Pass (n,) or (n, k).",
-    )
-    require(
-        len(array) == n,
-        f"X has {n} rows and y has {len(array)}: inconsistent numbers of samples. "
-        "Pass one target a row.",
-    )
-    require_finite(array, "y")
-    return array

@@ -37,6 +37,17 @@ from gdcore.models.training import require_same
 Held: TypeAlias = tuple[ArrayLike, ArrayLike] | None
 
 
+def task(estimator: Any, classes: Array, several: bool, shape: tuple[int, ...]) -> tuple[int, Any]:
+    """(outputs, loss) of a classifier: two classes take one logit, or two where its layers end in
+    two."""
+    outputs = len(classes)
+    if not several and outputs == 2:
+        ends = None if estimator.layers is None else estimator._layers(1).output(shape)
+        outputs = 2 if ends == (2,) else 1
+    loss = Logistic() if several or outputs == 1 else Softmax()
+    return outputs, loss if isinstance(estimator.loss, str) else estimator.loss
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
     """Classification by a multi-layer perceptron, or by layers of your own.
@@ -128,7 +139,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         if codes.ndim == 1:
             require_classes(self, classes, codes[weights > 0].astype(int))
         weights = self._weigh(weights, classes, codes)
-        outputs, loss = self._task(classes, codes, X_.shape[1:])
+        outputs, loss = task(self, classes, codes.ndim == 2, X_.shape[1:])
         other = self._validation(validation, X_.shape[1], classes, codes.ndim)
         self.classes_, self._several = classes, codes.ndim == 2
         self._remember(X_.shape[1], names)
@@ -163,7 +174,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         known = np.arange(codes.shape[1]) if several else known
         weights = self._weigh(weights, known, codes)
         if fresh or several:
-            outputs, loss = self._task(known, codes, X_.shape[1:])
+            outputs, loss = task(self, known, several, X_.shape[1:])
         else:  # of layers that need not be those of the parameters
             outputs, loss = self.network_.outputs, self.network_.loss
         self._partial(X_, codes, weights, loss, outputs)
@@ -211,14 +222,6 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
             return np.arange(codes.shape[1]), codes
         classes, codes = encode(as_targets(y, n))
         return classes, codes.astype(np.float64)
-
-    def _task(self, classes: Array, codes: Array, shape: tuple[int, ...]) -> tuple[int, Any]:
-        """(outputs, loss): two classes take one logit, or two where the layers end in two."""
-        outputs = len(classes)
-        if codes.ndim == 1 and outputs == 2:
-            outputs = 1 if self.layers is None or self._layers(1).output(shape) != (2,) else 2
-        loss = Softmax() if codes.ndim == 1 and outputs > 1 else Logistic()
-        return outputs, loss if isinstance(self.loss, str) else self.loss
 
     def _validation(self, given: Held, p: int, classes: Array, ndim: int) -> Rows | None:
         if given is None:

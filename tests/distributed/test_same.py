@@ -119,6 +119,80 @@ def test_networks_are_those_of_one_machine(client, kind, target, how):
     np.testing.assert_allclose(there.trace_.cost, here.trace_.cost, rtol=1e-9)
 
 
+MANY = np.column_stack([TARGETS["numbers"], X[:, 0] * X[:, 1], np.full(len(X), 7.0)])
+LABELS = (np.column_stack([TARGETS["numbers"], X[:, 0], X[:, 1] * X[:, 2]]) > 0).astype(int)
+
+
+@pytest.mark.parametrize(("kind", "y"), [("MLPRegressor", MANY), ("MLPClassifier", LABELS)])
+@pytest.mark.parametrize("how", [
+    {"optimizer": "lbfgs", "max_epochs": 15}, {"batch_size": 50, "max_epochs": 2},
+    {"early_stopping": True, "max_epochs": 3},
+], ids=str)  # fmt: skip
+def test_networks_take_several_targets_or_labels_a_row(client, kind, y, how):
+    weights = np.random.default_rng(0).integers(0, 3, len(X)).astype(float)
+    how = {"hidden_layer_sizes": 8, "random_state": 0, "dtype": "float64", "tol": 0, **how}
+    there = getattr(gd.distributed, kind)(**how)
+    given = da.from_array(y, chunks=(CHUNKS, 2))  # columns cut, too
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gd.ConvergenceWarning)
+        there.fit(dX, given, chunked(weights))
+        here = getattr(gd, kind)(**how).fit(X, y, weights)
+    alone = there.to_local()
+    if "early_stopping" not in how:  # whose rows held out are others
+        assert apart(here.theta_.vector, there.theta_.vector) <= 1e-10
+    predicted = there.predict(dX)
+    assert predicted.shape == y.shape
+    assert predicted.dtype == here.predict(X).dtype
+    np.testing.assert_array_equal(predicted.compute(), alone.predict(X))
+    score = there.score(dX, given, chunked(weights))
+    assert score == pytest.approx(alone.score(X, y, weights), rel=1e-12)
+    if kind == "MLPClassifier":
+        for name in ("predict_proba", "decision_function"):
+            lazy, at_once = getattr(there, name)(dX), getattr(alone, name)(X)
+            assert lazy.shape == at_once.shape
+            np.testing.assert_allclose(lazy.compute(), at_once, atol=1e-12)
+    if "batch_size" in how:
+        alone.partial_fit(X[:10], y[:10])
+
+
+def test_several_targets_come_as_arrays_frames_and_lists_too(client):
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    how = {"hidden_layer_sizes": 4, "random_state": 0, "tol": 0, "max_epochs": 2}
+    how |= {"dtype": "float64", "batch_size": 100}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gd.ConvergenceWarning)
+        here = gd.MLPRegressor(**how).fit(X, MANY)
+        inputs, targets = list("abcdefgh"[: X.shape[1]]), ["u", "v", "w"]
+        values = pd.DataFrame(np.column_stack([X, MANY]), columns=inputs + targets)
+        frame = dd.from_pandas(values, npartitions=3)
+        parts = [dask.delayed((X[a : a + 150], MANY[a : a + 150])) for a in range(0, 600, 150)]
+        for given in ((dX, MANY), (frame[inputs], frame[targets]), (parts,)):
+            there = gd.distributed.MLPRegressor(**how).fit(*given)
+            assert apart(here.theta_.vector, there.theta_.vector) <= 1e-10
+    score = there.score(frame[inputs], frame[targets])
+    assert score == pytest.approx(here.score(X, MANY), rel=1e-9)
+
+
+def test_several_targets_that_do_not_fit_are_refused_with_a_word(client):
+    def refused(kind, y, message, **how):
+        with pytest.raises(ValueError, match=message):
+            getattr(gd.distributed, kind)(**how).fit(dX, y)
+
+    refused("LinearRegression", MANY, "y must have one dimension, and it has 3 columns")
+    refused("LogisticRegression", LABELS, "y must have one dimension, and it has 3 columns")
+    refused("MLPClassifier", 2 * LABELS, "must hold zeros and ones")
+    refused("MLPRegressor", np.ones((600, 2, 2)), "y is .* does not go with X's partitions")
+    refused("MLPRegressor", np.where(MANY > 2, np.nan, MANY), r"y of partition \d contains NaN")
+    parts = [dask.delayed((X[:9], MANY[:9, :k])) for k in (2, 3)]
+    with pytest.raises(ValueError, match="y of partition 1 has 3 columns, and partition 0 has 2"):
+        gd.distributed.MLPRegressor().fit(parts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gd.ConvergenceWarning)
+        there = gd.distributed.MLPRegressor(max_epochs=1).fit(dX, MANY)
+    with pytest.raises(ValueError, match="y has 1 columns, and the model predicts 3"):
+        there.score(dX, chunked(TARGETS["numbers"]))
+
+
 def test_batch_normalisation_keeps_statistics_of_all_workers(client):
     how = {"normalization": "batch", "batch_size": 100, "max_epochs": 20, "random_state": 0}
     here, there, _ = both("MLPRegressor", "numbers", tol=0, **how)
