@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from gdcore import kernels
 from gdcore._typing import NOTHING, Proof
-from gdcore.errors import require
+from gdcore.errors import as_plain, require
 from gdcore.status import Moment, Status
 
 __all__ = [
@@ -299,6 +299,9 @@ class TargetCost(Rule):
 
     target: float
 
+    def __post_init__(self) -> None:
+        as_plain(self, "target")
+
     def check(self, moment: Moment) -> Answer:
         """Fires on the cost measured at θ."""
         if moment.cost <= self.target:
@@ -368,10 +371,8 @@ class Both(Rule):
 
 
 def _require_eps(rule: Any) -> None:
-    name = type(rule).__name__
-    require(
-        rule.eps > 0, f"{name} needs eps > 0, got {rule.eps}. Leave the rule out to switch it off."
-    )
+    name, eps = type(rule).__name__, as_plain(rule, "eps")
+    require(eps > 0, f"{name} needs eps > 0, got {eps}. Leave the rule out to switch it off.")
 
 
 def _gradient(moment: Moment) -> str:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+
 
 class ConvergenceWarning(UserWarning):
     """Descent stopped before the tolerance was met; the message says why and what would help."""
@@ -43,6 +45,15 @@ def not_fitted(estimator: object) -> NotFittedError:
 def require(condition: object, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def as_plain(holder: object, argument: str) -> Any:
+    """An attribute, put in Python's numbers: a short one of NumPy's would reckon in its own."""
+    value = getattr(holder, argument)
+    if isinstance(value, np.generic):
+        value = value.item()
+        object.__setattr__(holder, argument, value)  # of frozen ones, too
+    return value
 
 
 def is_iterable(given: object) -> bool:

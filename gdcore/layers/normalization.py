@@ -6,7 +6,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array
-from gdcore.errors import require, require_number
+from gdcore.errors import as_plain, require, require_number
 from gdcore.layers.base import Answer, Gradient, Layer, Part, Scope
 from gdcore.layers.initializers import Shape
 
@@ -29,7 +29,7 @@ class LayerNorm(Layer):
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        require_number("eps", self.eps, low=0, above=True)
+        require_number("eps", as_plain(self, "eps"), low=0, above=True)
 
     def parts(self, shape: Shape) -> dict[str, Part]:
         """gain and bias, one number a column."""
@@ -79,8 +79,8 @@ class BatchNorm(Layer):
     whole_batch = True
 
     def __post_init__(self) -> None:
-        require_number("eps", self.eps, low=0, above=True)
-        require_number("momentum", self.momentum, low=0, high=1)
+        require_number("eps", as_plain(self, "eps"), low=0, above=True)
+        require_number("momentum", as_plain(self, "momentum"), low=0, high=1)
 
     def parts(self, shape: Shape) -> dict[str, Part]:
         """gain, bias, running_mean and running_variance, one number a column."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array
-from gdcore.errors import require_number
+from gdcore.errors import as_plain, require_number
 from gdcore.losses.base import Corners, Loss, entropy
 
 __all__ = ["Hinge", "Logistic", "Softmax", "SquaredHinge"]
@@ -115,7 +115,7 @@ class Hinge(Corners):
     name = "hinge"
 
     def __post_init__(self) -> None:
-        require_number("smooth", self.smooth, low=0)
+        require_number("smooth", as_plain(self, "smooth"), low=0)
 
     def _inside(self, r: Array) -> Array:
         return (np.abs(r) > 0) & (np.abs(r) < 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdcore._typing import Array, computed
-from gdcore.errors import require, require_number
+from gdcore.errors import as_plain, require, require_number
 from gdcore.losses.base import Corners, Loss, entropy
 
 __all__ = ["Gamma", "Huber", "Poisson", "Quantile", "Squared"]
@@ -64,7 +64,7 @@ class Huber(Loss):
     curvature = 1.0
 
     def __post_init__(self) -> None:
-        require_number("delta", self.delta, low=0, above=True)
+        require_number("delta", as_plain(self, "delta"), low=0, above=True)
 
     @computed
     def shape(self) -> float:
@@ -105,9 +105,9 @@ class Quantile(Corners):
     name = "quantile"
 
     def __post_init__(self) -> None:
-        require_number("q", self.q, low=0, high=1)
+        require_number("q", as_plain(self, "q"), low=0, high=1)
         require(0 < self.q < 1, f"q must be above 0 and below 1, got {self.q}. Try 0.5.")
-        require_number("smooth", self.smooth, low=0)
+        require_number("smooth", as_plain(self, "smooth"), low=0)
 
     @computed
     def shape(self) -> float:

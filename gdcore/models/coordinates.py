@@ -26,7 +26,8 @@ def coordinates(
     p = rows.X.shape[1]
     columns = np.zeros((4, p + 1))
     columns[INVERSE, p] = float(settings.fit_intercept)
-    ridge, lasso = alpha * (1 - settings.l1_ratio), alpha * settings.l1_ratio
+    share = float(settings.l1_ratio)
+    ridge, lasso = alpha * (1 - share), alpha * share
     units = np.ones(p)  # original coefficient × its unit = what the penalty weighs
     if settings.standardize or precondition:
         mean, deviation = rows.moments(settings.n_threads)

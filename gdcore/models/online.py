@@ -107,7 +107,7 @@ class Online(Base):
             not callable(rate),
             "learning_rate must be a number or 'auto' in a stream, not a schedule. Pass 'auto'.",
         )
-        l1 = alpha * self.l1_ratio
+        l1 = alpha * float(self.l1_ratio)
         settings = rate, knob, l1, alpha - l1, self.standardize, self.fit_intercept
         require(
             max(settings) <= MOST,

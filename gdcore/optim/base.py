@@ -11,7 +11,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array, ArrayLike, State
-from gdcore.errors import require, require_choice
+from gdcore.errors import as_plain, require, require_choice
 from gdcore.optim.tree import Tree
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Rule(Optimizer):
 
 def require_finite(optimizer: Any, argument: str) -> Any:
     """The hyper-parameter, which must be a finite number."""
-    value, name = getattr(optimizer, argument), type(optimizer).__name__
+    value, name = as_plain(optimizer, argument), type(optimizer).__name__
     if not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"{name} needs {argument} to be a finite number, got {value!r}. Pass one.")
     return value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from gdcore._typing import Array
-from gdcore.errors import require
+from gdcore.errors import as_plain, require
 
 if TYPE_CHECKING:
     from gdcore.schedules.phases import Joined
@@ -82,7 +82,7 @@ def require_between(
     cure: str,
 ) -> None:
     """Refuse a setting that is not a finite number in [low, high]; above=True: in (low, high]."""
-    value, name = getattr(schedule, argument), type(schedule).__name__
+    value, name = as_plain(schedule, argument), type(schedule).__name__
     real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
     if high < math.inf:
         where = f" in {'(' if above else '['}{low:g}, {high:g}]"
