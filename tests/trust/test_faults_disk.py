@@ -226,7 +226,7 @@ def test_places_where_nothing_can_be_written_are_told_before_the_first_step(tmp_
     (tmp_path / "file").write_text("mine")
     places = {
         tmp_path / "none" / "run": "is no folder", tmp_path / "file" / "run": "is no folder",
-        tmp_path / ("n" * 250): "File name too long", tmp_path / ("n" * 300): "name too long",
+        tmp_path / ("n" * 250): "name too long", tmp_path / ("n" * 300): "name too long",
         tmp_path: "is a folder", "/proc/run.npz": "Nothing was changed: make room, or pass",
         "/dev/full": "no plain file|is no checkpoint",
     }  # fmt: skip
