@@ -119,6 +119,7 @@ def test_scores_are_scikit_learns(loss):
 
 
 def test_frames_and_json(descent, tmp_path):
+    pytest.importorskip("polars")
     trace, _ = descent
     frame, other = trace.to_pandas(), trace.to_polars()
     assert list(frame.columns) == other.columns == list(COLUMNS)

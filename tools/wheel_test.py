@@ -3,8 +3,8 @@
 Each run has a fresh environment with the newest NumPy that pip finds; the oldest CPython has a
 second one with the lowest NumPy and threadpoolctl that pyproject.toml allows. What needs the source
 tree is marked `tree` and left out. A free-threaded CPython has no stable ABI: it builds
-its own wheel from the sdist, and its tests do without what has none for it. `--smoke` runs a part
-of the suite; without it the figures are saved.
+its own wheel from the sdist, and its tests do without what has none for it; that of 3.13 was an
+experiment, and is left out. `--smoke` runs a part of the suite; without it the figures are saved.
 """
 
 import argparse
@@ -27,7 +27,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "trust" / "wheels.json"
 CARRIED = ("tests", "docs", "README.md", "pyproject.toml", "Makefile")  # what tests read
 SMOKE = ("tests/kernels", "tests/layers", "tests/test_house.py", "tests/test_descent.py")
 LIGHT = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6")  # all that those need
-NO_FREE_WHEEL = ("polars", "safetensors")  # nothing without the GIL for CPython 3.13
+NO_FREE_WHEEL = ("polars",)  # nothing without the GIL; its tests know
 WITH_LOWEST = ("pyarrow<20",)  # later ones want NumPy 2, and say so only when they are imported
 ASK = (
     "import sys, sysconfig, platform as p; print(p.python_implementation(), p.python_version(), "
@@ -54,7 +54,7 @@ def interpreters():
         _, version, free = done.stdout.split()
         numbers = tuple(map(int, re.findall(r"\d+", version)))
         key = (numbers[1], free == "True")
-        if key >= (11, False) and numbers > found.get(key, ((), ""))[0]:
+        if key >= (11, False) and key != (13, True) and numbers > found.get(key, ((), ""))[0]:
             found[key] = numbers, str(path)
     return {
         f"3.{minor}{'t' if free else ''}": path
@@ -85,7 +85,7 @@ def with_tests(product, wheel):
     if product == wheel:
         return [f"{product}[test,dask,devices]"]
     theirs = [need for need in needs(wheel, "test") if need.name not in NO_FREE_WHEEL]
-    return [product, *(f"{need.name}{need.specifier}" for need in theirs)]
+    return [f"{product}[dask,devices]", *(f"{need.name}{need.specifier}" for need in theirs)]
 
 
 def suite(python, folder, wanted, tests):
@@ -135,7 +135,7 @@ def save(wheel, run):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--smoke", action="store_true", help="a part of the suite, nothing saved")
-    parser.add_argument("--only", nargs="*", help="versions such as 3.12 or 3.13t")
+    parser.add_argument("--only", nargs="*", help="versions such as 3.12 or 3.14t")
     parser.add_argument("tests", nargs="*", help="tests instead of all, nothing saved")
     asked = parser.parse_args()
     (wheel,) = (ROOT / "dist").glob("*.whl")

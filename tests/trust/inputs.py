@@ -5,6 +5,8 @@ import warnings
 from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ DTYPES = [
     "f8", "f8", "f8", "f4", "f4", "f2", "g", ">f8", "<f4", "i1", "i8", ">i4", "u2", "u8", "?", "O",
     "U3", "S3", "c16", "M8[D]", "m8[s]", [("a", "f8")], "V3",
 ]  # fmt: skip
+FRAMES = [name for name in ("pandas", "polars") if find_spec(name)]  # not all are for all Pythons
 SIZES = st.sampled_from([0, 1, 1, 2, 3, 4, 5, 6, 7])
 
 
@@ -91,12 +94,8 @@ def laid_out(draw, made):
 
 def dressed(draw, made):
     """The same numbers as another kind of object."""
-    import pandas
-    import polars
-
-    kind = draw(st.sampled_from(["array"] * 8 + ["list", "tuple", "pandas", "polars", "ragged",
-        "iterator",
-                                 "buffer", "memoryview", "object"]))  # fmt: skip
+    kind = draw(st.sampled_from(["array"] * 8 + ["list", "tuple", *FRAMES, "ragged", "iterator",
+                                                 "buffer", "memoryview", "object"]))  # fmt: skip
     plain = type(made) is np.ndarray and made.dtype.kind in "fiub" and made.dtype.itemsize <= 8
     native = plain and made.dtype.isnative and made.dtype != np.float16
     if kind == "list":
@@ -108,9 +107,10 @@ def dressed(draw, made):
     if kind == "iterator":
         return iter(made.tolist()) if made.ndim else made
     if kind == "pandas" and native and made.ndim in (1, 2):
+        pandas = import_module(kind)
         return pandas.Series(made) if made.ndim == 1 else pandas.DataFrame(made).add_prefix("c")
     if kind == "polars" and native and made.ndim in (1, 2) and made.size:
-        made = np.ascontiguousarray(made)
+        made, polars = np.ascontiguousarray(made), import_module(kind)
         return polars.Series(made) if made.ndim == 1 else polars.DataFrame(made)
     if kind == "buffer" and made.ndim == 1 and plain:
         return array.array("d", made.tolist())
