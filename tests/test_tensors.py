@@ -107,7 +107,7 @@ WRONG = {
     "no JSON": (b"{nothing}", "Expecting"),
     "no UTF-8": (b'{"\xff": 1}', "utf-8"),
     "a list": ([], "its header is no JSON object"),
-    "too deep": (b'{"a":' + b"[" * 100_000, "recursion"),
+    "too deep": (b'{"a":' + b"[" * 100_000, "while decoding a JSON array"),
     "an unknown dtype": (
         {"w": entry("F8_E4M3", [4], 0, 4)},
         "tensor w has the unknown dtype 'F8_E4M3'",

@@ -181,14 +181,14 @@ def retold(path, out, **texts):
     [
         ({"parameters": '{"n_layer": 1000000000}'}, "numbers at least"),
         ({"parameters": '{"n_layer": "x"}'}, "no whole number"),
-        ({"parameters": "[" * 100_000 + "]" * 100_000}, "recursion"),
+        ({"parameters": "[" * 100_000 + "]" * 100_000}, "while decoding a JSON array"),
         (
             {"parameters": '{"n_layer": 1, "n_embd": 4, "n_head": 1, "dropout": 5}'},
             r"below 1, got 5\. Save it again\.$",
         ),
         ({"vocabulary": "true"}, "no whole number"),
         ({"vocabulary": '"x"'}, "no whole number"),
-        ({"tokenizer": "[" * 100_000 + "]" * 100_000}, "recursion"),
+        ({"tokenizer": "[" * 100_000 + "]" * 100_000}, "while decoding a JSON array"),
     ],
 )
 def test_descriptions_that_would_build_anything(model, tmp_path, texts, message):
