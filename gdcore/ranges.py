@@ -24,7 +24,7 @@ def require_range(deviation: Array, dtype: Any) -> None:
 def require_held(X: Array, dtype: Any) -> None:
     """Refuse numbers of X that another precision has no place for."""
     most = float(np.finfo(dtype).max)
-    if X.dtype != dtype and (np.abs(X).max(initial=0.0) > most):
+    if X.dtype != dtype and float(np.abs(X).max(initial=0.0)) > most:
         raise ValueError(
             f"X has numbers beyond {most:.2g}, the largest of {np.dtype(dtype)}. Scale the columns,"
             " or pass standardize=True."

@@ -25,6 +25,7 @@ PACKAGE = str(Path(gd.__file__).parent)
 REFUSALS = (ValueError, TypeError, OSError)
 LEAKS = (UnicodeError, ArithmeticError, LookupError, RecursionError, np.linalg.LinAlgError)
 SENTENCES = re.compile(r".*\S\. \S.*[.)…?]", re.DOTALL)  # what is wrong, and what to do
+ARGUMENTS = re.compile(r"\(\) (takes|missing) \d+ (required )?positional argument")
 HOW = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 
 
@@ -76,6 +77,8 @@ def fault_of(error):
         return "leaks from inside"
     if isinstance(error, OSError) and error.strerror:
         return None  # the system's own words, with the file's name
+    if isinstance(error, TypeError) and ARGUMENTS.search(str(error)):
+        return None  # Python's words on a function that was passed, and takes others
     if not SENTENCES.fullmatch(str(error)):
         return "is no sentence with a cure"
     last = traceback.extract_tb(error.__traceback__)[-1].filename

@@ -225,7 +225,9 @@ def _spoil(draw, parts):
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # parts that are lost, numbers that are too large
             other = draw(st.sampled_from(["f8", "f4", "f2", "O", "U5", "?", "c16", "i8", "g"]))
-            with suppress(OverflowError):  # objects that no C integer holds
+            with suppress(
+                OverflowError, ValueError
+            ):  # objects that no C integer holds, text cut off
                 values = values.astype(other)
     elif kind == "2-d":
         values = values[:, None]

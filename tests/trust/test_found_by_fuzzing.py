@@ -348,6 +348,14 @@ def test_arrays_without_a_dimension_only_look_iterable(call, message):
         call(np.array(0.1))
 
 
+@pytest.mark.parametrize("kind", [gd.MLPRegressor, gd.MLPClassifier])
+def test_double_has_room_for_single_and_says_nothing(kind):
+    """The largest double was compared as a float32, with a warning."""
+    model = kind(standardize=False, max_epochs=3, random_state=0, dtype="float64")
+    model.fit(X.astype(np.float32), [0, 1, 0, 1])
+    assert model.theta_.vector.dtype == np.float64
+
+
 def test_what_a_header_says_ends_as_a_sentence_does(tmp_path):
     path = tmp_path / "X.npy"
     np.save(path, np.ones((3, 2)))
