@@ -2,12 +2,14 @@
 
 Workers are processes on the loopback interface, one thread each, started and warm. A step is one
 J(θ) with its gradient over all rows. Measured: what a step costs without rows; how much faster two
-workers are than one; threads of one process and a memory map on the same rows; the time to the cost
-at which dask-glm's solvers end. A step's time as a + b·bytes per worker + c·log₂ workers is fitted
-to steps on one and two workers. JSON under benchmarks/results/cluster.
+workers are than one, and two processes without a cluster; threads of one process and a memory map
+on the same rows; the time to the cost at which dask-glm's solvers end. A step's time as a + b·bytes
+per worker + c·log₂ workers is fitted to steps on one and two workers. JSON under
+benchmarks/results/cluster.
 """
 
 import argparse
+import multiprocessing
 import os
 import platform
 import sys
@@ -83,8 +85,8 @@ def stepper(cost, columns):
 
 
 def on_cluster(client, rows, columns, rounds, parts=PARTS):
-    with DaskRows(blocks(rows, columns, parts), client=client) as held:
-        step = stepper(DaskCost(model(columns), held, free(columns)), columns)
+    with DaskRows(blocks(rows, columns, parts), client=client) as there:
+        step = stepper(DaskCost(model(columns), there, free(columns)), columns)
         step()
         return timed(step, rounds)
 
@@ -105,8 +107,8 @@ def throughput(sizes, rounds):
     for workers in (1, 2, 1, 2):
         with started(workers) as cluster, Client(cluster) as client:
             for rows in sizes:
-                with DaskRows(blocks(rows, COLUMNS), client=client) as held:
-                    cost = DaskCost(model(COLUMNS), held, free(COLUMNS))
+                with DaskRows(blocks(rows, COLUMNS), client=client) as there:
+                    cost = DaskCost(model(COLUMNS), there, free(COLUMNS))
                     step = stepper(cost, COLUMNS)
                     step()
                     found[rows][workers] += [timed(step, 1) for _ in range(rounds)]
@@ -115,21 +117,59 @@ def throughput(sizes, rounds):
     }
 
 
-def one_process(rows, rounds):
-    """{what: seconds of a step} in this process: one and two threads, a memory map."""
-    X, y = np.empty((rows, COLUMNS)), np.empty(rows)
-    each = rows // PARTS
+def _steps_of(number, rows, rounds, together, found):
+    """What a process of `plain` does: steps on its rows, each begun together with the others'."""
+    with gd.Cost(model(COLUMNS), held(rows, number), free(COLUMNS), 1) as cost:
+        step = stepper(cost, COLUMNS)
+        step()
+        for _ in range(rounds):
+            together.wait()
+            start = time.perf_counter()
+            step()
+            found.put(time.perf_counter() - start)
+            together.wait()
+
+
+def plain(processes, rows, rounds):
+    """Seconds of a step that so many processes share, without a cluster: what memory allows."""
+    context = multiprocessing.get_context("spawn")
+    together, found, steps = context.Barrier(processes + 1), context.Queue(), []
+    own = rows // processes
+    children = [
+        context.Process(target=_steps_of, args=(number, own, rounds, together, found))
+        for number in range(processes)
+    ]
+    for child in children:
+        child.start()
+    for _ in range(rounds):
+        together.wait()
+        together.wait()
+        steps.append(max(found.get() for _ in children))
+    for child in children:
+        child.join()
+    return median(steps)
+
+
+def held(rows, first=0):
+    """The rows that `blocks` has, in one table of this process; others from another first one."""
+    X, y, each = np.empty((rows, COLUMNS)), np.empty(rows), rows // PARTS
     for number in range(PARTS):
         part = slice(number * each, (number + 1) * each)
-        X[part], y[part] = block(number, each, COLUMNS)
-    held, found = Rows(X, y, np.ones(rows)), {}
+        X[part], y[part] = block(PARTS * first + number, each, COLUMNS)
+    return Rows(X, y, np.ones(rows))
+
+
+def one_process(rows, rounds):
+    """{what: seconds of a step} in this process: one and two threads, a memory map."""
+    table, found = held(rows), {}
+    X, y = table.X, table.y
     for threads in (1, 2):
-        with gd.Cost(model(COLUMNS), held, free(COLUMNS), threads) as cost:
+        with gd.Cost(model(COLUMNS), table, free(COLUMNS), threads) as cost:
             found[f"n_threads={threads}"] = timed(stepper(cost, COLUMNS), rounds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "X.npy"
         np.save(path, X)
-        del X, held
+        del X, table
         fits = {}
         for threads in (1, 2):
             mapped = np.load(path, mmap_mode="r")
@@ -228,6 +268,9 @@ def main():
     steps = throughput(sizes, asked.rounds)
     for rows, by in steps.items():
         print(f"{rows:,} rows: {1e3 * by[1]:.1f} and {1e3 * by[2]:.1f} ms, {by[1] / by[2]:.2f}×")
+    bare_of = [{n: plain(n, sizes[-1], asked.rounds) for n in (1, 2)} for _ in range(2)]
+    without_dask = {n: median(each[n] for each in bare_of) for n in (1, 2)}
+    print("processes without a cluster:", {n: f"{1e3 * s:.1f} ms" for n, s in without_dask.items()})
     local = {rows: one_process(rows, asked.rounds) for rows in sizes}
     for rows, by in local.items():
         print(f"{rows:,} rows:", {name: f"{1e3 * each:.1f} ms" for name, each in by.items()})
@@ -241,6 +284,7 @@ def main():
         "what": f"seconds of a logistic step, float64, {COLUMNS} columns, one thread a worker; "
         f"medians of {asked.rounds} a turn, clusters of one and two workers in turn, twice",
         "overhead": {"columns": WIDE, "seconds": without}, "steps": steps, "one process": local,
+        "processes without a cluster": {"rows": sizes[-1], "seconds": without_dask},
         "model": line, "dask-glm": against, "cores": len(os.sched_getaffinity(0)),
         "simd": gd.kernels.simd_level(), "machine": platform.machine(),
         "versions": {name: version(name) for name in names}

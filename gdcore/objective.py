@@ -1,5 +1,6 @@
 """A user's function as a cost: values, gradients, bounds and structures, for the one loop."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
@@ -79,6 +80,13 @@ class Layout:
         self.plain = self.bare and self.kinds[0] == np.float64
         self.line = self.plain and len(self.shapes[0]) == 1
         self.resolution = max(float(np.finfo(kind).eps) for kind in self.kinds)
+        self.most = min(float(np.finfo(kind).max) for kind in self.kinds)
+
+    def holds(self, x: Array) -> bool:
+        """Whether all of flat x has a place in the precision of x0."""
+        return kernels.largest(x) <= self.most or all(
+            np.isfinite(leaf).all() for _, leaf in leaves(self.build(x))
+        )
 
     def build(self, x: Array) -> Any:
         """A copy of flat x in the structure of x0."""
@@ -148,8 +156,11 @@ class Objective(PlainCost):
             if np.array_equal(start, x):
                 g[:] = slope
                 return value
-        self.calls += 1
         layout = self.layout
+        if not layout.plain and not layout.holds(x):  # fun is of numbers, not of infinity
+            g[:] = math.nan
+            return math.inf
+        self.calls += 1
         answer = self.fun(x.copy() if layout.line else layout.build(x), *self.args)
         if self.jac is None:
             value = _number(answer)

@@ -327,6 +327,24 @@ def test_a_descent_ends_at_numbers_also_where_a_function_has_a_value_at_infinity
     assert np.isfinite(result.x).all()
 
 
+@pytest.mark.parametrize("method", ["fista", "auto", "momentum"])
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_a_descent_ends_at_numbers_of_the_precision_that_x0_has(kind, method):
+    """A double goes on where they have no place, and the function was asked at infinity."""
+    asked = []
+
+    def flat(x):
+        asked.append(x)
+        return 1.0, {"a": np.full(2, 1e300), "b": 0.0}
+
+    x0 = {"a": np.ones(2, kind), "b": 1e200}  # of which one is a double, and has place
+    result = gd.minimize(flat, x0, jac=True, max_iter=2, method=method)
+    for x in (*asked, result.x):
+        assert x["a"].dtype == kind
+        assert np.isfinite(x["a"]).all()
+    assert result.x["b"] == 1e200
+
+
 def test_batches_that_return_none():
     with pytest.raises(TypeError, match=r"batches must return an iterable .* Return one"):
         gd.minimize(lambda x, batch: (x @ x, 2 * x), [1.0], jac=True, batches=lambda epoch: 0.5)
