@@ -48,12 +48,28 @@ def require(condition: object, message: str) -> None:
 
 
 def as_plain(holder: object, argument: str) -> Any:
-    """An attribute, put in Python's numbers: a short one of NumPy's would reckon in its own."""
-    value = getattr(holder, argument)
+    """An attribute, put in Python's numbers: a short one of NumPy's would reckon in its own, and
+    fractions, and whole numbers beyond double, in ways that nobody wants."""
+    import numbers
+
+    value = given = getattr(holder, argument)
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, numbers.Real) and not isinstance(value, float):
+        reckoned = as_double(value)
+        if not isinstance(value, int) or reckoned in (float("inf"), float("-inf")):
+            value = reckoned
+    if value is not given:
         object.__setattr__(holder, argument, value)  # of frozen ones, too
     return value
+
+
+def as_double(value: Any) -> float:
+    """float(value), infinite where that has no place for it."""
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
 
 
 def is_iterable(given: object) -> bool:
@@ -91,7 +107,11 @@ def require_number(
             f"{argument} must be {what}, got {value!r}. Pass {what}."
         )
     below = low is not None and (value <= low if above else value < low)
-    if below or (high is not None and value > high) or value in (float("inf"), float("-inf")):
+    if (
+        below
+        or (high is not None and value > high)
+        or as_double(value) in (float("inf"), float("-inf"))
+    ):
         floor = "" if low is None else f" {'above' if above else 'of at least'} {low}"
         ceiling = "" if high is None else f" and at most {high}"
         raise ValueError(

@@ -1,6 +1,7 @@
 """What fuzzing has found, each once: kept, so that it stays mended."""
 
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -343,6 +344,25 @@ def test_a_descent_ends_at_numbers_of_the_precision_that_x0_has(kind, method):
         assert x["a"].dtype == kind
         assert np.isfinite(x["a"]).all()
     assert result.x["b"] == 1e200
+
+
+@pytest.mark.parametrize("make", [
+    lambda v: gd.optim.SGD(v), gd.schedules.Linear, gd.losses.Huber,
+    lambda v: gd.LinearRegression(alpha=v).fit(X, X[:, 0]),
+    lambda v: gd.MLPRegressor(learning_rate=v).fit(X, X[:, 0]),
+    lambda v: gd.LogisticRegression(max_time=v).fit(X, [0, 1, 0, 1]),
+])  # fmt: skip
+def test_fractions_are_numbers_and_those_beyond_double_are_refused(make):
+    make(Fraction(1, 3))
+    for huge in (10**400, Fraction(10**400)):
+        with pytest.raises(ValueError, match=r"must be|needs"):
+            make(huge)
+
+
+def test_a_tolerance_may_be_a_fraction():
+    here, there = (gd.LinearRegression(tol=tol, optimizer="fista").fit(X, X[:, 0])
+                   for tol in (Fraction(1, 4), 0.25))  # fmt: skip
+    assert here.result_.message == there.result_.message
 
 
 def test_batches_that_return_none():
