@@ -41,6 +41,15 @@ def require_numbers(z: Array) -> None:
         )
 
 
+def require_logits(z: Array) -> None:
+    """Refuse logits that left the range of their dtype: no token can be chosen by them."""
+    require(
+        kernels.all_finite(z.reshape(-1)),
+        f"The logits leave the range of {z.dtype}: the weights are too large. Fetch the file again,"
+        " or train at a smaller rate.",
+    )
+
+
 def require_reach(rows: Any) -> None:
     """Refuse targets whose squares, summed, would leave the range of the numbers computed with."""
     most = np.abs(rows.y).max(initial=0.0)

@@ -28,6 +28,7 @@ CARRIED = ("tests", "docs", "README.md", "pyproject.toml", "Makefile")  # what t
 SMOKE = ("tests/kernels", "tests/layers", "tests/test_house.py", "tests/test_descent.py")
 LIGHT = ("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6")  # all that those need
 NO_FREE_WHEEL = ("polars",)  # nothing without the GIL; its tests know
+FREE_FROM = {"safetensors": ">=0.9.0rc1"}  # the first one without
 WITH_LOWEST = ("pyarrow<20",)  # later ones want NumPy 2, and say so only when they are imported
 ASK = (
     "import sys, sysconfig, platform as p; print(p.python_implementation(), p.python_version(), "
@@ -85,7 +86,8 @@ def with_tests(product, wheel):
     if product == wheel:
         return [f"{product}[test,dask,devices]"]
     theirs = [need for need in needs(wheel, "test") if need.name not in NO_FREE_WHEEL]
-    return [f"{product}[dask,devices]", *(f"{need.name}{need.specifier}" for need in theirs)]
+    asked = (f"{need.name}{FREE_FROM.get(need.name, need.specifier)}" for need in theirs)
+    return [f"{product}[dask,devices]", *asked]
 
 
 def suite(python, folder, wanted, tests):

@@ -12,6 +12,7 @@ from gdcore.errors import require, require_number
 from gdcore.models.decoder import Decoder
 from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters
+from gdcore.ranges import require_logits
 from gdcore.seeds import generator
 
 
@@ -179,6 +180,7 @@ class Sampling:
 
     def choose(self, logits: Array, seen: list[int], rng: Generator) -> int:
         """The number of the next token."""
+        require_logits(logits)
         z = logits.astype(np.float64)
         if self.repetition_penalty != 1:
             met = np.unique(seen)

@@ -13,6 +13,7 @@ from gdcore.models.arena import Shard
 from gdcore.models.batch_cost import Backward, BatchCost
 from gdcore.models.flat import Flat
 from gdcore.optim.base import Optimizer
+from gdcore.ranges import require_logits
 
 SHARD_PLACES = 192  # fewer rows than this make a matrix product slower,
 HALF_PLACES = 128  # but two shards of so many are two threads' work
@@ -45,6 +46,7 @@ class LanguageModel(Flat):
         """Logits (n, t, vocabulary) for ids (n, t)."""
         with np.errstate(all="ignore"):
             logits: Array = self.layers(self.scope(theta), ids)[0]
+        require_logits(logits)
         return logits
 
 

@@ -402,6 +402,18 @@ def test_what_a_header_says_ends_as_a_sentence_does(tmp_path):
         list(gd.chunks.arrays(path, np.zeros(3)))
 
 
+def test_logits_beyond_the_precision_choose_no_token():
+    gpt = gd.GPT(n_layer=1, n_head=1, n_embd=4, block_size=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gd.ConvergenceWarning)
+        gpt.fit("the cat sat on the mat. " * 9, max_steps=1, batch_size=2)
+    gpt.theta_.vector[:] *= 1e37  # each of them a number, as in a file with a flipped bit
+    for call in (lambda: gpt.logits([1, 2]), lambda: gpt.generate("the", 3),
+                 lambda: gpt.generate("the", 3, temperature=0)):  # fmt: skip
+        with pytest.raises(ValueError, match="The logits leave the range of float32"):
+            call()
+
+
 def test_stop_texts_that_are_none():
     gpt = gd.GPT(n_layer=1, n_head=1, n_embd=4, block_size=4)
     with warnings.catch_warnings():
