@@ -139,7 +139,7 @@ def as_numbers(values: ArrayLike, name: str) -> Array:
         raise ValueError(
             f"{name} holds complex numbers. Complex data not supported: pass real parts."
         )
-    if array.dtype.kind in "US" and name in ("X", "x"):
+    if array.dtype.kind in "US" and name[:1] in ("X", "x"):
         raise ValueError(
             f"{name} holds text. Pass numbers: encode it, or convert it by astype(float)."
         )
@@ -155,7 +155,7 @@ def as_numbers(values: ArrayLike, name: str) -> Array:
 def require_unmasked(values: object, name: str) -> None:
     """Refuse entries that are there and are not to be seen: NumPy would show them."""
     masked = isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)
-    require(not masked, f"{name} has masked entries. Fill them first, as by {name}.filled(0).")
+    require(not masked, f"{name} has masked entries. Fill them first, as by .filled(0).")
 
 
 def _filled(out: Array, rows: Callable[[int, int], Array]) -> Array:

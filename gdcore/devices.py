@@ -43,6 +43,9 @@ class DeviceArray(NDArrayOperatorsMixin):
             array = array.detach()  # or each step would be kept for a way back
         self.array, self.xp = array, _namespace(array)
 
+    def __reduce__(self) -> Any:
+        return DeviceArray, (self.array,)  # the library's module is found again
+
     @property
     def shape(self) -> tuple[int, ...]:
         """As of NumPy."""
@@ -379,13 +382,7 @@ def is_foreign(array: Any) -> bool:
 
 
 def wrapped(array: Any, name: str) -> DeviceArray:
-    """The array, with NumPy's protocols.
-
-    Raises
-    ------
-    ImportError
-        Where array-api-compat is missing.
-    """
+    """The array, with NumPy's protocols; an ImportError where array-api-compat is missing."""
     try:
         return DeviceArray(array)
     except ImportError as error:

@@ -1,9 +1,12 @@
 """What a descent returns: SciPy's OptimizeResult in shape, without SciPy."""
 
+import math
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic
+
+import numpy as np
 
 from gdcore._typing import Array, PathLike
 from gdcore.status import Status
@@ -109,9 +112,11 @@ def _report() -> ModuleType:
 
 
 def _short(value: Any) -> Any:
-    if getattr(value, "ndim", 0) and value.size > 6:
-        return f"array of shape {value.shape}, {value.ravel()[:3]} …"
-    return value
+    shape = tuple(getattr(value, "shape", ()))
+    if math.prod(shape) <= 6 or not shape:
+        return value
+    begin = f", {value.ravel()[:3]} …" if isinstance(value, np.ndarray) else ""  # a device's: no
+    return f"array of shape {shape}{begin}"
 
 
 def until_interrupted(

@@ -1,5 +1,6 @@
 """Arrays of other libraries: fits and predictions where they are, as those on NumPy arrays."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -273,3 +274,60 @@ def test_the_vector_kernels_are_the_hosts():
     there_b[7] = np.nan
     assert not gd.kernels.all_finite(there_b)
     np.testing.assert_array_equal(there_a.numpy(), a)
+
+
+def refused(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+KINDS = [gd.LinearRegression, gd.LogisticRegression, gd.MLPRegressor, gd.MLPClassifier]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_device_cannot_take_gets_a_sentence(kind):
+    regression = "Regressor" in kind.__name__ or kind is gd.LinearRegression
+    y = TARGETS["numbers" if regression else "two"]
+    odd = np.where(np.arange(len(y)) == 3, np.inf, y)
+    masked = np.ma.masked_array(y, mask=np.arange(len(y)) == 0)
+    ones = np.ones(len(y))
+    refused(lambda: kind().fit(there(X), there(odd)), "y contains NaN or infinity")
+    refused(lambda: kind().fit(there(X), there(y), ones * 1.7e308), "The weights add up to more")
+    refused(lambda: kind().fit(there(X), masked), "y has masked entries")
+    weights = np.ma.masked_array(ones, mask=masked.mask)
+    refused(lambda: kind().fit(there(X), there(y), weights), "sample_weight has masked entries")
+    refused(lambda: kind().fit(there(X + 0j), there(y)), "X holds complex numbers")
+    refused(lambda: kind().fit(there(X), there(y + 0j)), "y holds complex numbers")
+    refused(lambda: kind().fit(there(X), there(y), ["a"] * len(y)), "sample_weight must hold num")
+    refused(lambda: kind(optimizer="adafactor").fit(there(X), there(y)), "shapes of matrices")
+    if regression:
+        refused(lambda: kind().fit(there(X), ["a"] * len(y)), "y must hold numbers")
+        refused(lambda: kind().fit(there(X), there(y * 1e200)), "squares have no place in float64")
+        refused(lambda: kind().fit(there(X), there(y * 1e-200)), "Multiply y by a power of ten")
+    refused(lambda: kind().fit(there(X * 1e-300), there(y)), "Column 0 of X varies by")
+
+
+@pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_a_device_are_copied_printed_and_pickled(kind):
+    y = TARGETS["numbers" if kind in (gd.LinearRegression, gd.MLPRegressor) else "three"]
+    how = {"max_epochs": 5} if "MLP" in kind.__name__ else {}
+    model = kind(random_state=0, **how).fit(there(X), there(y))
+    assert "fun" in repr(model.result_)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(here(other.predict(there(X))), here(model.predict(there(X))))
+
+
+def test_two_devices_are_named():
+    if "Device" not in dir(strict):
+        pytest.skip("this array-api-strict has one device alone")
+    far = strict.Device("device1")
+    y, X_ = TARGETS["numbers"], strict.asarray(X, device=far)
+    refused(lambda: gd.LinearRegression().fit(there(X), strict.asarray(y, device=far)),
+            "y is on .*device1.*, and X on .*Move one")  # fmt: skip
+    model = gd.LinearRegression().fit(there(X), there(y))
+    refused(lambda: model.predict(X_), "X is on .*device1.*, and what was fitted on")
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # strict's own way home is NumPy 2's
+        model = gd.LinearRegression().fit(X_, strict.asarray(y, device=far))
+        weights = strict.asarray(np.ones(len(y)), device=far)
+        assert model.score(X_, strict.asarray(y, device=far), weights) > 0.5

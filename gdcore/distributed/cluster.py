@@ -49,11 +49,11 @@ class Cluster:
     ) -> None:
         self.client, self.n_threads = client, n_threads
         self.plan: bytes | None = None
-        self.names = _names(X)
         self.nodes: list[_Actor] = []
         self.roots: list[_Actor] = []
         self.direct = False
         self.parts = Parts(client, X, y, weights)
+        self.names = _names(X)
         try:
             self._renew()
         except BaseException:
@@ -264,6 +264,10 @@ def client_for(given: Any) -> Any:
         if not isinstance(given, Client):
             raise TypeError(f"client must be a distributed.Client, got {given!r}. Pass one.")
         require(not given.asynchronous, "client is asynchronous. Pass one that is not.")
+        require(
+            given.status not in ("closing", "closed"),
+            "client is closed. Pass one that is connected to its scheduler.",
+        )
         return given
     try:
         return default_client()

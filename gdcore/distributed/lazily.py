@@ -68,6 +68,7 @@ class Distributed:
         """A method of the estimator without a cluster, of each partition when it is asked for:
         (n,), or (n, k). Of rows that are here, at once."""
         from dask.base import is_dask_collection
+        from dask.delayed import Delayed
 
         alone = self.to_local()
         if isinstance(X, (list, tuple)) and X and hasattr(X[0], "key"):
@@ -77,6 +78,11 @@ class Distributed:
             )
         if not is_dask_collection(X):
             return getattr(alone, method)(X)
+        if isinstance(X, Delayed) or X.ndim != 2:
+            raise ValueError(
+                f"X is a {type(X).__name__} and not a collection with two dimensions. Pass a "
+                "dask.array or frame of rows and columns."
+            )
         del alone.result_, alone.trace_  # which need not travel
         function = _Of(alone, method, () if k is None else (k,), dtype)
         meta = np.empty((0,) if k is None else (0, k), dtype)
@@ -87,6 +93,17 @@ class Distributed:
         if k is None:
             return X.map_blocks(function, drop_axis=1, dtype=dtype, meta=meta)
         return X.map_blocks(function, chunks=(X.chunks[0], (k,)), dtype=dtype, meta=meta)
+
+    def _scored(self, score: Any, X: Any, y: Any, weights: Any) -> float:
+        """A score of rows on the cluster, or of rows that are here."""
+        from dask.base import is_dask_collection
+
+        alone = self.to_local()
+        if not (is_dask_collection(X) or isinstance(X, (list, tuple))):
+            here = [each.compute() if is_dask_collection(each) else each for each in (y, weights)]
+            return float(alone.score(X, *here))
+        del alone.result_, alone.trace_
+        return float(score(client_for(self.client), alone, X, y, weights))
 
     def _require_found(self) -> None:
         """Raise where the cluster was lost; what was found until then is kept."""
@@ -100,6 +117,17 @@ class Distributed:
         given = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
         own = {name: given.pop(name) for name in OWN if name in given}
         return type(self)(**copy.deepcopy(given), **own)
+
+    def __copy__(self) -> Any:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        other = object.__new__(type(self))
+        for name, value in vars(self).items():  # of a client there is no copy
+            vars(other)[name] = value if name == "client" else copy.deepcopy(value, memo)
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"client": None}  # a connection is of its process
@@ -135,7 +163,7 @@ class DaskClassifier(Distributed):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy: the weighted share of rows whose class, or every label, is predicted right."""
-        return accuracy(client_for(self.client), y, self.predict(X), sample_weight)
+        return self._scored(accuracy, X, y, sample_weight)
 
 
 class DaskRegressor(Distributed):
@@ -150,7 +178,7 @@ class DaskRegressor(Distributed):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)², the mean over the targets, computed on the cluster."""
-        return r_squared(client_for(self.client), y, self.predict(X), sample_weight)
+        return self._scored(r_squared, X, y, sample_weight)
 
 
 class _Of:

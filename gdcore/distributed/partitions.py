@@ -93,6 +93,7 @@ def require_alike(about: Sequence[About]) -> None:
 def blocks(X: Any, y: Any, weights: Any) -> list[tuple[Any, ...]]:
     """What is to be passed to `checked` for each partition, after its number."""
     from dask.base import is_dask_collection
+    from dask.delayed import Delayed
 
     if isinstance(X, (list, tuple)):
         require(y is None, "y goes with collections. Let each item of X give (X, y), and pass it.")
@@ -102,6 +103,8 @@ def blocks(X: Any, y: Any, weights: Any) -> list[tuple[Any, ...]]:
             if not (is_dask_collection(each) or hasattr(each, "key")):
                 raise TypeError(f"Item {number} of X is {type(each).__name__}. {TAKEN}")
         return [(each,) for each in X]
+    if isinstance(X, Delayed):  # which says that it has every attribute
+        raise TypeError(f"X is {_called(X)}. {TAKEN}")
     if not is_dask_collection(X):
         raise TypeError(
             f"X is {_called(X)}, which is here and not on a cluster. Pass it to the estimator of "
@@ -141,6 +144,7 @@ def _delayed(collection: Any, name: str, rows: tuple[int, ...] | None) -> list[A
     """The partitions of one collection, cut by rows alone; those of an array as X's are."""
     import dask.array as da
     from dask.base import is_dask_collection
+    from dask.delayed import Delayed
 
     if not is_dask_collection(collection):
         known = rows is not None and np.ndim(collection) in (1, 2)
@@ -150,6 +154,8 @@ def _delayed(collection: Any, name: str, rows: tuple[int, ...] | None) -> list[A
             "collection with the same ones.",
         )
         collection = da.from_array(np.asarray(collection), chunks={0: rows})
+    if isinstance(collection, Delayed) or not collection.ndim:
+        raise TypeError(f"{name} is {_called(collection)}. Pass a collection with X's partitions.")
     if getattr(collection, "chunks", None) is None:  # a frame, or one of its columns
         parts: list[Any] = collection.to_delayed()
         return parts

@@ -12,8 +12,10 @@ from gdcore.distributed.cluster import Cluster, client_for
 from gdcore.distributed.pieces import joined
 from gdcore.distributed.plan import Coded, Plan, Real
 from gdcore.errors import require, require_number
+from gdcore.models.classifier import merged
 from gdcore.survey import MOST_LABELS, Survey
 
+NO_WEIGHT = "No row of the partitions has a weight. Give at least one row one."
 Encode = Callable[[Array, Array], tuple[Array, Array]]
 
 
@@ -73,16 +75,16 @@ class DaskRows:
 
     def labels(self) -> tuple[Array, Array]:
         """(classes, the weight of each)."""
-        masses: dict[Any, float] = {}
-        kinds = set()
-        for _, values, weights in sorted(self.cluster.total("labels"), key=lambda each: each[0]):
-            kinds |= {_kind(value) for value in values.tolist()[:1]}
-            for value, mass in zip(values.tolist(), weights.tolist(), strict=True):
-                masses[value] = masses.get(value, 0.0) + mass
+        found = sorted(self.cluster.total("labels"), key=lambda each: each[0])
+        kinds = {_kind(value) for _, values, _ in found for value in values.tolist()[:1]}
         if len(kinds) > 1:
             raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
-        classes = np.unique(np.array(list(masses)))
-        return classes, np.array([masses[value] for value in classes.tolist()])
+        classes = merged(*(values for _, values, _ in found))
+        masses = np.zeros(len(classes))
+        for _, values, weights in found:
+            masses[np.searchsorted(classes, values)] += weights
+        require(masses.any(), NO_WEIGHT)
+        return classes, masses
 
     def survey(self, encode: Encode | None = None, held: tuple[float, int] | None = None) -> Survey:
         """What one pass tells of all rows, with targets as `encode` gives them; default: numbers.
@@ -94,7 +96,7 @@ class DaskRows:
             return known
         plan = Plan(encode or Real(), held)
         tally, counts, out = self.cluster.total("survey", plan)
-        require(tally.n, "No row of the partitions has a weight. Give at least one row one.")
+        require(tally.n, NO_WEIGHT)
         require(
             held is None or out,
             f"early_stopping needs rows to hold out, and {tally.n} rows in partitions leave none. "
@@ -146,7 +148,7 @@ class DaskRows:
     def target_moments(self) -> tuple[Array, Array]:
         """(mean, deviation) of each target as it came."""
         tally = self.cluster.total("survey", Plan(Real()))[0]
-        require(tally.n, "No row of the partitions has a weight. Give at least one row one.")
+        require(tally.n, NO_WEIGHT)
         return tally.target.mean, tally.target.deviation()
 
     def begin(self, kind: Any, model: Any, **settings: Any) -> float:

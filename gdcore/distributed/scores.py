@@ -1,62 +1,86 @@
-"""Scores of predictions on a cluster, where they are."""
+"""Scores of predictions on a cluster: each partition is checked and judged where it is."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from gdcore._typing import Array
+from gdcore.data import as_numbers
+from gdcore.distributed.partitions import blocks, checked
 from gdcore.errors import require
 
+Sums: TypeAlias = tuple[Any, ...]
 
-def accuracy(client: Any, y: Any, predicted: Any, weights: Any = None) -> float:
+
+def accuracy(client: Any, alone: Any, X: Any, y: Any, weights: Any = None) -> float:
     """The weighted share of rows whose class, or every label, is predicted right."""
-    y, predicted = _alike(y, predicted)
-    same = y == predicted
-    right, mass = _sums(client, weights, same if same.ndim == 1 else same.all(axis=1))
-    return float(right / mass)
+    sums = _total(client, _right, alone, X, y, weights)
+    right, mass = map(sum, zip(*sums, strict=True))
+    return float(right / _known(mass))
 
 
-def r_squared(client: Any, y: Any, predicted: Any, weights: Any = None) -> float:
+def r_squared(client: Any, alone: Any, X: Any, y: Any, weights: Any = None) -> float:
     """1 − Σs(y − ŷ)²/Σs(y − ȳ)², the mean over the targets."""
-    y, predicted = _alike(y, predicted)
-    total, mass = _sums(client, weights, y)
-    left, spread, _ = _sums(client, weights, (y - predicted) ** 2, (y - total / mass) ** 2)
-    left, spread = np.atleast_1d(left, spread)
-    share = np.divide(left, spread, out=np.sign(left), where=spread != 0)
+    mass, _, spread, rest = reduce(_merged, _total(client, _far, alone, X, y, weights))
+    _known(mass)
+    share = np.divide(rest, spread, out=np.sign(rest), where=spread != 0)
     return float(np.mean(1 - share))
 
 
-def _alike(y: Any, predicted: Any) -> tuple[Any, Any]:
-    """(y as an array, what is predicted) of the same number of columns."""
-    y = _values(y)
+def _total(client: Any, judge: Callable[..., Sums], alone: Any, *given: Any) -> list[Sums]:
+    """What judge(model, X, y, weights) gives of each partition, in their order."""
+    import dask
+
+    make, model = dask.delayed(_judged, pure=False), dask.delayed(alone)
+    parts = [make(judge, model, number, *block) for number, block in enumerate(blocks(*given))]
+    found: list[Sums] = client.gather(client.compute(parts))
+    return found
+
+
+def _judged(judge: Any, model: Any, number: int, X: Any, y: Any = None, weights: Any = None) -> Any:
+    """Runs on a worker."""
+    X, y, weights = checked(number, X, y, weights)
+    if not len(X):  # of the right width: a model need not take it
+        X, y, weights = np.zeros((1, model.n_features_in_)), y[:0], np.zeros(1)
+        predicted = model.predict(X)
+        y = np.zeros(predicted.shape) if predicted.dtype.kind in "fiu" else predicted
+    else:
+        predicted = model.predict(X)
     have, want = (1 if each.ndim == 1 else each.shape[1] for each in (y, predicted))
     require(
         have == want,
-        f"y has {have} columns, and the model predicts {want}. Pass a column for each.",
+        f"y of partition {number} has {have} columns, and the model predicts {want}. "
+        "Pass a column for each.",
     )
-    return y[:, 0] if y.ndim > predicted.ndim else y, predicted
+    return judge(y, predicted, weights)
 
 
-def _values(y: Any) -> Any:
-    """An array of a frame or its column; any other as it is."""
-    if not hasattr(y, "map_partitions") or hasattr(y, "chunks"):
-        return y if hasattr(y, "shape") else np.asarray(y)
-    if y.ndim == 2:
-        return y.map_partitions(np.asarray, meta=np.empty((0, len(y.columns))))
-    kind = y.dtype if isinstance(y.dtype, np.dtype) else np.dtype(object)
-    return y.map_partitions(np.asarray, meta=np.empty(0, kind))
+def _right(y: Array, predicted: Array, weights: Array) -> Sums:
+    """(weight of the rows that are right, of all)."""
+    same = np.asarray(y == predicted)
+    return float(weights @ (same if same.ndim == 1 else same.all(axis=1))), float(weights.sum())
 
 
-def _sums(client: Any, weights: Any, *values: Any) -> list[Any]:
-    """Σ s·v of each, by column, and Σ s, in one computation by the client."""
-    from dask.base import is_dask_collection
+def _far(y: Array, predicted: Array, weights: Array) -> Sums:
+    """(weight, mean of y, Σs(y − ȳ)², Σs(y − ŷ)²), by column."""
+    y, predicted = (as_numbers(each.reshape(len(each), -1), "y") for each in (y, predicted))
+    mass = float(weights.sum())
+    mean = weights @ y / mass if mass else np.zeros(y.shape[1])
+    return mass, mean, weights @ (y - mean) ** 2, weights @ (y - predicted) ** 2
 
-    s = None if weights is None else _values(weights)
-    weighed = [
-        each if s is None else s * each if each.ndim == 1 else s[:, None] * each for each in values
-    ]
-    first = values[0] if values[0].ndim == 1 else values[0][:, 0]
-    weighed.append((first == first) if s is None else s)
-    sums = [each.astype(float).sum(axis=0) for each in weighed]
-    lazy = [each for each in sums if is_dask_collection(each)]
-    known = iter(client.gather(client.compute(lazy)) if lazy else [])
-    return [np.asarray(next(known) if is_dask_collection(each) else each) for each in sums]
+
+def _merged(one: Sums, other: Sums) -> Sums:
+    """The same of both (Chan et al., 1983)."""
+    (m, a, spread, rest), (n, b, more, left) = one, other
+    if not m + n:
+        return one
+    share = n / (m + n)
+    return m + n, a + share * (b - a), spread + more + m * share * (b - a) ** 2, rest + left
+
+
+def _known(mass: float) -> float:
+    require(mass > 0, "No row of the partitions has a weight. Give at least one row one.")
+    require(np.isfinite(mass), "The weights add up to more than 1.8e308. Pass smaller ones.")
+    return mass

@@ -73,7 +73,7 @@ class Classifier:
             right = (predicted == as_many(as_label_matrix(y, len(predicted)), predicted)).all(
                 axis=1
             )
-        return float(np.average(right, weights=as_weights(sample_weight, len(right))))
+        return float(np.average(right, weights=as_weights(to_host(sample_weight), len(right))))
 
     def _class_weights(self, classes: Array, codes: Array, weights: Array) -> Array:
         """A factor for each class."""

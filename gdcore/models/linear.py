@@ -141,7 +141,7 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         """R² = 1 − Σs(y − ŷ)²/Σs(y − ȳ)²; 1 is perfect, 0 as good as the mean."""
         predicted = to_host(self.predict(X))
         targets = as_real_targets(to_host(y), len(predicted))
-        return r_squared(targets, predicted, as_weights(sample_weight, len(targets)))
+        return r_squared(targets, predicted, as_weights(to_host(sample_weight), len(targets)))
 
     def _shape_coefficients(self, coef: Array, intercept: Array) -> None:
         self.coef_, self.intercept_ = coef[0], intercept[0]

@@ -348,7 +348,7 @@ class MLPRegressor(NeuralEstimator):
         predicted = to_host(self.predict(X))
         predicted = predicted.reshape(len(predicted), -1)
         y = as_many(as_real_matrix(to_host(y), len(predicted)), predicted)
-        s = as_weights(sample_weight, len(y))
+        s = as_weights(to_host(sample_weight), len(y))
         scores = [r_squared(y[:, j], predicted[:, j], s) for j in range(y.shape[1])]
         return float(np.mean(scores))
 

@@ -18,8 +18,8 @@ from gdcore.models.on_device import (
     coded,
     features,
     fitting,
-    numbers,
     precision,
+    real_targets,
     refuse_host,
     survey,
     weights_of,
@@ -50,7 +50,7 @@ def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: 
 def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: Any) -> None:
     """`MLPRegressor.fit` for arrays of another library."""
     there = _checked(estimator, X, validation)
-    y_, weights = numbers(y, there), weights_of(sample_weight, there)
+    y_, weights = real_targets(y, there), weights_of(sample_weight, there)
     mean = float(np.average(y_, weights=weights))
     wide = float(np.average((y_ - mean) ** 2, weights=weights)) ** 0.5 or 1.0
     estimator.target_mean_, estimator.target_scale_ = np.array([mean]), np.array([wide])

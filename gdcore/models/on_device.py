@@ -7,7 +7,15 @@ import numpy as np
 from gdcore import kernels, optim
 from gdcore._typing import Array
 from gdcore.convergence import CostChange, GradientNorm, Rule
-from gdcore.data import Rows, Spread, as_features, as_targets
+from gdcore.data import (
+    EXTREME,
+    Rows,
+    Spread,
+    as_features,
+    as_numbers,
+    as_targets,
+    require_summable,
+)
 from gdcore.device_cost import DeviceCost
 from gdcore.devices import DeviceArray, is_foreign, wrapped
 from gdcore.errors import not_fitted, require
@@ -20,6 +28,7 @@ from gdcore.models.family import LinearFamily
 from gdcore.models.solvers import unit_of
 from gdcore.newton import Newton
 from gdcore.penalties import Penalty
+from gdcore.ranges import require_reach
 from gdcore.survey import Shape, Survey
 
 There: TypeAlias = Any  # a `DeviceArray`, which stands where arrays of NumPy's do
@@ -31,6 +40,7 @@ def features(X: Any, name: str = "X") -> There:
     """X (n, p), finite floating-point numbers, where it is."""
     kernels.take_devices()
     array = wrapped(X, name)
+    require_real(array, name)
     require(
         array.ndim == 2 and array.size > 0,
         f"{name} must have two dimensions with examples and features, got shape {array.shape}. "
@@ -47,14 +57,31 @@ def features(X: Any, name: str = "X") -> There:
     return array
 
 
+def require_real(array: There, name: str) -> None:
+    """Refuse complex numbers."""
+    require(
+        array.dtype.kind != "c",
+        f"{name} holds complex numbers. Complex data not supported: pass real parts.",
+    )
+
+
+def require_beside(array: There, other: There, name: str, others: str) -> None:
+    """Refuse arrays of two devices."""
+    require(
+        array.device == other.device,
+        f"{name} is on {array.device}, and {others} on {other.device}. Move one of them.",
+    )
+
+
 def targets(y: Any, X: There, name: str = "y") -> There:
     """y (n,) beside X."""
     require(y is not None, f"fit requires {name}, and it is None. Pass it.")
     if is_foreign(y):
         array: There = wrapped(y, name)
+        require_real(array, name)
+        require_beside(array, X, name, "X")
     else:
-        held = np.asarray(y)
-        array = X.like(held, precision(X) if held.dtype.kind == "f" else held.dtype)
+        array = X.like(as_numbers(y, name), precision(X))
     require(
         array.shape == (len(X),),
         f"X has {len(X)} rows and {name} has shape {array.shape}. Pass one number a row.",
@@ -69,6 +96,14 @@ def numbers(y: Any, X: There, name: str = "y") -> There:
     return array
 
 
+def real_targets(y: Any, X: There) -> There:
+    """The same for regression, of a size whose squares are numbers."""
+    array = numbers(y, X)
+    ends = np.array([float(array.min()), float(array.max())])
+    require_reach(Rows(np.empty((2, 1), array.dtype), ends, ends))
+    return array
+
+
 def weights_of(given: Any, X: There) -> There:
     """Weights beside X, not negative, some positive."""
     if given is None:
@@ -78,6 +113,8 @@ def weights_of(given: Any, X: There) -> There:
         float(weights.min()) >= 0 and float(weights.max()) > 0,
         "sample_weight must not be negative, nor zero everywhere. Pass such weights.",
     )
+    with np.errstate(over="ignore"):
+        require_summable(float(weights.sum()))
     return weights
 
 
@@ -130,6 +167,11 @@ def refuse_host(estimator: Any) -> None:
             f"{name} needs arrays of NumPy's. Pass X as one, or {name}=False.",
         )
     require(
+        not isinstance(estimator._optimizer(), (optim.Adafactor, optim.Muon)),
+        f"optimizer={estimator.optimizer!r} looks at the shapes of matrices, which needs arrays of "
+        "NumPy's. Pass X as one, or another optimizer.",
+    )
+    require(
         not any(hasattr(each, "_on_keep") for each in as_list(estimator.callbacks)),
         "Checkpoints keep fits to arrays of NumPy's alone. Pass X as one, or no Checkpoint.",
     )
@@ -147,6 +189,13 @@ def survey(rows: Rows, mass: float) -> Survey:
     room: There = np.empty((4, X.shape[1]), rows.weights.dtype, like=X)
     total = kernels.column_moments(X, rows.weights, *room)
     mean, square, low, high = (row.numpy().astype(np.float64) for row in room)
+    off = (high > low) & ~((square > EXTREME) & (square < 1 / EXTREME))
+    first = int(off.argmax())
+    require(
+        not off.any(),
+        f"Column {first} of X varies by {high[first] - low[first]:.2g}, whose square is no number "
+        "there. Scale it by a power of ten, or pass X as an array of NumPy's.",
+    )
     spread = Spread()
     spread.merge(np.finfo(X.dtype).eps, total, mean, np.sqrt(square / total), low, high)
     center = float(np.average(y, weights=rows.weights))
@@ -183,6 +232,7 @@ def fitting(estimator: Any, X: Any, like: Any = None) -> There:
     if not estimator.__sklearn_is_fitted__():
         raise not_fitted(estimator)
     array = features(X) if is_foreign(X) else like.like(as_features(X))
+    require_beside(array, like, "X", "what was fitted")
     require(
         array.shape[1] == estimator.n_features_in_,
         f"X has {array.shape[1]} features, but {type(estimator).__name__} is expecting "
@@ -211,8 +261,12 @@ def labels(y: Any, X: There) -> tuple[There, There]:
     if given.dtype.kind == "b":
         given = given.astype(np.int8)
     require(
+        given.dtype.kind != "f" or bool(np.isfinite(given).all()),
+        "y contains NaN or infinity. Remove those rows first.",
+    )
+    require(
         given.dtype.kind != "f" or bool((given == np.floor(given)).all()),
-        "Unknown label type: continuous. y holds fractions or NaN, which are no classes; use "
+        "Unknown label type: continuous. y holds fractions, which are no classes; use "
         "LinearRegression, or pass labels.",
     )
     classes = DeviceArray(given.xp.sort(given.xp.unique_values(given.array)))
@@ -224,7 +278,7 @@ def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, loss: Any
     """`LinearRegression.fit` for arrays of another library."""
     estimator._check_parameters()
     there = features(X)
-    y_, weights = numbers(y, there), weights_of(sample_weight, there)
+    y_, weights = real_targets(y, there), weights_of(sample_weight, there)
     if hasattr(loss, "check"):
         loss.check(np.array([float(y_.min()), float(y_.max())]))
     fit(estimator, there, y_, weights, loss, outputs=1)

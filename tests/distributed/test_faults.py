@@ -156,7 +156,7 @@ BAD = [
     (lambda X, y: (X, y[:-1]), "X has 100 rows and y of partition 2 has 99"),
     (lambda X, y: (X, y, -np.ones(100)), "weights of partition 2 are negative at row 0"),
     (lambda X, y: X, r"Partition 2 is ndarray, not \(X, y\)"),
-    (lambda X, y: (np.full(X.shape, "red"), y), "X of partition 2 must hold numbers"),
+    (lambda X, y: (np.full(X.shape, "red"), y), "X of partition 2 holds text"),
 ]
 
 

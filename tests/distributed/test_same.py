@@ -189,7 +189,9 @@ def test_several_targets_that_do_not_fit_are_refused_with_a_word(client):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", gd.ConvergenceWarning)
         there = gd.distributed.MLPRegressor(max_epochs=1).fit(dX, MANY)
-    with pytest.raises(ValueError, match="y has 1 columns, and the model predicts 3"):
+    with pytest.raises(
+        ValueError, match=r"y of partition \d has 1 columns, and the model predicts 3"
+    ):
         there.score(dX, chunked(TARGETS["numbers"]))
 
 
