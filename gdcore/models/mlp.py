@@ -33,6 +33,7 @@ from gdcore.models.labels import (
 from gdcore.models.neural import NeuralEstimator
 from gdcore.models.on_device import as_decision, classes_of, shares_of
 from gdcore.models.training import require_same
+from gdcore.ranges import require_numbers
 
 Held: TypeAlias = tuple[ArrayLike, ArrayLike] | None
 
@@ -340,7 +341,9 @@ class MLPRegressor(NeuralEstimator):
         if networks_on_device.on_device(self):
             return networks_on_device.predict_numbers(self, X)
         z = self._margins(X)
-        z = z * self.target_scale_ + self.target_mean_
+        with np.errstate(over="ignore"):
+            z = z * self.target_scale_ + self.target_mean_
+        require_numbers(z)
         return z[:, 0] if self._vector else z
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

@@ -394,6 +394,13 @@ def test_double_has_room_for_single_and_says_nothing(kind):
     assert model.theta_.vector.dtype == np.float64
 
 
+def test_predictions_beyond_double_are_refused():
+    model = gd.MLPRegressor(random_state=0, max_epochs=3)
+    model.fit([[0.3], [0.8], [0.4]], [1e-300, 1e-300, 1.7e308], [0, 1, 2])
+    with pytest.raises(ValueError, match="The prediction for row 0 of X leaves the range of float"):
+        model.predict([[-1e4]])
+
+
 def test_what_a_header_says_ends_as_a_sentence_does(tmp_path):
     path = tmp_path / "X.npy"
     np.save(path, np.ones((3, 2)))
