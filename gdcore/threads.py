@@ -4,6 +4,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar
@@ -143,7 +144,7 @@ class _Job:
         self.numbers, self.bell = iter(range(len(items))), SimpleQueue[None]()
         self.error: BaseException | None = None
         self.inside, self.closed = 0, False
-        self.turn = threading.Lock()
+        self.turn = threading.RLock()  # which knows whose it is: see `wait`
 
     def work(self) -> None:
         """Take items until there are none, or one has failed."""
@@ -168,7 +169,11 @@ class _Job:
         self.bell.put(None)
 
     def wait(self) -> bool:
-        """True once no helper is inside. The bell only wakes: Ctrl-C may swallow what it says."""
+        """True once no helper is inside. The bell only wakes: Ctrl-C may swallow what it says, and
+        come between taking the lock and the block that gives it back (from CPython 3.14 on)."""
+        with suppress(RuntimeError):  # not this thread's, as it should be
+            while True:
+                self.turn.release()
         while True:
             with self.turn:
                 self.closed = True
@@ -183,7 +188,7 @@ class _Blas:
     def __init__(self) -> None:
         self.libraries: list[Any] | None = None
         self.before: list[int] = []
-        self.holders, self.lock = 0, threading.Lock()
+        self.holders, self.lock = 0, threading.RLock()
 
     def hold(self) -> bool:
         """False where there is a BLAS that cannot be held, or none that is known."""
@@ -204,7 +209,7 @@ class _Blas:
 
     def forget(self) -> None:
         """In a forked child: who held it, or the lock, was another thread of the parent's."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         if self.holders:
             self.holders = 0
             self._restore()
