@@ -131,6 +131,13 @@ def _help(inbox: "SimpleQueue[_Job | None]") -> None:
     inbox.put(None)  # for the next one, also if Ctrl-C came before it was counted
 
 
+def given_back(lock: Any) -> None:
+    """Release an RLock if it is this thread's; Ctrl-C leaves unknown whether it was taken."""
+    with suppress(RuntimeError):
+        while True:
+            lock.release()
+
+
 class _Job:
     """Items that several threads take one by one. A pool of futures takes three times as long.
 
@@ -171,9 +178,7 @@ class _Job:
     def wait(self) -> bool:
         """True once no helper is inside. The bell only wakes: Ctrl-C may swallow what it says, and
         come between taking the lock and the block that gives it back (from CPython 3.14 on)."""
-        with suppress(RuntimeError):  # not this thread's, as it should be
-            while True:
-                self.turn.release()
+        given_back(self.turn)
         while True:
             with self.turn:
                 self.closed = True

@@ -15,7 +15,7 @@ from gdcore.layers.products import bound, by_tiles, panel_numbers, product
 from gdcore.layers.sequential import Sequential
 from gdcore.models.flat import LEAST_WORK
 from gdcore.parameters import aligned
-from gdcore.threads import Threads
+from gdcore.threads import Threads, given_back
 
 TILE_WIDTH = 384  # and so do fewer columns
 MOST_PACKED = 1 << 21  # parameters that are packed for all shards, which takes their memory twice
@@ -29,16 +29,19 @@ class Arena:
     """Arrays by name, each with one row for each row of the largest batch."""
 
     def __init__(self, rows: int) -> None:
-        self.rows, self._lock = rows, threading.Lock()
+        self.rows, self._lock = rows, threading.RLock()
         self._arrays: dict[str, Array] = {}
 
     def full(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """The array behind a name, made at its first use."""
-        with self._lock:
+        try:  # within: Ctrl-C may come between the lock and what follows
+            self._lock.acquire()
             found = self._arrays.get(name)
             if found is None or found.shape[1:] != shape or found.dtype != dtype:
                 found = self._arrays[name] = np.empty((self.rows, *shape), dtype)
             return found
+        finally:
+            given_back(self._lock)
 
     @property
     def nbytes(self) -> int:
@@ -115,7 +118,7 @@ class Packed:
     """Weights packed for the kernel of products, once a pass for all shards."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._panels: dict[tuple[str, bool], Array] = {}
         self._ready: set[tuple[str, bool]] = set()
 
@@ -131,10 +134,13 @@ class Packed:
 
         def multiply() -> None:
             if key not in self._ready:
-                with self._lock:
+                try:
+                    self._lock.acquire()
                     if key not in self._ready:
                         kernels.pack_panels(b, panels)
                         self._ready.add(key)
+                finally:
+                    given_back(self._lock)
             kernels.panel_product(a, panels, False, out)
 
         return multiply
