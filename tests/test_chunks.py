@@ -151,7 +151,7 @@ GOOD = ([[1.0, 2.0]], [1])
         ([([[1.0]], [1], [-1.0])], "weights of chunk 0 are negative at row 0"),
         ([([[1.0]], [1], [1.0, 2.0])], "weights of chunk 0 have shape"),
         ([([[1.0]], [1], [np.inf])], "weights of chunk 0 contains infinity"),
-        ([([["a"]], [1])], "X of chunk 0 must hold numbers"),
+        ([([["a"]], [1])], "X of chunk 0 holds text"),
         ([GOOD, (gd.CSR([1.0], [1], [0, 1], (1, 2)), [1])], "chunk 1 is sparse, and others are d"),
         ([], "gave no chunk"),
         ([np.eye(2)], "gave ndarray for chunk 0"),
