@@ -1,14 +1,14 @@
 """Scores of predictions on a cluster: each partition is checked and judged where it is."""
 
 from collections.abc import Callable
-from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from gdcore._typing import Array
-from gdcore.data import as_numbers
+from gdcore.data import Spread, as_numbers, require_summable
 from gdcore.distributed.partitions import blocks, checked
+from gdcore.distributed.rows import NO_WEIGHT
 from gdcore.errors import require
 
 Sums: TypeAlias = tuple[Any, ...]
@@ -23,8 +23,11 @@ def accuracy(client: Any, alone: Any, X: Any, y: Any, weights: Any = None) -> fl
 
 def r_squared(client: Any, alone: Any, X: Any, y: Any, weights: Any = None) -> float:
     """1 − Σs(y − ŷ)²/Σs(y − ȳ)², the mean over the targets."""
-    mass, _, spread, rest = reduce(_merged, _total(client, _far, alone, X, y, weights))
-    _known(mass)
+    found = _total(client, _far, alone, X, y, weights)
+    whole, rest = Spread(), sum(left for _, left in found)
+    for part, _ in found:
+        whole.add_spread(part)
+    spread = _known(whole.mass) * whole.deviation() ** 2
     share = np.divide(rest, spread, out=np.sign(rest), where=spread != 0)
     return float(np.mean(1 - share))
 
@@ -64,23 +67,15 @@ def _right(y: Array, predicted: Array, weights: Array) -> Sums:
 
 
 def _far(y: Array, predicted: Array, weights: Array) -> Sums:
-    """(weight, mean of y, Σs(y − ȳ)², Σs(y − ŷ)²), by column."""
-    y, predicted = (as_numbers(each.reshape(len(each), -1), "y") for each in (y, predicted))
-    mass = float(weights.sum())
-    mean = weights @ y / mass if mass else np.zeros(y.shape[1])
-    return mass, mean, weights @ (y - mean) ** 2, weights @ (y - predicted) ** 2
-
-
-def _merged(one: Sums, other: Sums) -> Sums:
-    """The same of both (Chan et al., 1983)."""
-    (m, a, spread, rest), (n, b, more, left) = one, other
-    if not m + n:
-        return one
-    share = n / (m + n)
-    return m + n, a + share * (b - a), spread + more + m * share * (b - a) ** 2, rest + left
+    """(`Spread` of y, Σs(y − ŷ)²), by column."""
+    y = as_numbers(y.reshape(len(y), -1), "y").astype(np.float64, copy=False)
+    spread = Spread()
+    if weights.any():
+        spread.add(y, weights)
+    return spread, weights @ (y - predicted.reshape(y.shape)) ** 2
 
 
 def _known(mass: float) -> float:
-    require(mass > 0, "No row of the partitions has a weight. Give at least one row one.")
-    require(np.isfinite(mass), "The weights add up to more than 1.8e308. Pass smaller ones.")
+    require(mass > 0, NO_WEIGHT)
+    require_summable(mass)
     return mass
