@@ -16,7 +16,7 @@ import numpy as np
 from gdcore._typing import ArrayLike, DTypeLike, PathLike
 from gdcore.arrow import NUMBERS, FileChunks, Files, read_columns, read_csv
 from gdcore.disk import damaged, require_npy
-from gdcore.errors import is_iterable, require, require_number
+from gdcore.errors import as_array, is_iterable, require, require_number
 from gdcore.passes import Checked, Shuffled
 from gdcore.sparse import CSR, Features, as_csr
 
@@ -272,7 +272,7 @@ def _source(given: Any, name: str) -> Any:
         return given
     if hasattr(given, "tocsr"):
         return as_csr(given, name)
-    return np.asarray(given)
+    return as_array(given, name)
 
 
 def _shape(source: Any, name: str) -> tuple[int, ...]:

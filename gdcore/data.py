@@ -9,7 +9,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array, ArrayLike, Generator
-from gdcore.errors import DataConversionWarning, also_sklearns, require
+from gdcore.errors import DataConversionWarning, also_sklearns, as_array, require
 from gdcore.sparse import CSR, Matrix, as_csr, contiguous
 from gdcore.threads import Threads, resolve
 
@@ -131,10 +131,7 @@ def as_features(X: Any, name: str = "X") -> Array:
 def as_numbers(values: ArrayLike, name: str) -> Array:
     """An array in the precision of the computation: float32 for float16 and 32, else float64."""
     require_unmasked(values, name)
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # ragged
-        raise ValueError(f"{name} is ragged. Pass rows of one length.") from error
+    array = as_array(values, name)
     if array.dtype.kind == "c":
         raise ValueError(
             f"{name} holds complex numbers. Complex data not supported: pass real parts."
@@ -210,10 +207,7 @@ def as_targets(y: ArrayLike | None, n: int, name: str = "y") -> Array:
             f"fit requires {name} to be passed, but the target {name} is None. Pass it."
         )
     require_unmasked(y, name)
-    try:
-        array = np.asarray(y)
-    except ValueError as error:  # ragged
-        raise ValueError(f"{name} is ragged. Pass one target a row.") from error
+    array = as_array(y, name, "Pass one target a row.")
     if array.dtype.kind == "V":
         raise TypeError(f"{name} holds records ({array.dtype}). Pass one target a row.")
     if array.ndim == 2 and array.shape[1] == 1:

@@ -393,5 +393,7 @@ def wrapped(array: Any, name: str) -> DeviceArray:
 
 
 def to_host(values: Any) -> Any:
-    """An array of another library as NumPy's; anything else as it is."""
-    return DeviceArray(values).numpy() if is_foreign(values) else values
+    """An array of another library, wrapped or not, as NumPy's; anything else as it is."""
+    if is_foreign(values):
+        values = DeviceArray(values)
+    return values.numpy() if isinstance(values, DeviceArray) else values

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gdcore._typing import Array
+
 
 class ConvergenceWarning(UserWarning):
     """Descent stopped before the tolerance was met; the message says why and what would help."""
@@ -70,6 +72,21 @@ def as_double(value: Any) -> float:
         return float(value)
     except OverflowError:
         return float("inf") if value > 0 else float("-inf")
+
+
+def as_array(values: Any, name: str, cure: str = "Pass rows of one length.") -> Array:
+    """numpy.asarray; ragged lists, and arrays of other devices, are refused by name."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is ragged. {cure}") from error
+    except (TypeError, RuntimeError) as error:
+        kind = type(values)
+        called = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        raise TypeError(
+            f"{name} is of type {called}, and NumPy cannot read it ({str(error).rstrip('.')}). "
+            "Copy it to the host's memory first, as x.detach().cpu().numpy()."
+        ) from error
 
 
 def is_iterable(given: object) -> bool:

@@ -52,8 +52,10 @@ def save(estimator: Model, path: PathLike) -> None:
     """
     kind = type(estimator)
     if kind not in [getattr(models, name) for name in models.__all__]:  # names alone are anyone's
+        name = f"{kind.__module__}.{kind.__name__}"
+        require_alone(name, estimator)
         raise TypeError(
-            f"{kind.__module__}.{kind.__name__} is not a model of gdcore. "
+            f"{name} is not a model of gdcore. "
             f"Pass one of {', '.join(models.__all__)}; a GPT is saved by its own save."
         )
     if not estimator.__sklearn_is_fitted__():
@@ -82,6 +84,12 @@ def save(estimator: Model, path: PathLike) -> None:
         header["object_classes"] = estimator.classes_.dtype.kind == "O"
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     _write(path, arrays)
+
+
+def require_alone(name: str, estimator: Any) -> None:
+    """Refuse an estimator of a cluster, and say which of its own is none."""
+    if hasattr(estimator, "to_local"):
+        raise TypeError(f"{name} is a model of a cluster. Pass its to_local(), which needs none.")
 
 
 def load(path: PathLike) -> Model:

@@ -11,7 +11,7 @@ from gdcore._typing import Array, ArrayLike, Rate, Seed
 from gdcore.claims import counted
 from gdcore.continuation import rounded
 from gdcore.cost import PlainCost
-from gdcore.errors import is_iterable, require
+from gdcore.errors import as_array, is_iterable, require
 from gdcore.optim.tree import leaves, matching
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Layout:
 
     def __init__(self, x0: Any) -> None:
         self.bare = not isinstance(x0, (dict, list, tuple)) or _is_numbers(x0)
-        self.like = np.asarray(x0) if self.bare else x0
+        self.like = as_array(x0, "x0") if self.bare else x0
         arrays = [(path, _real(path, leaf)) for path, leaf in leaves(self.like)]
         require(arrays, "x0 holds no array. Pass numbers to start from.")
         self.paths = [path for path, _ in arrays]
@@ -104,7 +104,7 @@ class Layout:
         parts = [tree] if self.bare else matching(tree, self.like, what, "x")
         at = 0
         for path, part, shape, size in zip(self.paths, parts, self.shapes, self.sizes, strict=True):
-            array = np.asarray(part)
+            array = as_array(part, f"{what} at {path!r}" if path else what)
             if array.dtype.kind not in "fiub":
                 name = f"{what} at {path!r}" if path else what
                 raise TypeError(f"{name} must hold real numbers, got {array.dtype}. Convert it.")
@@ -358,7 +358,7 @@ def _is_numbers(x0: Any) -> bool:
 
 def _real(path: str, leaf: Any) -> Array:
     name = f"x0[{path!r}]" if path else "x0"
-    array = np.asarray(leaf)
+    array = as_array(leaf, name)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold real numbers, got {array.dtype}. Convert it.")
     require(np.isfinite(array).all(), f"{name} holds NaN or infinity. Pass finite numbers.")
@@ -371,7 +371,7 @@ def _number(value: Any) -> float:
             "fun must return its value alone here, got a tuple. Pass jac=True where it returns the "
             "gradient too."
         )
-    array = np.asarray(value)
+    array = as_array(value, "the value of fun")
     if array.size != 1 or array.dtype.kind not in "fiub":
         raise TypeError(
             f"fun must return one real number as its value, got {value!r:.60}. Return a float."

@@ -123,6 +123,6 @@ class Penalised(ABC):
             return 1 / full if full > 0 else 1.0
         full = self.about_curvature() if b > 1 else 0.0
         mean, most = self.lengths
-        one = self.bend * math.sqrt(mean * most) + self.penalty.ridge.max()
+        one = self.bend * math.sqrt(mean * most) + float(self.penalty.ridge.max())
         mixed = one * (n - b) / (b * (n - 1)) + full * n * (b - 1) / (b * (n - 1))
         return 1 / mixed if mixed > 0 else 1.0

@@ -106,6 +106,7 @@ class Cluster:
         """
         import cloudpickle
 
+        require(self.parts.futures, "These rows were let go as their context ended. Open another.")
         packed = cloudpickle.dumps((name, given))
         for _ in range(OFTEN):
             try:

@@ -94,6 +94,7 @@ def blocks(X: Any, y: Any, weights: Any) -> list[tuple[Any, ...]]:
     """What is to be passed to `checked` for each partition, after its number."""
     from dask.base import is_dask_collection
     from dask.delayed import Delayed
+    from distributed import Future
 
     if isinstance(X, (list, tuple)):
         require(y is None, "y goes with collections. Let each item of X give (X, y), and pass it.")
@@ -102,6 +103,10 @@ def blocks(X: Any, y: Any, weights: Any) -> list[tuple[Any, ...]]:
         for number, each in enumerate(X):
             if not (is_dask_collection(each) or hasattr(each, "key")):
                 raise TypeError(f"Item {number} of X is {type(each).__name__}. {TAKEN}")
+            require(
+                not (isinstance(each, Future) and each.cancelled()),
+                f"Item {number} of X is a future that was cancelled. Submit it again.",
+            )
         return [(each,) for each in X]
     if isinstance(X, Delayed):  # which says that it has every attribute
         raise TypeError(f"X is {_called(X)}. {TAKEN}")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
+from warnings import warn
 
 from gdcore.distributed.partitions import (
     About,
@@ -15,6 +16,8 @@ from gdcore.distributed.partitions import (
 )
 from gdcore.distributed.placement import by_holder, by_number
 from gdcore.errors import LostError
+
+SOON = 10  # seconds after which it is said that nobody is there who computes
 
 
 class GoneError(Exception):
@@ -105,11 +108,17 @@ class Parts:
     def _wait(self, patient: bool = False) -> None:
         """Until all are there, or one has failed."""
         self._ask_anew()
+        alone = 0  # looks, of a second, without any worker
         while not settled(self.client, self.futures):  # which may take long, if somebody does it
             if any(future.status == "error" for future in self.futures):
                 return
-            if not (patient or workers_of(self.client)):
-                raise GoneError
+            if not workers_of(self.client):
+                if not patient:
+                    raise GoneError
+                alone += 1
+                if alone == SOON:
+                    said = f"The cluster has had no worker for {SOON} s. The fit waits for one."
+                    warn(said, stacklevel=2)
             self._ask_anew()
 
     def _ask_anew(self) -> None:

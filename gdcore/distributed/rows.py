@@ -96,6 +96,11 @@ class DaskRows:
             return known
         plan = Plan(encode or Real(), held)
         tally, counts, out = self.cluster.total("survey", plan)
+        require(
+            tally.n or not out,
+            f"early_stopping needs rows to train on, and holds out all {out} rows of partitions. "
+            "Pass more of them, or a smaller validation_fraction.",
+        )
         require(tally.n, NO_WEIGHT)
         require(
             held is None or out,

@@ -15,6 +15,7 @@ from gdcore.convergence import Rule, Status
 from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
 from gdcore.descent import descend
+from gdcore.devices import to_host
 from gdcore.errors import require, require_choice, require_number
 from gdcore.glimpse import Glimpse
 from gdcore.hooks import Plan
@@ -297,9 +298,10 @@ class LinearEstimator(Coefficients, Estimator):
         """θ to start from: the last fit's with warm_start, else the best constant prediction."""
         k, p = model.outputs, model.features
         if self.warm_start and hasattr(self, "coef_"):
-            coef = np.atleast_2d(np.asarray(self.coef_, dtype=np.float64))
+            coef, intercept = to_host(self.coef_), to_host(self.intercept_)
+            coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
             if coef.shape == (k, p):
-                return model.from_original(coef, np.reshape(self.intercept_, (k,)).astype(float))
+                return model.from_original(coef, np.reshape(intercept, (k,)).astype(float))
         theta = model.init()
         if self.fit_intercept and hasattr(model.loss, "constant"):
             theta[k * p :] = model.loss.constant(train.y, train.weights, k)

@@ -12,7 +12,7 @@ import numpy as np
 from gdcore._typing import Array, ArrayLike, PathLike
 from gdcore.convergence import Moment
 from gdcore.descent import descend
-from gdcore.errors import NotFittedError, require, require_number
+from gdcore.errors import NotFittedError, as_array, require, require_number
 from gdcore.hooks import Callbacks, Hooks
 from gdcore.layers import Transformer
 from gdcore.models.estimator import signed
@@ -258,7 +258,7 @@ class GPT(GPTFiles, Writer):
                 )
                 self.tokenizer_ = tokenizer_for(self.tokenizer, data)
             return encoded(self.tokenizer_, data)
-        tokens = data if isinstance(data, np.ndarray) else np.asarray(data)
+        tokens = data if isinstance(data, np.ndarray) else as_array(data, name)
         right = tokens.ndim == 1 and tokens.dtype.kind in "iu"
         require(
             right,
@@ -370,7 +370,7 @@ class GPT(GPTFiles, Writer):
     def logits(self, ids: ArrayLike) -> Array:
         """Logits (n, t, vocabulary) of the token after each of ids (n, t), or (t, …) of (t,)."""
         self._require_fitted()
-        ids = np.asarray(ids)
+        ids = as_array(ids, "ids")
         right = ids.ndim in (1, 2) and ids.dtype.kind in "iu"
         require(
             right and ids.size,

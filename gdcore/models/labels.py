@@ -4,15 +4,12 @@ import numpy as np
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_numbers, as_real_targets, require_finite
-from gdcore.errors import require
+from gdcore.errors import as_array, require
 
 
 def several_columns(y: ArrayLike, name: str = "y") -> bool:
     """Whether y is a matrix of more than one column."""
-    try:
-        array = np.asarray(y)
-    except ValueError as error:
-        raise ValueError(f"{name} is ragged. Pass rows of one length.") from error
+    array = as_array(y, name)
     return array.ndim == 2 and array.shape[1] > 1
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import Rows, as_held_out, as_targets, as_weights, column_moments
 from gdcore.devices import is_foreign, to_host
-from gdcore.errors import require
+from gdcore.errors import as_array, require
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models import networks_on_device
 from gdcore.models.classifier import (
@@ -165,7 +165,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         if fresh:
             known = self._announced(y if classes is None else classes, classes is None, len(X_))
         else:
-            known = same_classes(self.classes_, classes)
+            known = same_classes(to_host(self.classes_), classes)
         several = several_columns(y)
         require(
             fresh or several == self._several,
@@ -187,7 +187,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         """The classes of the first call of partial_fit."""
         if of_rows and several_columns(labels):
             return np.arange(0)  # as many as there are columns
-        labels = as_targets(labels, n) if of_rows else np.ravel(np.asarray(labels))
+        labels = as_targets(labels, n) if of_rows else np.ravel(as_array(labels, "classes"))
         known = encode(labels)[0]
         require(
             len(known) > 1,

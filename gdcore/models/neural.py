@@ -13,6 +13,7 @@ from gdcore._typing import Array, ArrayLike, Generator
 from gdcore.convergence import GradientNorm, Rule, Stagnation
 from gdcore.data import Rows, column_moments
 from gdcore.descent import descend
+from gdcore.devices import to_host
 from gdcore.errors import require, require_choice, require_number
 from gdcore.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Sequential
 from gdcore.layers.activations import ACTIVATIONS
@@ -233,7 +234,8 @@ class NeuralEstimator(Trained, Estimator):
         fresh = network.init(rng, precision)
         if self.warm_start and hasattr(self, "theta_"):
             if self.theta_.shapes == network.shapes():
-                return self.theta_.vector.astype(fresh.dtype)
+                last: Array = to_host(self.theta_.vector).astype(fresh.dtype)
+                return last
         return fresh
 
     def _descend(
@@ -363,7 +365,8 @@ class NeuralEstimator(Trained, Estimator):
         """The optimizer's state; network, scales and θ for the first rows, where there are none."""
         rng, optimizer = generator(self.random_state), self._optimizer()
         if hasattr(self, "theta_"):
-            network, scaling, start = self.network_, self.scaling_, self.theta_.vector
+            network, scaling = self.network_, self.scaling_
+            start = to_host(self.theta_.vector).copy()  # that of the fit's Result stays
         else:
             precision = DTYPES.get(self.dtype, np.float32)
             network, scaling = self._build(X, weights, outputs, loss, precision)

@@ -9,7 +9,8 @@ from numpy import ndarray
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_numbers, as_real_targets, as_targets, require_unmasked
-from gdcore.errors import require
+from gdcore.devices import to_host
+from gdcore.errors import as_array, require
 from gdcore.losses import REGRESSION
 from gdcore.models import on_device
 from gdcore.models.classifier import (
@@ -94,7 +95,7 @@ class Online(Base):
         """The stream, begun anew or from what was fitted, with today's parameters."""
         stream: Stream = self._stream
         if stream is None:
-            k = len(np.atleast_2d(self.coef_)) if hasattr(self, "coef_") else 1
+            k = len(np.atleast_2d(to_host(self.coef_))) if hasattr(self, "coef_") else 1
             stream = Stream(loss, p, k, many)
         require(
             stream.one == loss,
@@ -147,7 +148,7 @@ class Online(Base):
         if isinstance(X, CSR) and self._stream is not None and self._stream.lags:
             z: Array = self._stream.margins(X)
             return z
-        return margins(X, np.atleast_2d(self.coef_), self.intercept_)
+        return margins(X, np.atleast_2d(to_host(self.coef_)), to_host(self.intercept_))
 
     def _fitted_anew(self, weights: Array | None = None) -> None:
         """A stream ends where `fit` begins."""
@@ -193,7 +194,7 @@ class OnlineRegressor(Online):
             z = self._margins(X_)
             error, past = float(np.mean((z[:, 0] - y_) ** 2)), getattr(self, "_past", PAST)
             slope = float(np.mean(loss.slope(z, y_) ** 2))
-            stream.follow(self.coef_, self.intercept_, past, slope, error)
+            stream.follow(to_host(self.coef_), to_host(self.intercept_), past, slope, error)
         stream.study(X_, y_, weights)
         return self._close(stream, names)
 
@@ -276,12 +277,12 @@ class OnlineClassifier(Online):
         X_, y_, weights = counted(X_, as_targets(y, len(X_)), weights)
         require_learnable(X_, weights)
         labels = encode(y_)[0]
-        announced = labels[:0] if classes is None else encode(np.asarray(classes))[0]
+        announced = labels[:0] if classes is None else encode(as_array(classes, "classes"))[0]
         stream = self._open(X_.shape[1], *self._losses())
         if self._stream is None and not fresh:
             past = getattr(self, "_past", PAST)
-            stream.follow(self.coef_, self.intercept_, past, UNSURE)
-            stream.called(self.classes_)
+            stream.follow(to_host(self.coef_), to_host(self.intercept_), past, UNSURE)
+            stream.called(to_host(self.classes_))
         known = labels[:0] if stream.classes is None else stream.classes
         found = merged(known, labels, announced)
         require_weighed(self.class_weight, stream.total, found, weights, MOST)
@@ -350,8 +351,8 @@ class OnlineClassifier(Online):
         """The class of one example x (p,), as `predict` has it."""
         z = self._margin(x)
         if len(z) == 1:
-            return self.classes_[1 if z[0] > 0 and len(self.classes_) > 1 else 0]
-        return self.classes_[z.index(max(z))]
+            return to_host(self.classes_)[1 if z[0] > 0 and len(self.classes_) > 1 else 0]
+        return to_host(self.classes_)[z.index(max(z))]
 
     def _margin(self, x: Any) -> list[float]:
         """The k margins of one example, a list."""

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gdcore._typing import Array, Generator, State
+from gdcore.devices import to_host
 from gdcore.errors import require
 from gdcore.models.estimator import require_batch
 from gdcore.models.network import Network, Scaling
@@ -61,8 +62,9 @@ def require_suited(optimizer: Optimizer, network: Network, full: bool) -> None:
 def require_same(estimator: Any, classes: Array) -> None:
     """Refuse to go on from weights whose outputs stand for other classes."""
     if estimator.warm_start and hasattr(estimator, "theta_"):
+        known = to_host(estimator.classes_)
         require(
-            np.array_equal(classes, estimator.classes_),
-            f"warm_start goes on from classes {estimator.classes_.tolist()}, and y holds "
+            np.array_equal(classes, known),
+            f"warm_start goes on from classes {known.tolist()}, and y holds "
             f"{classes.tolist()}. Pass those, or set warm_start=False.",
         )

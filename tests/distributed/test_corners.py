@@ -137,3 +137,43 @@ def test_without_dask_the_cure_is_named(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ImportError, match=r"pip install 'gdcore\[dask\]'"):
         gd.distributed.LinearRegression().fit(dX, chunked(TARGETS["numbers"]))
+
+
+def test_what_a_cluster_cannot_take_is_told_in_its_words(client, tmp_path):
+    given = client.submit(lambda: (X, TARGETS["numbers"]), pure=False)
+    given.cancel()
+    with pytest.raises(ValueError, match="Item 0 of X is a future that was cancelled"):
+        gd.distributed.LinearRegression().fit([given])
+    y = chunked(TARGETS["numbers"])
+    none_left = gd.distributed.LinearRegression(early_stopping=True, validation_fraction=1 - 1e-9)
+    with pytest.raises(ValueError, match="rows to train on, and holds out all 300 rows"):
+        none_left.fit(dX, y)
+    model = gd.distributed.LinearRegression().fit(dX, y)
+    with pytest.raises(TypeError, match=r"a model of a cluster. Pass its to_local\(\)"):
+        gd.save(model, tmp_path / "model.npz")
+    gd.save(model.to_local(), tmp_path / "model.npz")
+    with gd.distributed.DaskRows(dX, y) as rows:
+        pass
+    with pytest.raises(ValueError, match="let go as their context ended"):
+        rows.labels()
+
+
+def test_a_cluster_without_a_worker_says_so(monkeypatch):
+    from threading import Timer
+
+    from gdcore.distributed import parts
+
+    monkeypatch.setattr(parts, "SOON", 1)
+    with distributed.LocalCluster(
+        n_workers=0, processes=False, dashboard_address=":0"
+    ) as cluster, distributed.Client(cluster, set_as_default=False) as client:  # fmt: skip
+        timer = Timer(3, lambda: cluster.scale(1))
+        timer.start()
+        with pytest.warns(UserWarning, match="has had no worker for 1 s"):
+            model = gd.distributed.LinearRegression(client=client).fit(
+                dX, chunked(TARGETS["numbers"])
+            )
+        timer.join()
+    np.testing.assert_allclose(
+        model.coef_, gd.LinearRegression().fit(X, TARGETS["numbers"]).coef_, rtol=1e-10
+    )
