@@ -16,7 +16,8 @@ import numpy as np
 from gdcore._typing import ArrayLike, DTypeLike, PathLike
 from gdcore.arrow import NUMBERS, FileChunks, Files, read_columns, read_csv
 from gdcore.disk import damaged, require_npy
-from gdcore.errors import as_array, is_iterable, require, require_number
+from gdcore.errors import is_iterable, require, require_number
+from gdcore.given import as_array
 from gdcore.passes import Checked, Shuffled
 from gdcore.sparse import CSR, Features, as_csr
 

@@ -68,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     gdcore ...
     0
     """
+    if sys.stdout is None:  # closed by who called
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return main(argv)
     try:
         arguments = _parser().parse_args(argv)
         arguments.run(arguments)
@@ -89,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _message(error: BaseException) -> str:
     """What the error says, in the form of our own messages."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
+        place = "The output" if error.filename is None else error.filename
+        return f"{place}: {error.strerror}. Check the path and its permissions."
     if isinstance(error, (UnicodeDecodeError, csv.Error)):
         return f"The file is no CSV text in UTF-8 ({error}). Save it as CSV in UTF-8."
     if isinstance(error, UnicodeEncodeError):

@@ -9,7 +9,8 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array, ArrayLike, Generator
-from gdcore.errors import DataConversionWarning, also_sklearns, as_array, require
+from gdcore.errors import DataConversionWarning, also_sklearns, require
+from gdcore.given import as_array, from_objects
 from gdcore.sparse import CSR, Matrix, as_csr, contiguous
 from gdcore.threads import Threads, resolve
 
@@ -130,7 +131,6 @@ def as_features(X: Any, name: str = "X") -> Array:
 
 def as_numbers(values: ArrayLike, name: str) -> Array:
     """An array in the precision of the computation: float32 for float16 and 32, else float64."""
-    require_unmasked(values, name)
     array = as_array(values, name)
     if array.dtype.kind == "c":
         raise ValueError(
@@ -141,18 +141,12 @@ def as_numbers(values: ArrayLike, name: str) -> Array:
             f"{name} holds text. Pass numbers: encode it, or convert it by astype(float)."
         )
     if array.dtype.kind not in "fiub":
-        array = _from_objects(array, name)
+        array = from_objects(array, name)
     dtype = np.float32 if array.dtype.itemsize <= 4 and array.dtype.kind == "f" else np.float64
     there = array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype
     if array.ndim != 2 or array.size <= AT_ONCE or there:
         return contiguous(array, dtype).reshape(array.shape)
     return _filled(np.empty(array.shape, dtype), lambda a, b: array[a:b])
-
-
-def require_unmasked(values: object, name: str) -> None:
-    """Refuse entries that are there and are not to be seen: NumPy would show them."""
-    masked = isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values)
-    require(not masked, f"{name} has masked entries. Fill them first, as by .filled(0).")
 
 
 def _filled(out: Array, rows: Callable[[int, int], Array]) -> Array:
@@ -161,16 +155,6 @@ def _filled(out: Array, rows: Callable[[int, int], Array]) -> Array:
     for a in range(0, len(out), step):
         out[a : a + step] = rows(a, a + step)
     return out
-
-
-def _from_objects(array: Array, name: str) -> Array:
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"{name} must hold numbers, got dtype {array.dtype} ({error}). "
-            "Encode strings and categories as numbers first."
-        ) from error
 
 
 def require_finite(array: Array, name: str) -> None:
@@ -188,14 +172,28 @@ def require_finite(array: Array, name: str) -> None:
     )
 
 
-def as_held_out(given: Any, p: int) -> tuple[Array, Any]:
-    """(checked X, y) of the pair that an argument `validation` must be."""
+def feature_names(X: Any) -> list[str] | None:
+    """The column names of a frame where they are all strings, else None."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not hasattr(X, "shape"):
+        return None
+    names = list(columns)
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def as_held_out(given: Any, p: int, names: list[str] | None) -> tuple[Array, Any]:
+    """(checked X, y) of the pair that an argument `validation` must be, of the columns of X."""
     pair = isinstance(given, (tuple, list)) and len(given) == 2
     require(pair, "validation must be a pair of held-out rows and their targets. Pass (X, y).")
     X = as_features(given[0], "validation X")
     require(
         X.shape[1] == p,
         f"validation X has {X.shape[1]} features, and X has {p}. Pass the same columns.",
+    )
+    own = feature_names(given[0])
+    require(
+        own is None or names is None or own == names,
+        "validation X has other feature names than X. Pass the same columns in the same order.",
     )
     return X, given[1]
 
@@ -206,7 +204,6 @@ def as_targets(y: ArrayLike | None, n: int, name: str = "y") -> Array:
         raise ValueError(
             f"fit requires {name} to be passed, but the target {name} is None. Pass it."
         )
-    require_unmasked(y, name)
     array = as_array(y, name, "Pass one target a row.")
     if array.dtype.kind == "V":
         raise TypeError(f"{name} holds records ({array.dtype}). Pass one target a row.")
@@ -229,10 +226,10 @@ def as_targets(y: ArrayLike | None, n: int, name: str = "y") -> Array:
     return array
 
 
-def as_real_targets(y: ArrayLike | None, n: int) -> Array:
+def as_real_targets(y: ArrayLike | None, n: int, name: str = "y") -> Array:
     """y as finite float64 (n,), for regression."""
-    array = np.ascontiguousarray(as_numbers(as_targets(y, n), "y"), dtype=np.float64)
-    require_finite(array, "y")
+    array = np.ascontiguousarray(as_numbers(as_targets(y, n, name), name), dtype=np.float64)
+    require_finite(array, name)
     return array
 
 
@@ -308,7 +305,8 @@ class Spread:
 
     def deviation(self) -> Array:
         """Standard deviations; what rounding makes of a constant column is none."""
-        most = np.maximum(self.high - self.mean, self.mean - self.low)
+        with np.errstate(over="ignore"):  # of numbers near the largest
+            most = np.maximum(self.high - self.mean, self.mean - self.low)
         return np.where(most <= 8 * self.eps * np.abs(self.mean), 0.0, self.wide)
 
 

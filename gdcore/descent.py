@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gdcore._typing import Array, Rate, Seed
 from gdcore.convergence import Status
-from gdcore.errors import LostError, require_number
+from gdcore.errors import LostError, require_number, require_seconds
 from gdcore.hooks import Hooks
 from gdcore.remembered import text
 from gdcore.result import Result
@@ -105,8 +105,7 @@ def descend(
     (array([ 2., -1.]), 'GRADIENT')
     """
     require_number("max_epochs", max_epochs, low=0, whole=True)
-    if max_time != math.inf:
-        require_number("max_time", max_time, low=0, above=True)
+    require_seconds("max_time", max_time)
     run = Run(
         cost, theta, optimizer, rate=learning_rate, batch_size=batch_size, stop=stop,
         validate=validate, patience=patience,

@@ -1,12 +1,10 @@
 """What users meet when something is wrong: two sentences, what it is and what to do."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from typing import Any
 
 import numpy as np
-
-from gdcore._typing import Array
 
 
 class ConvergenceWarning(UserWarning):
@@ -74,21 +72,6 @@ def as_double(value: Any) -> float:
         return float("inf") if value > 0 else float("-inf")
 
 
-def as_array(values: Any, name: str, cure: str = "Pass rows of one length.") -> Array:
-    """numpy.asarray; ragged lists, and arrays of other devices, are refused by name."""
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name} is ragged. {cure}") from error
-    except (TypeError, RuntimeError) as error:
-        kind = type(values)
-        called = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-        raise TypeError(
-            f"{name} is of type {called}, and NumPy cannot read it ({str(error).rstrip('.')}). "
-            "Copy it to the host's memory first, as x.detach().cpu().numpy()."
-        ) from error
-
-
 def is_iterable(given: object) -> bool:
     """Whether it can be walked over; an array of no dimension only looks as if it could."""
     return hasattr(given, "__iter__") and getattr(given, "ndim", 1) != 0
@@ -96,7 +79,8 @@ def is_iterable(given: object) -> bool:
 
 def require_choice(argument: str, value: object, choices: Collection[str]) -> None:
     """Refuse an unknown name, and say which known one is nearest."""
-    if value in choices:
+    known = isinstance(value, Hashable) and value in choices  # an array is not
+    if known:
         return
     import difflib
 
@@ -119,9 +103,10 @@ def require_number(
 
     kind: Any = numbers.Integral if whole else numbers.Real
     what = "a whole number" if whole else "a number"
-    if isinstance(value, bool) or not isinstance(value, kind) or value != value:
-        raise (TypeError if not isinstance(value, numbers.Real) else ValueError)(
-            f"{argument} must be {what}, got {value!r}. Pass {what}."
+    duration = isinstance(value, np.timedelta64)  # which NumPy counts among whole numbers
+    if isinstance(value, bool) or duration or not isinstance(value, kind) or value != value:
+        raise (TypeError if duration or not isinstance(value, numbers.Real) else ValueError)(
+            f"{argument} must be {what}, got {_brief(value)}. Pass {what}."
         )
     below = low is not None and (value <= low if above else value < low)
     if (
@@ -132,5 +117,29 @@ def require_number(
         floor = "" if low is None else f" {'above' if above else 'of at least'} {low}"
         ceiling = "" if high is None else f" and at most {high}"
         raise ValueError(
-            f"{argument} must be {what}{floor}{ceiling}, got {value!r}. Pass a value in that range."
+            f"{argument} must be {what}{floor}{ceiling}, got {_brief(value)}. "
+            "Pass a value in that range."
         )
+
+
+def _brief(value: Any) -> str:
+    """Its repr, which of a number of thousands of digits there is none."""
+    try:
+        shown = repr(value)
+    except ValueError:
+        return "one beyond all bounds"
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"
+
+
+def require_seconds(argument: str, value: Any) -> None:
+    """Refuse what is no budget of time; infinite ones are."""
+    if not (isinstance(value, float) and value == float("inf")):
+        require_number(argument, value, low=0, above=True)
+
+
+def require_flag(argument: str, value: object) -> None:
+    """Refuse what is not True or False."""
+    require(
+        isinstance(value, (bool, np.bool_)),
+        f"{argument} must be True or False, got {value!r}. Pass one of them.",
+    )

@@ -82,6 +82,11 @@ def save(estimator: Model, path: PathLike) -> None:
     if hasattr(estimator, "classes_"):
         arrays["classes"] = _storable(estimator.classes_)
         header["object_classes"] = estimator.classes_.dtype.kind == "O"
+    for name, array in arrays.items():
+        require(
+            array.dtype.kind != "f" or name == "classes" or bool(np.isfinite(array).all()),
+            f"The model's {name} holds NaN or infinity, and would predict nothing. Fit it again.",
+        )
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     _write(path, arrays)
 
@@ -173,7 +178,7 @@ def _coefficients(estimator: Any, arrays: dict[str, Array]) -> None:
     intercept: tuple[int, ...] = ()
     if isinstance(estimator, Classifier):
         k = len(estimator.classes_)
-        outputs = 1 if k == 2 else k
+        outputs = k if k > 2 else 1
         coef, intercept = (outputs, *coef), (outputs,)
     estimator.coef_ = real(arrays, "coef", coef)
     estimator.intercept_ = real(arrays, "intercept", intercept)[()]  # a scalar where it was one
@@ -208,10 +213,11 @@ def _storable(classes: Array) -> Array:
 
 
 def _classes(classes: Array, header: dict[str, Any], ordered: bool) -> Array:
-    right = classes.dtype.kind in "biufU" and classes.ndim == 1 and len(classes) > 1
+    least = 1 if ordered else 2  # a stream may have met no other yet
+    right = classes.dtype.kind in "biufU" and classes.ndim == 1 and len(classes) >= least
     right = right and len(np.unique(classes)) == len(classes)
     right = right and (not ordered or bool((classes[1:] > classes[:-1]).all()))
-    require(right, "its 'classes' are not two or more labels in order, each of them once")
+    require(right, f"its 'classes' are not {least} or more labels in order, each of them once")
     return np.array(classes.tolist(), dtype=object) if header.get("object_classes") else classes
 
 

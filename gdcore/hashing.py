@@ -8,7 +8,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import DTypeLike
-from gdcore.errors import is_iterable, require, require_number
+from gdcore.errors import is_iterable, require, require_flag, require_number
 from gdcore.sparse import CSR
 
 Row: TypeAlias = Mapping[str, float | str] | Iterable[str | tuple[str, float]]
@@ -63,6 +63,7 @@ def hash_features(
     """
     require_number("n_features", n_features, 1, 2**31 - 1, whole=True)
     require_number("seed", seed, 0, 2**32 - 1, whole=True)
+    require_flag("sign", sign)
     dtype = np.dtype(dtype)
     require(
         dtype in (np.float32, np.float64),

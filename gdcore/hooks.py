@@ -10,6 +10,7 @@ import numpy as np
 
 from gdcore._typing import Array
 from gdcore.errors import require
+from gdcore.parameters import read_only
 from gdcore.remembered import has_state
 from gdcore.status import Moment
 
@@ -58,8 +59,8 @@ class Callback:
     class: a function of a `Moment`, or an object with any of these methods, is one.
 
     A function, or an object that can be called, hears every measurement, the first at θ₀ included.
-    A moment's θ moves on: copy what is to be kept. What callbacks raise ends the fit and reaches
-    its caller, and an estimator stays what it was.
+    A moment's θ moves on, and is only to be read: copy what is to be kept. What callbacks raise
+    ends the fit and reaches its caller, and an estimator stays what it was.
 
     Example
     -------
@@ -302,7 +303,7 @@ class Told:
         self.taken, self.rows = self.taken + 1, self.rows + rows
         moment = Moment(
             run.step + self.step, run.epoch, loss, run.measured, math.nan, math.nan, rate,
-            run.seconds(), run.seen + self.rows, theta=theta,
+            run.seconds(), run.seen + self.rows, theta=read_only(theta),
         )  # fmt: skip
         self.stopped = run.callbacks.step(moment)
         return self.stopped

@@ -13,7 +13,7 @@ from gdcore._typing import Array, Rate, Seed
 from gdcore.convergence import Answer, Moment, RelativeChange, RelativeStep, Rule, Status
 from gdcore.curvature import look_around
 from gdcore.descent import descend
-from gdcore.errors import require, require_choice, require_number
+from gdcore.errors import require, require_choice, require_number, require_seconds
 from gdcore.hooks import Hooks, as_list
 from gdcore.listener import listener
 from gdcore.noise import Draws, Noisy
@@ -226,8 +226,7 @@ class _Plan:
         """Steps and seconds."""
         self.max_iter = max_iter if max_iter is not None else DRAWS if self.random else MOST
         require_number("max_iter", self.max_iter, low=0, whole=True)
-        if max_time != math.inf:
-            require_number("max_time", max_time, low=0, above=True)
+        require_seconds("max_time", max_time)
         self.until = time.perf_counter() + max_time
 
     def rule(self, cost: Objective) -> Any:
@@ -309,7 +308,7 @@ def _reword(result: Result, cost: Objective, draws: Draws | None) -> None:
         result.message += f" ({cost.calls} calls of fun, most of them for differences: pass jac.)"
     if draws is not None:
         tail = result.trace.cost[-max(1, len(result.trace) // 10) :]
-        result.fun = float(tail.mean())
+        result.fun = float((tail / len(tail)).sum())  # their sum may have no place
     result.success = result.status.success
 
 

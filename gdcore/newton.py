@@ -9,12 +9,14 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array, State
+from gdcore.errors import require
 from gdcore.optim.base import Optimizer, require_rate
 
 FEW = 400  # numbers in θ up to which H is taken apart into eigenvectors, which prove distances
 MANY = 1025  # up to which H is formed: 1,024 columns and an intercept
 AT_ONCE = 1 << 26  # products in one call of coordinate descent
 SOLVED = 1e-3  # of ‖g‖: what a solution of H·d = −g may leave of it
+FAR = 700.0  # exponents from where on e^x is no number: nothing is proven there
 FORGIVEN = 0.25  # of ‖g‖: a Hessian that did not bring the gradient below that is formed anew
 SETTLED, SWEEPS = 1e-3, 5000  # how small a coordinate's last move of the gradient, of ‖g‖; at most
 MOST_PRODUCTS = 250  # of a step by conjugate gradients
@@ -74,6 +76,11 @@ class Newton(Optimizer):
         else:
             if not math.isfinite(state["drift"].item()):
                 H = cost.hessian(theta)
+                require(
+                    np.isfinite(H).all(),
+                    "The second derivatives leave the range of float64: the numbers of X or y are "
+                    "too large. Scale them by a power of ten.",
+                )
                 if cost.penalty.smooth and len(theta) <= FEW:
                     state["values"][:], state["V"][:] = np.linalg.eigh(H)
                 else:
@@ -138,6 +145,8 @@ class Newton(Optimizer):
         nu = math.sqrt(float((along[alive] ** 2 / values[alive]).sum()))
         if M == 0:
             return 0.5 * nu * nu
+        if M * drift > FAR:
+            return math.inf
         rho = 2 * nu * math.exp(0.5 + M * drift) / math.sqrt(values[alive][0])
         reach = M * math.sqrt(cost.lengths[1]) * rho
         return 0.5 * nu * nu * math.exp(M * drift + reach) if reach <= 0.5 else math.inf

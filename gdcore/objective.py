@@ -11,7 +11,8 @@ from gdcore._typing import Array, ArrayLike, Rate, Seed
 from gdcore.claims import counted
 from gdcore.continuation import rounded
 from gdcore.cost import PlainCost
-from gdcore.errors import as_array, is_iterable, require
+from gdcore.errors import is_iterable, require
+from gdcore.given import as_array
 from gdcore.optim.tree import leaves, matching
 
 if TYPE_CHECKING:
@@ -176,7 +177,8 @@ class Objective(PlainCost):
                 f"fun must return (value, gradient) with jac=True, got {type(answer).__name__}. "
                 "Return both, or pass jac=None or a callable."
             )
-        if layout.line and getattr(slope, "shape", None) == g.shape and slope.dtype.kind == "f":
+        plain = type(slope) is np.ndarray and slope.dtype.kind == "f"  # and has no mask
+        if layout.line and plain and slope.shape == g.shape:
             g[:] = slope
         else:
             layout.flatten(slope, g)
@@ -266,7 +268,13 @@ def bounds_of(bounds: Any, layout: Layout) -> Sides:
         return None, None
     size = len(layout.start)
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
-        low, high = np.broadcast_to(bounds.lb, size), np.broadcast_to(bounds.ub, size)
+        sides = [np.ravel(as_array(end, "bounds")) for end in (bounds.lb, bounds.ub)]
+        require(
+            all(len(side) in (1, size) for side in sides),
+            f"bounds must hold {size} numbers a side, as x0 does, got {[*map(len, sides)]}. Pass "
+            "one for each number.",
+        )
+        low, high = (np.broadcast_to(side, size) for side in sides)
     elif not layout.bare:
         pairs = matching(bounds, layout.like, "bounds", "x0")
         low, high = (
@@ -290,10 +298,10 @@ def bounds_of(bounds: Any, layout: Layout) -> Sides:
         high = np.array([_end(pair[1], 1) for pair in pairs])
     try:
         low, high = _representable(low, layout, np.inf), _representable(high, layout, -np.inf)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(
-            f"bounds must hold numbers or None, got {bounds!r}. Pass one (low, high) or one for "
-            "each number in x0."
+            f"bounds must hold numbers or None, got {bounds!r:.200}. Pass one (low, high) or one "
+            "for each number in x0."
         ) from error
     wrong = np.flatnonzero(~(low <= high))
     require(
@@ -306,6 +314,8 @@ def bounds_of(bounds: Any, layout: Layout) -> Sides:
 
 def _representable(end: Array, layout: Layout, inward: float) -> Array:
     """The nearest bounds that x0's precision has, not outside of the ones given."""
+    if np.asarray(end).dtype.kind == "c":
+        raise TypeError("complex numbers have no order")
     end = np.array(end, float)
     kinds = np.repeat([kind.itemsize for kind in layout.kinds], layout.sizes)
     for kind in set(layout.kinds):

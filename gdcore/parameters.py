@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from gdcore._typing import Array, DTypeLike
+from gdcore.errors import require_number
 
 LINE = 64  # bytes of a line of the cache, and of the widest vectors
 
@@ -19,6 +21,14 @@ def aligned(size: int, dtype: DTypeLike) -> Array:
     memory = np.empty(size + LINE // dtype.itemsize, dtype)
     start = -memory.ctypes.data % LINE // dtype.itemsize
     return memory[start : start + size]
+
+
+def read_only(array: Any) -> Any:
+    """A view that cannot be written to; an array of another library as it is."""
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    return array
 
 
 def aligned_copy(vector: Array, dtype: DTypeLike | None = None) -> Array:
@@ -66,9 +76,14 @@ class Parameters:
         self.shapes: dict[str, tuple[int, ...]] = {
             name: tuple(shape) for name, shape in shapes.items()
         }
+        for name, shape in self.shapes.items():
+            for extent in shape:
+                require_number(f"A side of {name!r}", extent, low=0, whole=True)
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         if vector is None:
             vector = np.zeros(sum(sizes))
+        if not hasattr(vector, "flags"):
+            raise TypeError(f"vector must be an array, got {vector!r:.60}. Pass one of NumPy's.")
         if vector.shape != (sum(sizes),) or not vector.flags.c_contiguous:
             raise ValueError(
                 f"The shapes need a contiguous vector of {sum(sizes)} numbers, got shape "

@@ -159,14 +159,21 @@ class Line:
     def __init__(self) -> None:
         self.stream, self.written, self.wide = sys.stderr, -math.inf, 0
         self.bar: Any = None
+        self.gone = False
         self.tqdm = _tqdm(self.stream)
 
     def show(self, done: float, parts: Callable[[], Iterable[str]]) -> None:
         """The share that is done and what parts() gives, if the last time is a while ago."""
         now = time.perf_counter()
-        if 0 <= now - self.written < PAUSE and done < 1:
+        if self.gone or (0 <= now - self.written < PAUSE and done < 1):
             return
         self.written = now
+        try:
+            self._write(done, parts)
+        except (OSError, ValueError):  # the terminal went away, and the fit goes on
+            self.gone = True
+
+    def _write(self, done: float, parts: Callable[[], Iterable[str]]) -> None:
         wide = columns(self.stream) - EDGE
         text = fitted(parts(), wide - ROOM if self.tqdm else wide)
         if self.tqdm is None:
@@ -186,6 +193,8 @@ class Line:
 
     def close(self) -> None:
         """Nothing is left of it, or of a ^C behind it; the cursor is at its beginning."""
+        if self.gone:
+            return
         if self.bar is not None:
             self.bar.close()
         if self.written > -math.inf and not notebook(self.stream):

@@ -13,7 +13,7 @@ from gdcore.certificate import Proof
 from gdcore.convergence import Moment, Status
 from gdcore.errors import require_number
 from gdcore.hooks import Hooks, Plan, Told
-from gdcore.parameters import aligned_copy
+from gdcore.parameters import aligned_copy, read_only
 from gdcore.rates import AutoRate, FixedRate, advice
 from gdcore.result import Result
 from gdcore.search import searched
@@ -134,7 +134,7 @@ class Run:
         validation, score = self._judged()
         moment = Moment(
             self.step, self.epoch, self.measured, previous, norm, self.moved, rate, seconds,
-            examples, validation, self.theta, self.g, score,
+            examples, validation, read_only(self.theta), read_only(self.g), score,
         )  # fmt: skip
         found = UNKNOWN
         if self.secants is not None and (self.exact or self.step == 0):

@@ -9,6 +9,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore._typing import Array, ArrayLike, Sparse
 from gdcore.errors import require
+from gdcore.given import as_array, from_objects
 
 MOST_COLUMNS = 2**63 - 1
 MOST_SHORT = 2**31  # columns that int32 can number
@@ -252,10 +253,7 @@ def contiguous(array: Any, dtype: Any) -> Array:
 
 
 def _vector(values: ArrayLike, name: str) -> Array:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # ragged
-        raise ValueError(f"{name} is ragged. Pass a vector.") from error
+    array = as_array(values, name, "Pass a vector.")
     require(
         array.ndim == 1, f"{name} must have one dimension, got shape {array.shape}. Pass a vector."
     )
@@ -270,13 +268,7 @@ def _numbers(data: ArrayLike, name: str) -> Array:
             f"{name} holds complex numbers. Complex data not supported: pass real parts."
         )
     if array.dtype.kind not in "fiub":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"{name} must hold numbers, got dtype {array.dtype} ({error}). "
-                "Encode strings and categories as numbers first."
-            ) from error
+        array = from_objects(array, name)
     small = array.dtype.kind == "f" and array.dtype.itemsize <= 4
     return contiguous(array, np.float32 if small else np.float64)
 

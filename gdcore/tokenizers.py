@@ -293,17 +293,24 @@ def encoded(tokenizer: Tokenizer, text: str) -> Array:
     return ids.astype(np.int64)
 
 
-def size_of(tokenizer: object) -> int:
-    """How many tokens it has: `size`, as here, `n_vocab`, as tiktoken, or its length."""
+def told_size(tokenizer: object) -> int | None:
+    """How many tokens it has: `size`, as here, `n_vocab`, as tiktoken, or its length; None where
+    it does not say."""
     for name in ("size", "n_vocab"):
         size = getattr(tokenizer, name, None)
         if isinstance(size, numbers.Integral):
             return int(size)
-    if hasattr(tokenizer, "__len__"):
-        return len(tokenizer)
-    raise TypeError(
-        f"{tokenizer!r} does not say how many tokens it has. Pass vocabulary= to the model."
-    )
+    return len(tokenizer) if hasattr(tokenizer, "__len__") else None
+
+
+def size_of(tokenizer: object) -> int:
+    """The same, a TypeError where it does not say."""
+    size = told_size(tokenizer)
+    if size is None:
+        raise TypeError(
+            f"{tokenizer!r} does not say how many tokens it has. Pass vocabulary= to the model."
+        )
+    return size
 
 
 def restored(state: Any) -> Bytes | Characters | BPE:

@@ -14,6 +14,7 @@ from gdcore.disk import as_path, damaged, replace, require_plain, shown, store, 
 from gdcore.errors import not_fitted, require
 from gdcore.layers import Dense
 from gdcore.losses import Logistic, Softmax, Squared
+from gdcore.models.classifier import as_classes
 from gdcore.models.mlp import MLPClassifier, MLPRegressor
 from gdcore.models.network import Network
 from gdcore.models.neural import NeuralEstimator
@@ -118,6 +119,8 @@ def from_torch(
     >>> gd.from_torch(state).predict(np.ones((1, 3)))
     array([3.])
     """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"state_dict must be a mapping, got {state_dict!r:.60}. Pass a dict.")
     arrays = {name: _as_array(state_dict[name]) for name in state_dict}
     weights = [array for name, array in arrays.items() if name.endswith("weight")]
     for name, array in arrays.items():
@@ -158,8 +161,8 @@ def _finish(model: Any, classes: ArrayLike | None, outputs: int) -> None:
         model.target_mean_, model.target_scale_ = np.zeros(outputs), np.ones(outputs)
         model._vector = outputs == 1
         return
-    model.classes_, model._several = np.asarray(classes), False
-    wanted, distinct = 2 if outputs == 1 else outputs, len(np.unique(model.classes_))
+    wanted, distinct = 2 if outputs == 1 else outputs, len(as_classes(classes))
+    model.classes_, model._several = np.asarray(classes), False  # in the order of the outputs
     require(
         model.classes_.shape == (wanted,) and distinct == wanted,
         f"classes has {distinct} labels, and the last layer needs {wanted}. "

@@ -96,7 +96,9 @@ def test_weights_whose_sum_is_no_number():
     with pytest.raises(ValueError, match=r"add up to more than 1.8e308"):
         gd.LogisticRegression().fit([(X, y, np.full(300, 1e307))])
     for rows in ((X, y), ([(X, y)],)):
-        with pytest.raises(ValueError, match=r"class_weight is infinite"):
+        with pytest.raises(
+            ValueError, match=r"class_weight of 1 must be a number of at least 0, got inf"
+        ):
             gd.LogisticRegression(class_weight={1: np.inf}).fit(*rows)
 
 

@@ -209,9 +209,9 @@ WRONG = {
     "coefficients in whole numbers": ({"coef": np.ones((3, 3), int)}, "'coef' has dtype int64"),
     "an intercept of infinity": ({"intercept": np.full(3, np.inf)}, "'intercept' holds NaN or inf"),
     "an intercept too long": ({"intercept": np.zeros(4)}, "'intercept' has shape (4,)"),
-    "classes twice": ({"classes": np.array(["a", "a", "b"])}, "not two or more labels in order"),
-    "classes out of order": ({"classes": np.array([2, 1, 3])}, "not two or more labels in order"),
-    "classes of a number": ({"classes": np.float64(3)}, "not two or more labels in order"),
+    "classes twice": ({"classes": np.array(["a", "a", "b"])}, "or more labels in order"),
+    "classes out of order": ({"classes": np.array([2, 1, 3])}, "or more labels in order"),
+    "classes of a number": ({"classes": np.float64(3)}, "or more labels in order"),
 }
 
 

@@ -59,6 +59,8 @@ def collinear(estimator: Any, X: Matrix, result: Result[Any]) -> Finding | None:
     rows = np.asarray(rows.dense() if isinstance(rows, CSR) else rows, np.float64)
     if len(rows) <= p:
         return None
+    most = np.abs(rows).max(axis=0)  # correlations do not depend on units, and squares have ends
+    rows = rows / np.where(most > 0, most, 1.0)
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     used = np.flatnonzero(deviation > 1e-12 * np.abs(mean))
     if len(used) < 2:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from gdcore._typing import Array, ArrayLike
-from gdcore.data import as_features
+from gdcore.data import as_features, feature_names
 from gdcore.diagnose.drawing import (
     COLOURS,
     MARKERS,
@@ -18,7 +18,6 @@ from gdcore.diagnose.drawing import (
     plain,
 )
 from gdcore.errors import not_fitted, require, require_number
-from gdcore.models.estimator import feature_names
 
 AROUND = 0.06  # of the points' width, beside them
 CRISP = 3_000  # points beyond which they are drawn as pixels

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from gdcore._typing import Array, ArrayLike
-from gdcore.data import as_rows, column_moments
+from gdcore.data import as_rows, column_moments, feature_names
 from gdcore.diagnose.drawing import (
     clone,
     entitle,
@@ -20,7 +20,6 @@ from gdcore.diagnose.drawing import (
 )
 from gdcore.diagnose.plot_path import recorded
 from gdcore.errors import require, require_choice, require_number
-from gdcore.models.estimator import feature_names
 
 NAMED = 10  # coefficients that have a colour and a name, the largest
 REST = "#999999"

@@ -216,7 +216,8 @@ class _Search:
         growth = 10.0 ** (DECADES / SWEEP)
         count = SWEEP * MOST // DECADES
         if high is not None:
-            count = max(2, min(count, 1 + math.ceil(math.log(high / low) / math.log(growth))))
+            wide = math.log(high) - math.log(low)
+            count = max(2, min(count, 1 + math.ceil(wide / math.log(growth))))
         rates = low * growth ** np.arange(count)
         if high is not None:
             rates = np.geomspace(low, high, count)

@@ -166,6 +166,10 @@ class Reshape(Layer):
     shape: Shape
 
     def __post_init__(self) -> None:
+        require(
+            isinstance(self.shape, (tuple, list)),
+            f"shape must be a tuple of whole numbers, got {self.shape!r}. Pass one.",
+        )
         for extent in self.shape:
             require_number("shape", extent, low=1, whole=True)
 

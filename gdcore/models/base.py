@@ -19,7 +19,7 @@ from gdcore.devices import to_host
 from gdcore.errors import require, require_choice, require_number
 from gdcore.glimpse import Glimpse
 from gdcore.hooks import Plan
-from gdcore.losses import Squared
+from gdcore.losses import Squared, require_own
 from gdcore.models import on_device
 from gdcore.models.coordinates import coordinates
 from gdcore.models.estimator import (
@@ -77,8 +77,9 @@ class LinearEstimator(Coefficients, Estimator):
     _number = 0, 1  # of the descent, and how many a fit takes
 
     def _check_parameters(self) -> None:
-        if self.alpha != "auto":
-            require(not isinstance(self.alpha, str), _alpha_message(self.alpha))
+        if isinstance(self.alpha, str):
+            require(self.alpha == "auto", _alpha_message(self.alpha))
+        else:
             require_number("alpha", self.alpha, low=0)
         require_number("l1_ratio", self.l1_ratio, low=0, high=1)
         require_flags(self, "fit_intercept")
@@ -119,6 +120,7 @@ class LinearEstimator(Coefficients, Estimator):
         """Descend on checked arrays; sets what every linear estimator has after `fit`."""
         rng = self._generator()
         X, y, weights = counted(X, y, weights)
+        require_own(loss, y, outputs)
         train, other = self._split(X, y, weights, rng)
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
         model, penalty = self._model(train, weights.sum(), loss, outputs)
@@ -174,6 +176,7 @@ class LinearEstimator(Coefficients, Estimator):
             "optimizer='closed-form' needs rows in memory. Pass arrays, or optimizer='auto'.",
         )
         rng, self._glimpse = self._generator(), Glimpse()
+        require_own(loss, about.y, outputs)
         model, penalty = self._model(about, about.weights.sum(), loss, outputs)
         cost = make(model, penalty, unit_of(loss, about))
         validate = cost.validate if held else None

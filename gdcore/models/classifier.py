@@ -1,7 +1,7 @@
 """What classifiers share: labels to numbers and back, weights of classes, accuracy."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_targets, as_weights
 from gdcore.devices import to_host
 from gdcore.errors import require, require_choice, require_number
+from gdcore.given import as_array, is_missing
 from gdcore.losses import Logistic, Softmax
 from gdcore.models.labels import as_label_matrix, as_many
 
@@ -68,7 +69,9 @@ class Classifier:
         """Accuracy: the weighted share of rows whose class, or every label, is predicted right."""
         predicted, y = to_host(self.predict(X)), to_host(y)
         if predicted.ndim == 1:
-            right = predicted == as_targets(y, len(predicted))
+            labels = as_targets(y, len(predicted))
+            require_labels(labels, "y")
+            right = predicted == labels
         else:
             right = (predicted == as_many(as_label_matrix(y, len(predicted)), predicted)).all(
                 axis=1
@@ -97,9 +100,12 @@ class Classifier:
             f"class_weight names {unknown}, which y does not hold. Its classes are "
             f"{classes.tolist()}. Leave those out.",
         )
-        factors = np.array([self.class_weight.get(label, 1.0) for label in classes.tolist()], float)
-        require((factors >= 0).all(), "class_weight has a negative weight. Pass weights ≥ 0.")
-        require(np.isfinite(factors).all(), "class_weight is infinite. Pass finite weights.")
+        require_class_weights(self.class_weight)
+        factors = factors_of(self.class_weight, classes)
+        require(
+            np.count_nonzero(factors) > 1,
+            "class_weight leaves fewer than two classes with a weight. Give two one above 0.",
+        )
         return factors
 
 
@@ -120,7 +126,7 @@ def most_probable(classes: Array, z: Array) -> Array:
 def same_classes(known: Array, given: Any) -> Array:
     """The classes of the first call, which a later call may repeat and not change."""
     require(
-        given is None or np.array_equal(np.unique(given), np.sort(known)),
+        given is None or np.array_equal(as_classes(given), np.sort(known)),
         f"classes={given} differs from the first call's {known.tolist()}. Pass the same or none.",
     )
     return known
@@ -134,6 +140,12 @@ def require_classes(estimator: object, classes: Array, codes: Array) -> None:
         f"y holds one class only, {classes.tolist()[present[0]]!r}: {type(estimator).__name__} "
         "needs at least two classes. Pass examples of another class.",
     )
+
+
+def require_class_weights(class_weight: Mapping[Any, float], most: float | None = None) -> None:
+    """Refuse what is no weight of a class."""
+    for label, weight in class_weight.items():
+        require_number(f"class_weight of {label!r}", weight, low=0, high=most)
 
 
 def factors_of(class_weight: Mapping[Any, float], classes: Array) -> Array:
@@ -153,21 +165,30 @@ def merged(*labels: Array) -> Array:
     raise TypeError("y mixes strings and numbers. Pass labels of one kind.")
 
 
-def encode(y: Array) -> tuple[Array, Array]:
-    """(classes in order, class number of each row)."""
+def require_labels(y: Array, name: str) -> None:
+    """Refuse what has no classes: what is missing, fractions, complex numbers."""
+    cure = "Remove those rows first." if name == "y" else "Leave those out."
     if y.dtype.kind == "f":
-        require(bool(np.isfinite(y).all()), "y contains NaN or infinity. Remove those rows first.")
+        require(bool(np.isfinite(y).all()), f"{name} contains NaN or infinity. {cure}")
         require(
             bool((y == np.round(y)).all()),
-            "Unknown label type: continuous. y holds fractions, which are no classes; "
+            f"Unknown label type: continuous. {name} holds fractions, which are no classes; "
             "use LinearRegression, or pass labels.",
         )
     if y.dtype.kind == "c":
-        raise TypeError("y holds complex numbers, which have no order. Pass numbers or text.")
+        raise TypeError(f"{name} holds complex numbers, which have no order. Pass numbers or text.")
     if y.dtype.kind in "mM":
-        require(not np.isnat(y).any(), "y contains missing labels. Remove those rows first.")
+        require(not np.isnat(y).any(), f"{name} contains missing labels. {cure}")
+    if y.dtype.kind in "OT":  # strings of any length may be missing, too
+        missing = any(map(is_missing, y.tolist()))
+        require(not missing, f"{name} contains missing labels. {cure}")
+
+
+def encode(y: Array, name: str = "y") -> tuple[Array, Array]:
+    """(classes in order, class number of each row)."""
+    require_labels(y, name)
     if y.dtype.kind == "O":
-        return _encode_objects(y)
+        return _encode_objects(y, name)
     if y.dtype.kind in "fiub" and len(y):
         low, high = y.min(), y.max()
         upper = y == high
@@ -177,18 +198,25 @@ def encode(y: Array) -> tuple[Array, Array]:
     return _sorted(y)
 
 
-def _encode_objects(y: Array) -> tuple[Array, Array]:
+def _encode_objects(y: Array, name: str) -> tuple[Array, Array]:
     """The same of objects, which may be anything."""
     try:
         set(y)  # each has a hash: a stream looks labels up
-        missing = [label for label in y if label is None or label != label]
-        encoded = _sorted(y[:0] if missing else y)
+        return _sorted(y)
     except (TypeError, ValueError) as error:
         text = {isinstance(label, str) for label in y}
         what = "mixes strings and numbers" if len(text) > 1 else f"cannot be sorted ({error})"
-        raise TypeError(f"y {what}. Pass labels of one kind, numbers or text.") from error
-    require(not missing, "y contains missing labels. Remove those rows first.")
-    return encoded
+        raise TypeError(f"{name} {what}. Pass labels of one kind, numbers or text.") from error
+
+
+def as_classes(given: Any) -> Array:
+    """Labels that are announced, sorted."""
+    listed = list(given) if isinstance(given, (Set, Iterator)) else given
+    if isinstance(listed, (list, tuple)) and len({isinstance(each, str) for each in listed}) > 1:
+        raise TypeError("classes mixes strings and numbers. Pass labels of one kind.")
+    array = as_array(listed, "classes", "Pass a list of labels.")
+    require(array.ndim == 1, f"classes must be a list of labels, got {given!r}. Pass one.")
+    return encode(array, "classes")[0]
 
 
 def _sorted(y: Array) -> tuple[Array, Array]:
@@ -213,9 +241,7 @@ def require_weighed(given: Any, total: float, classes: Array, weights: Array, mo
             raise TypeError(
                 f"class_weight must be None, 'balanced' or a dict, got {given!r}. Pass one."
             )
-        for label in classes.tolist():
-            name = f"class_weight of {label!r}"
-            require_number(name, given.get(label, 1.0), low=0, high=most)
+        require_class_weights(given, most)
         require(
             factors_of(given, classes).max() * weights.max() <= most,
             "sample_weight times class_weight goes beyond 1e150. Divide the weights.",

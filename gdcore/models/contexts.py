@@ -5,12 +5,16 @@ down; its hooks are then called by a callback of ours.
 """
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from gdcore._typing import Array
+from gdcore.errors import require
 
 F = TypeVar("F", bound=Callable[..., Any])
+WATCHED = ("_skl_callbacks", "_parent_callback_ctx")  # what scikit-learn leaves in an estimator
+BUSY: set[tuple[int, int]] = set()  # (process, estimator) of fits on their way
 
 Attributes: TypeAlias = Callable[[Array], dict[str, Any]] | None
 
@@ -54,21 +58,35 @@ def _support() -> Any:
     return CallbackSupportMixin
 
 
-def whole(fit: F) -> F:
-    """A fit that changes its estimator wholly or not at all, watched where someone asks for it."""
+def at_once(learn: F, watched: bool = False) -> F:
+    """A method that changes its estimator wholly or not at all, and is not called within itself;
+    scikit-learn's callbacks may watch it."""
 
-    @functools.wraps(fit)
-    def fitting(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
-        before = dict(vars(self))
-        watched = "_skl_callbacks" in before or "_parent_callback_ctx" in before
+    @functools.wraps(learn)
+    def learning(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        before, mark = dict(vars(self)), (os.getpid(), id(self))
+        require(
+            mark not in BUSY,
+            f"This {type(self).__name__} is being fitted already, perhaps by the one that calls "
+            "this callback. Fit a copy of it.",
+        )
         try:
-            return (_watched(fit) if watched else fit)(self, X, *args, **kwargs)
+            BUSY.add(mark)
+            asked = watched and not before.keys().isdisjoint(WATCHED)
+            return (_watched(learn) if asked else learn)(self, X, *args, **kwargs)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
             raise
+        finally:
+            BUSY.discard(mark)
 
-    return cast(F, fitting)
+    return cast(F, learning)
+
+
+def whole(fit: F) -> F:
+    """The same for a fit."""
+    return at_once(fit, watched=True)
 
 
 def _watched(fit: Callable[..., Any]) -> Any:

@@ -18,6 +18,7 @@ from gdcore.data import (
     as_features,
     as_rows,
     as_weights,
+    feature_names,
     mass_of,
     require_summable,
 )
@@ -27,7 +28,9 @@ from gdcore.errors import (
     not_fitted,
     require,
     require_choice,
+    require_flag,
     require_number,
+    require_seconds,
 )
 from gdcore.glimpse import Glimpse
 from gdcore.hooks import Callbacks, Hooks, as_list
@@ -182,7 +185,7 @@ class Estimator(CallbackSupport, Fitted, Parametrised):
             require_number("early_stopping", self.early_stopping, low=1, whole=True)
         if not isinstance(self.tol, Rule):
             require_number("tol", self.tol, low=0)
-        require_flags(self, "standardize", "warm_start")
+        require_flags(self, "standardize", "warm_start", "progress")
         if isinstance(self.batch_size, str):
             require_choice("batch_size", self.batch_size, ["auto", "full"])
         else:
@@ -191,6 +194,9 @@ class Estimator(CallbackSupport, Fitted, Parametrised):
             require_choice("learning_rate", self.learning_rate, ["auto"])
         elif not callable(self.learning_rate):
             require_number("learning_rate", self.learning_rate, low=0, above=True)
+        require_seconds("max_time", self.max_time)
+        if not isinstance(self.verbose, (bool, np.bool_)):
+            require_number("verbose", self.verbose, low=0, whole=True)
         resolve(self.n_threads)
         Hooks(self.callbacks)
         if not isinstance(self.random_state, np.random.RandomState):  # asking it would advance it
@@ -299,15 +305,6 @@ class Estimator(CallbackSupport, Fitted, Parametrised):
         return hasattr(self, self._fitted)
 
 
-def feature_names(X: Any) -> list[str] | None:
-    """The column names of a frame where they are all strings, else None."""
-    columns = getattr(X, "columns", None)
-    if columns is None or not hasattr(X, "shape"):
-        return None
-    names = list(columns)
-    return names if all(isinstance(name, str) for name in names) else None
-
-
 def require_rows(X: Any) -> None:
     """Refuse paths and chunks, which `fit` of linear models has taken by now where it can."""
     if isinstance(X, (str, os.PathLike)):
@@ -340,11 +337,7 @@ def sklearn_tags(kind: str, sparse: bool = False) -> Any:
 
 def require_flags(estimator: Any, *names: str) -> None:
     for name in names:
-        value = getattr(estimator, name)
-        require(
-            isinstance(value, (bool, np.bool_)),
-            f"{name} must be True or False, got {value!r}. Pass one of them.",
-        )
+        require_flag(name, getattr(estimator, name))
 
 
 def counted(X: Any, y: Array, weights: Array) -> tuple[Any, Array, Array]:

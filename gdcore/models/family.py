@@ -23,6 +23,7 @@ from gdcore.models.visits import (
     move,
     without_shift,
 )
+from gdcore.parameters import read_only
 from gdcore.penalties import Penalty
 from gdcore.ranges import require_numbers
 from gdcore.sparse import CSR
@@ -125,8 +126,9 @@ class LinearFamily:
             part = shard.part(slice(a, a + rows))
             z = margins[a : a + rows] if len(margins) else np.empty((len(part), self.outputs))
             self.write_margins(theta, part, z)
-            total += float(part.weights @ self.loss.value(z, part.y))
-            self.combine(part, np.asarray(self.loss.slope(z, part.y)) * part.weights[:, None], g)
+            y = read_only(part.y)  # the caller's own, perhaps
+            total += float(part.weights @ self.loss.value(z, y))
+            self.combine(part, np.asarray(self.loss.slope(z, y)) * part.weights[:, None], g)
         return total
 
     def write_margins(self, theta: Array, shard: Rows, margins: Array) -> None:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack, ov
 import numpy as np
 
 from gdcore._typing import Array, Generator
-from gdcore.errors import require, require_number
+from gdcore.errors import require, require_flag, require_number
 from gdcore.models.decoder import Decoder
 from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters
 from gdcore.ranges import require_logits
 from gdcore.seeds import generator
+from gdcore.tokenizers import told_size
+
+MOST = 1e300  # a logit that a penalty has made
 
 
 class Options(TypedDict, total=False):
@@ -102,6 +105,8 @@ class Writer:
         """
         self._require_fitted()
         require_number("max_tokens", max_tokens, low=0, whole=True)
+        require_flag("stream", stream)
+        require_flag("cache", cache)
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
         if seed is not None:
             require_number("seed", seed, low=0, whole=True)
@@ -178,14 +183,17 @@ class Sampling:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, float(getattr(self, name)))
 
-    def choose(self, logits: Array, seen: list[int], rng: Generator) -> int:
-        """The number of the next token."""
+    def choose(
+        self, logits: Array, seen: list[int], rng: Generator, known: int | None = None
+    ) -> int:
+        """The number of the next token, one of those that a tokenizer of `known` tokens has."""
         require_logits(logits)
-        z = logits.astype(np.float64)
+        z = logits[:known].astype(np.float64)
         if self.repetition_penalty != 1:
             met = np.unique(seen)
             by = self.repetition_penalty
-            z[met] = np.where(z[met] > 0, z[met] / by, z[met] * by)
+            with np.errstate(over="ignore"):
+                z[met] = np.where(z[met] > 0, z[met] / by, z[met] * by).clip(-MOST, MOST)
         if self.temperature == 0:
             return int(z.argmax())
         reached = self.probabilities(z).cumsum()
@@ -232,9 +240,15 @@ class Told:
     ) -> None:
         self.ids, self.rng, self.tokenizer, self.stop = list(ids), rng, tokenizer, stop
         self.first, self.ended = len(self.ids), False
+        # a model may have more tokens, as where their number was rounded up
+        self.known = told_size(tokenizer)
         self._ids: list[int] = []
         self._before = ""  # text of tokens that need not be decoded again
         self._text, self._shown = "", 0
+
+    def next(self, logits: Array, sampling: Sampling) -> int:
+        """The token that comes, by its logits."""
+        return sampling.choose(logits, self.ids, self.rng, self.known)
 
     def add(self, token: int) -> list[Any]:
         """One token more; a list of what can now be shown, which has one element or none."""
@@ -275,7 +289,7 @@ def told_bit_by_bit(
     """Yield what can be shown of a text as up to count tokens come."""
     fresh = text.ids
     for _ in range(count):
-        token = sampling.choose(decoder.read(fresh), text.ids, text.rng)
+        token = text.next(decoder.read(fresh), sampling)
         yield from text.add(token)
         if text.ended:
             return
@@ -294,7 +308,7 @@ def told_together(
         logits, coming = decoder.read_together(fresh), {}
         for number, z in logits.items():
             text = texts[number]
-            text.add(token := sampling.choose(z, text.ids, text.rng))
+            text.add(token := text.next(z, sampling))
             if not text.ended:
                 coming[number] = [token]
         fresh = coming
@@ -305,7 +319,8 @@ def _begun(text: str, stop: Sequence[str]) -> int:
     """Characters at the end of a text that may be the beginning of a stop string."""
     most = 0
     for each in stop:
-        for n in range(1, len(each)):
+        for n in range(min(len(each) - 1, len(text)), most, -1):
             if text.endswith(each[:n]):
-                most = max(most, n)
+                most = n
+                break
     return most

@@ -12,7 +12,8 @@ import numpy as np
 from gdcore._typing import Array, ArrayLike, PathLike
 from gdcore.convergence import Moment
 from gdcore.descent import descend
-from gdcore.errors import NotFittedError, as_array, require, require_number
+from gdcore.errors import NotFittedError, require, require_number
+from gdcore.given import as_array
 from gdcore.hooks import Callbacks, Hooks
 from gdcore.layers import Transformer
 from gdcore.models.estimator import signed
@@ -156,7 +157,7 @@ class GPT(GPTFiles, Writer):
             "max_steps": max_steps, "batch_size": batch_size, "eval_every": eval_every,
             "gradient_accumulation": gradient_accumulation,
         }  # fmt: skip
-        require_budgets(budgets, clip_norm, patience)
+        require_budgets(budgets, clip_norm, patience, resume=resume, progress=progress)
         hooks = Hooks(callbacks, around=self._seeing)
         rule, factor = rule_for(optimizer, learning_rate), schedule_for(schedule, max_steps)
         train, held = self._data(data, validation)
@@ -258,10 +259,9 @@ class GPT(GPTFiles, Writer):
                 )
                 self.tokenizer_ = tokenizer_for(self.tokenizer, data)
             return encoded(self.tokenizer_, data)
-        tokens = data if isinstance(data, np.ndarray) else as_array(data, name)
-        right = tokens.ndim == 1 and tokens.dtype.kind in "iu"
+        tokens = data if isinstance(data, np.memmap) else as_array(data, name)
         require(
-            right,
+            tokens.ndim == 1 and tokens.dtype.kind in "iu",
             f"{name} must be a text or a vector of whole numbers, got {tokens.dtype} of shape "
             f"{tokens.shape}. Pass a str, or tokens as integers.",
         )
@@ -323,6 +323,7 @@ class GPT(GPTFiles, Writer):
 
     def _follow(self) -> None:
         """Make the network anew where a parameter was changed, so long as the weights fit it."""
+        require_shape(self)
         if self._shaping() == self._shaped:
             return
         before = self.model_, self._shaped

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gdcore import optim
-from gdcore.errors import require, require_choice, require_number
+from gdcore.errors import require, require_choice, require_flag, require_number
 from gdcore.optim.base import Optimizer
 from gdcore.schedules import Constant, WarmUpCosine
 
@@ -22,8 +22,12 @@ DECAY, BETA2 = 0.1, 0.99  # of the automatic AdamW
 Schedule: TypeAlias = Callable[[int], float]
 
 
-def require_budgets(budgets: dict[str, int], clip_norm: float | None, patience: int | None) -> None:
+def require_budgets(
+    budgets: dict[str, int], clip_norm: float | None, patience: int | None, **flags: bool
+) -> None:
     """Refuse what counts nothing."""
+    for name, flag in flags.items():
+        require_flag(name, flag)
     for name, value in budgets.items():
         require_number(name, value, low=1, whole=True)
     if clip_norm is not None:
@@ -35,6 +39,8 @@ def require_budgets(budgets: dict[str, int], clip_norm: float | None, patience: 
 def require_shape(gpt: Any) -> None:
     """Refuse sizes that no network has."""
     require_choice("dtype", gpt.dtype, list(DTYPES))
+    for name in ("tied", "bias", "recompute"):
+        require_flag(name, getattr(gpt, name))
     for name in ("n_layer", "n_head", "n_embd", "block_size"):
         require_number(name, getattr(gpt, name), low=1, whole=True)
     if gpt.n_inner is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from gdcore import tensors
 from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
-from gdcore.disk import clear, complaint, damaged, rehearse, replace, said, shown
+from gdcore.disk import as_path, clear, complaint, damaged, rehearse, replace, said, shown
 from gdcore.errors import require
 from gdcore.models.gpt_claims import AGAIN, parts, require_room, require_same, whole
 from gdcore.models.language import LanguageModel
@@ -338,7 +338,7 @@ class Checkpoint:
             "Give it state_dict and load_state_dict, or leave checkpoint out.",
         )
         require(
-            not Path(path).is_dir(),
+            not as_path(path).is_dir(),
             f"checkpoint is a folder: {path}. Pass the path of a file in it.",
         )
         if resume:  # else another process may be at work there

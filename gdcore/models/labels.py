@@ -4,7 +4,8 @@ import numpy as np
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_numbers, as_real_targets, require_finite
-from gdcore.errors import as_array, require
+from gdcore.errors import require
+from gdcore.given import as_array
 
 
 def several_columns(y: ArrayLike, name: str = "y") -> bool:
@@ -13,11 +14,11 @@ def several_columns(y: ArrayLike, name: str = "y") -> bool:
     return array.ndim == 2 and array.shape[1] > 1
 
 
-def as_real_matrix(y: ArrayLike, n: int) -> Array:
+def as_real_matrix(y: ArrayLike, n: int, name: str = "y") -> Array:
     """y as finite float64 (n, k)."""
-    if not several_columns(y):
-        return as_real_targets(y, n)[:, None]
-    return as_matrix(y, n)
+    if not several_columns(y, name):
+        return as_real_targets(y, n, name)[:, None]
+    return as_matrix(y, n, name)
 
 
 def as_matrix(y: ArrayLike, n: int, name: str = "y") -> Array:
@@ -36,22 +37,22 @@ def as_matrix(y: ArrayLike, n: int, name: str = "y") -> Array:
     return array
 
 
-def as_label_matrix(y: ArrayLike, n: int) -> Array:
+def as_label_matrix(y: ArrayLike, n: int, name: str = "y") -> Array:
     """y as float64 (n, k) of zeros and ones."""
-    array = as_matrix(y, n)
+    array = as_matrix(y, n, name)
     require(
         bool(((array == 0) | (array == 1)).all()),
-        "Unknown label type: multiclass-multioutput. A y with several columns must hold zeros and "
-        "ones, a column a label. Pass such, or one column of classes.",
+        f"Unknown label type: multiclass-multioutput. A {name} with several columns must hold "
+        "zeros and ones, a column a label. Pass such, or one column of classes.",
     )
     return array
 
 
-def as_many(y: Array, predicted: Array) -> Array:
+def as_many(y: Array, predicted: Array, name: str = "y") -> Array:
     """y, if it has as many columns as what is predicted."""
     require(
-        y.shape == predicted.shape,
-        f"y has {y.shape[1]} columns, and the model predicts {predicted.shape[1]}. "
+        y.shape[1] == predicted.shape[1],
+        f"{name} has {y.shape[1]} columns, and the model predicts {predicted.shape[1]}. "
         "Pass a column for each.",
     )
     return y

@@ -8,20 +8,21 @@ import numpy as np
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import Rows, as_held_out, as_targets, as_weights, column_moments
 from gdcore.devices import is_foreign, to_host
-from gdcore.errors import as_array, require
+from gdcore.errors import require
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models import networks_on_device
 from gdcore.models.classifier import (
     Classifier,
     ClassWeight,
     Probabilities,
+    as_classes,
     encode,
     most_probable,
     probabilities,
     require_classes,
     same_classes,
 )
-from gdcore.models.contexts import whole
+from gdcore.models.contexts import at_once, whole
 from gdcore.models.estimator import sklearn_tags
 from gdcore.models.labels import (
     as_label_matrix,
@@ -141,12 +142,13 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
             require_classes(self, classes, codes[weights > 0].astype(int))
         weights = self._weigh(weights, classes, codes)
         outputs, loss = task(self, classes, codes.ndim == 2, X_.shape[1:])
-        other = self._validation(validation, X_.shape[1], classes, codes.ndim)
+        other = self._validation(validation, X_.shape[1], names, classes, codes)
         self.classes_, self._several = classes, codes.ndim == 2
         self._remember(X_.shape[1], names)
         self._fit(X_, codes, weights, loss, outputs, other)
         return self
 
+    @at_once
     def partial_fit(
         self,
         X: ArrayLike,
@@ -187,8 +189,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         """The classes of the first call of partial_fit."""
         if of_rows and several_columns(labels):
             return np.arange(0)  # as many as there are columns
-        labels = as_targets(labels, n) if of_rows else np.ravel(as_array(labels, "classes"))
-        known = encode(labels)[0]
+        known = encode(as_targets(labels, n))[0] if of_rows else as_classes(labels)
         require(
             len(known) > 1,
             f"The first call of partial_fit knows one class only, {known.tolist()}. "
@@ -205,13 +206,14 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         weighed: Array = weights * factors[whole]
         return weighed
 
-    def _codes(self, y: ArrayLike, n: int, known: Array) -> Array:
-        labels, codes = encode(as_targets(y, n))
+    def _codes(self, y: ArrayLike, n: int, known: Array, name: str = "y") -> Array:
+        labels, codes = encode(as_targets(y, n, name))
         unknown = [label for label in labels.tolist() if label not in known.tolist()]
+        first = "Pass all classes at the first call of partial_fit."
         require(
             not unknown,
-            f"y holds {unknown}, which are not among the classes {known.tolist()}. "
-            "Pass all classes at the first call of partial_fit.",
+            f"{name} holds {unknown}, which are not among the classes {known.tolist()}. "
+            + (first if name == "y" else "Leave those rows out, or fit on some of that class."),
         )
         order = np.argsort(known)  # those of `gd.from_torch` come in the order of its outputs
         return order[np.searchsorted(known, labels, sorter=order)][codes].astype(np.float64)
@@ -224,12 +226,18 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
         classes, codes = encode(as_targets(y, n))
         return classes, codes.astype(np.float64)
 
-    def _validation(self, given: Held, p: int, classes: Array, ndim: int) -> Rows | None:
+    def _validation(
+        self, given: Held, p: int, names: Any, classes: Array, codes: Array
+    ) -> Rows | None:
         if given is None:
             return None
-        X_, y = as_held_out(given, p)
-        codes = as_label_matrix(y, len(X_)) if ndim == 2 else self._codes(y, len(X_), classes)
-        return Rows(X_, codes, np.ones(len(X_)))
+        X_, y = as_held_out(given, p, names)
+        if codes.ndim == 2:
+            name = "validation y"
+            known = as_many(as_label_matrix(y, len(X_), name), codes, name)
+        else:
+            known = self._codes(y, len(X_), classes, "validation y")
+        return Rows(X_, known, np.ones(len(X_)))
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Margins: (n,) for two classes, positive for classes_[1]; else (n, k)."""
@@ -296,14 +304,16 @@ class MLPRegressor(NeuralEstimator):
         self._scale_targets(y_, weights)
         other = None
         if validation is not None:
-            held, y_held = as_held_out(validation, X_.shape[1])
-            targets = self._scaled(as_real_matrix(y_held, len(held)))
+            held, y_held = as_held_out(validation, X_.shape[1], names)
+            name = "validation y"
+            targets = self._scaled(as_many(as_real_matrix(y_held, len(held), name), y_, name))
             other = Rows(held, targets, np.ones(len(held)))
         self._vector = not several_columns(y)
         self._remember(X_.shape[1], names)
         self._fit(X_, self._scaled(y_), weights, self._own_loss(), y_.shape[1], other)
         return self
 
+    @at_once
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -317,6 +327,7 @@ class MLPRegressor(NeuralEstimator):
         y_ = as_real_matrix(y, len(X_))
         if fresh:
             self._scale_targets(y_, weights)
+        as_many(y_, self.target_mean_[None])
         self._partial(X_, self._scaled(y_), weights, self._own_loss(), y_.shape[1])
         self._vector = not several_columns(y)
         self._remember(X_.shape[1], names)

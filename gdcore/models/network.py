@@ -15,6 +15,7 @@ from gdcore.layers.dense import Dense
 from gdcore.layers.sequential import Sequential
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.flat import LEAST_WORK, Flat
+from gdcore.parameters import read_only
 
 LONGEST_CHAIN = 32  # layers that the kernel of small networks takes
 SHARD_ROWS = 256  # fewer rows than this make a matrix product slower
@@ -147,6 +148,11 @@ def scaling_for(scaling: Scaling, dtype: Any, out: Any) -> tuple[Array, Array]:
     return scaling[0].astype(dtype), scaling[1].astype(out)
 
 
+def as_told(y: Array) -> Array:
+    """Targets as losses of the user's see them: (n,) where there is one a row."""
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
 def _head(loss: Any) -> Head:
     """The function (z, y, weights, scale, dz) → Σ weights·ℓ, with scale times its slope in dz."""
     name = HEADS.get(type(loss))
@@ -161,7 +167,7 @@ def _head(loss: Any) -> Head:
     )
 
     def head(z: Array, y: Array, weights: Array, scale: float, dz: Array) -> float:
-        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+        y = read_only(as_told(y))
         dz[...] = scale * weights[:, None] * loss.slope(z, y)
         return float(weights @ loss.value(z, y))
 

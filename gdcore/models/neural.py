@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from gdcore.devices import to_host
 from gdcore.errors import require, require_choice, require_number
 from gdcore.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Sequential
 from gdcore.layers.activations import ACTIVATIONS
+from gdcore.losses import require_own
 from gdcore.models.estimator import (
     Estimator,
     OwnLoss,
@@ -25,7 +26,7 @@ from gdcore.models.estimator import (
     require_optimizer,
     signed,
 )
-from gdcore.models.network import Network, Scaling, require_outputs
+from gdcore.models.network import Network, Scaling, as_told, require_outputs
 from gdcore.models.network_cost import NetworkCost
 from gdcore.models.training import Judge, Make, Stream, inverted, rank, require_suited
 from gdcore.optim.base import Optimizer
@@ -195,6 +196,7 @@ class NeuralEstimator(Trained, Estimator):
         train = Rows(train.X, train.y, train.weights / train.weights.mean())
         precision = self._precision(len(train))
         network, scaling = self._build(train.X, train.weights, outputs, loss, precision)
+        require_own(loss, as_told(y), outputs, precision)
 
         def make(full: bool, seed: int) -> tuple[NetworkCost, Judge | None]:
             cost = NetworkCost(
@@ -316,12 +318,13 @@ class NeuralEstimator(Trained, Estimator):
 
     def _partial(self, X: Array, y: Array, weights: Array, loss: Any, outputs: int) -> Self:
         """One pass of steps over these rows, going on where the last call ended."""
-        fresh = not hasattr(self, "theta_")
-        if not fresh:
+        if hasattr(self, "theta_"):
             require_outputs(self.network_, outputs)
-        if getattr(self, "_stream", None) is None:
-            self._stream = self._begin_stream(X, weights, outputs, loss)
-        stream, began = self._stream, time.perf_counter()
+        require(weights.any(), "No row has a weight, its class's included. Give one row one.")
+        known = getattr(self, "_stream", None)
+        # a copy: where a step fails, or Ctrl-C comes, the next pass begins where this one did
+        stream = known.copy() if known else self._begin_stream(X, y, weights, outputs, loss)
+        began = time.perf_counter()
         cost = NetworkCost(
             self.network_, Rows(X, y, weights), alpha=self.alpha, scaling=self.scaling_,
             n_threads=self.n_threads, seed=stream.seed,
@@ -337,9 +340,12 @@ class NeuralEstimator(Trained, Estimator):
                 loss = cost.step(stream.walker, stream.optimizer, stream.state, part, lr)
                 total += loss * len(part)
         solution = stream.optimizer.solution(stream.walker, stream.state)
-        if not np.isfinite(solution).all():
-            self._go_back(fresh)
-        self.theta_.vector[:] = solution
+        require(
+            np.isfinite(solution).all(),
+            "These rows lead to weights that are NaN or infinite; those before are kept. Pass a "
+            "smaller learning_rate, or X in another unit.",
+        )
+        stream.before, self._stream, self.theta_.vector[:] = known, stream, solution
         stream.steps = cost.steps
         self.loss_, self.n_iter_ = total / len(X), self.n_iter_ + 1
         stream.examples += len(X)
@@ -351,17 +357,7 @@ class NeuralEstimator(Trained, Estimator):
         self.trace_ = stream.trace
         return self
 
-    def _go_back(self, fresh: bool) -> NoReturn:
-        """To the weights before steps that led nowhere; raises ValueError."""
-        self._stream = None
-        if fresh:
-            del self.network_, self.scaling_, self.theta_, self.n_iter_
-        raise ValueError(
-            "These rows lead to weights that are NaN or infinite; those before are kept. Pass a "
-            "smaller learning_rate, or X in another unit."
-        )
-
-    def _begin_stream(self, X: Array, weights: Array, outputs: int, loss: Any) -> Stream:
+    def _begin_stream(self, X: Array, y: Array, weights: Array, outputs: int, loss: Any) -> Stream:
         """The optimizer's state; network, scales and θ for the first rows, where there are none."""
         rng, optimizer = generator(self.random_state), self._optimizer()
         if hasattr(self, "theta_"):
@@ -370,6 +366,7 @@ class NeuralEstimator(Trained, Estimator):
         else:
             precision = DTYPES.get(self.dtype, np.float32)
             network, scaling = self._build(X, weights, outputs, loss, precision)
+            require_own(loss, as_told(y), outputs, precision)
             start = network.init(rng, precision)
             self.n_iter_ = 0
         require_suited(optimizer, network, full=False)

@@ -8,13 +8,15 @@ import numpy as np
 from numpy import ndarray
 
 from gdcore._typing import Array, ArrayLike
-from gdcore.data import as_numbers, as_real_targets, as_targets, require_unmasked
+from gdcore.data import as_numbers, as_real_targets, as_targets
 from gdcore.devices import to_host
-from gdcore.errors import as_array, require
+from gdcore.errors import require
+from gdcore.given import require_unmasked
 from gdcore.losses import REGRESSION
 from gdcore.models import on_device
 from gdcore.models.classifier import (
     ClassWeight,
+    as_classes,
     encode,
     factors_of,
     merged,
@@ -23,13 +25,7 @@ from gdcore.models.classifier import (
 )
 from gdcore.models.estimator import OwnLoss, counted
 from gdcore.models.family import Matrix, margins
-from gdcore.models.stream import (
-    MOST,
-    Stream,
-    known_loss,
-    require_learnable,
-    stretches,
-)
+from gdcore.models.stream import MOST, Stream, known_loss, require_learnable, stretches
 from gdcore.sparse import CSR, as_csr
 
 RATE = 1.0  # of the first steps; see docs/decisions/0011-streams.md
@@ -37,6 +33,7 @@ SETTINGS = (
     "alpha", "l1_ratio", "fit_intercept", "standardize", "learning_rate", "loss", "class_weight",
 )  # fmt: skip
 PAST = 1000.0  # examples that a fitted model has seen, where it does not say
+PLAIN = {float, int, bool, *(np.dtype(kind).type for kind in "?bhilqBHILQefd")}  # kinds of numbers
 UNSURE = 0.1  # a typical squared slope of a fitted classifier
 
 if TYPE_CHECKING:  # what these are mixed into
@@ -215,12 +212,13 @@ class OnlineRegressor(Online):
         (array([ 3., -1.]), 7.0)
         """
         stream = self._stream
-        if stream is not None and type(x) is stream.ready and x.shape == stream.shape:
+        ready = stream is not None and type(x) is stream.ready and type(y) in PLAIN
+        if ready and x.shape == stream.shape:
             try:
                 stream.y[0] = y
                 stream.learn_row(x)
                 return self if stream.centred else self._bind()
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 pass  # nothing has changed; say why, or convert
         require_unmasked(y, "y")  # within a list nobody would look for a mask
         return self.partial_fit(self._one(x), [y])
@@ -277,7 +275,7 @@ class OnlineClassifier(Online):
         X_, y_, weights = counted(X_, as_targets(y, len(X_)), weights)
         require_learnable(X_, weights)
         labels = encode(y_)[0]
-        announced = labels[:0] if classes is None else encode(as_array(classes, "classes"))[0]
+        announced = labels[:0] if classes is None else as_classes(classes)
         stream = self._open(X_.shape[1], *self._losses())
         if self._stream is None and not fresh:
             past = getattr(self, "_past", PAST)

@@ -11,7 +11,7 @@ from gdcore import chunks as readers
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_numbers, require_finite
 from gdcore.errors import require
-from gdcore.models.classifier import encode, require_classes
+from gdcore.models.classifier import encode, require_class_weights, require_classes
 from gdcore.models.estimator import Features
 from gdcore.passes import Checked, Shuffled
 from gdcore.survey import Passes, Survey, survey
@@ -113,9 +113,7 @@ def label_passes(chunks: Any, estimator: Any, held: Held = None) -> tuple[Array,
     """(classes, Passes, Survey) with class numbers for targets, weighed by class_weight."""
     given = estimator.class_weight
     named = given if isinstance(given, dict) else {}
-    require(
-        all(np.isfinite(list(named.values()))), "class_weight is infinite. Pass finite weights."
-    )
+    require_class_weights(named)
     labels = Labels(lambda label: float(named.get(label, 1.0)))
     passes = Passes(chunks, labels, held)
     about = survey(passes)

@@ -1,7 +1,8 @@
 """What training a network takes beside its parameters: a cost of each start, what goes on later."""
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ from gdcore.errors import require
 from gdcore.models.estimator import require_batch
 from gdcore.models.network import Network, Scaling
 from gdcore.optim.base import Optimizer
+from gdcore.parameters import aligned_copy
 from gdcore.ranges import require_range
 from gdcore.result import Result
 from gdcore.trace import Trace
@@ -47,6 +49,25 @@ class Stream:
     examples: int = 0
     seconds: float = 0.0
     trace: Trace = field(default_factory=Trace)
+    before: "Stream | None" = None  # that of the last pass, whose memory the next one takes
+
+    def copy(self) -> "Stream":
+        """Another that a pass may change; the trace, which grows at its end, is the same."""
+        room, self.before = self.before, None
+        if room is None or room.state.keys() != self.state.keys():
+            walker, rng = aligned_copy(self.walker), copy.deepcopy(self.rng)
+            state = {name: values.copy() for name, values in self.state.items()}
+            return replace(self, walker=walker, state=state, rng=rng)
+        room.walker[:] = self.walker
+        for name, values in self.state.items():
+            room.state[name][...] = values
+        room.rng.bit_generator.state = self.rng.bit_generator.state
+        for name in ("steps", "examples", "seconds"):
+            setattr(room, name, getattr(self, name))
+        return room
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"before": None}
 
 
 def require_suited(optimizer: Optimizer, network: Network, full: bool) -> None:

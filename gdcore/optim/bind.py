@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,11 @@ class Updater:
             raise ValueError(f"{who} needs the cost at each step. Pass step(grads, cost=J).")
         if lr is not None:
             require_number("lr", lr, low=0)
-        factor = 1.0 if self.schedule is None else float(self.schedule(self.t))
+        factor = 1.0 if self.schedule is None else self.schedule(self.t)
+        if type(factor) is not float:
+            if not isinstance(factor, Real):
+                raise TypeError(f"schedule must give factors, got {factor!r}. Return a number.")
+            factor = float(factor)
         if not 0 <= factor < math.inf:
             raise ValueError(f"schedule must give factors ≥ 0, got {factor}. Correct it.")
         given = self._listed(grads)
@@ -121,6 +126,8 @@ class Updater:
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Take over what `state_dict` gave; nothing changes where it does not fit."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping, got {state!r:.60}. Pass a state_dict.")
         names = np.asarray(state.get("names", self._order())).tolist()
         if names != self._order():
             raise ValueError(

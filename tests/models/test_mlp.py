@@ -163,7 +163,7 @@ def test_validation_that_does_not_fit_is_named(digits, kind):
             kind().fit(X, y, validation=given)
     with pytest.raises(ValueError, match="validation X has 3 features, and X has 64"):
         kind().fit(X, y, validation=(other[:, :3], labels))
-    with pytest.raises(ValueError, match="rows and y has"):
+    with pytest.raises(ValueError, match="rows and validation y has"):
         kind().fit(X, y, validation=(other, labels[:5]))
 
 

@@ -398,7 +398,8 @@ def test_a_class_weight_that_is_refused_leaves_a_classifier_as_it_was():
     X, _ = rows(gd.LogisticRegression)
     y = np.array(["a", "b"])[np.arange(200) % 2]
     for chosen in ({"c": -1.0}, {"c": np.nan}, {"c": 1e151}):
-        model = gd.LogisticRegression(class_weight=chosen).partial_fit(X, y)
+        model = gd.LogisticRegression().partial_fit(X, y)
+        model.class_weight = chosen
         kept, codes = weights(model), dict(model._stream.codes)
         for call in (
             lambda model: model.partial_fit(X[:5], ["a", "b", "a", "b", "c"]),
