@@ -286,7 +286,15 @@ def _same(
         _refuse(error, path)
     double = sorted({name for name in names if names.count(name) > 1})
     require(not double, f"{path} names a column twice: {double[:1]}. Rename one of them.")
-    wanted = [*(columns or (first.names if first else ())), *filter(None, others)]
+    given = dict(zip(("target", "weights"), others, strict=True))
+    if given["weights"] is None:
+        del given["weights"]
+    for argument, name in given.items():
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{argument} must be the name of a column, got {name!r}. Pass one of {names[:9]}."
+            )
+    wanted = [*(columns or (first.names if first else ())), *given.values()]
     missing = sorted({name for name in wanted if name not in names})
     require(
         not missing, f"{path} has no column {missing[:1]}, only {names[:9]}. Pass one of those."

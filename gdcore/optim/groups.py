@@ -18,7 +18,8 @@ def checked(params: Tree) -> Iterator[tuple[str, Array]]:
     seen, paths = [], set()
     for path, array in leaves(params):
         name = f"params[{path!r}]" if path else "params"
-        if not isinstance(array, np.ndarray):
+        odd = isinstance(array, (np.matrix, np.ma.MaskedArray))  # with an arithmetic of their own
+        if odd or not isinstance(array, np.ndarray):
             raise TypeError(
                 f"{name} must be a NumPy array, to be moved in place, got {type(array).__name__}. "
                 "Pass numpy.asarray(…) and keep it."

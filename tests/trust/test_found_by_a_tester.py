@@ -373,3 +373,24 @@ def test_commands_run_without_an_output(monkeypatch, tmp_path):
     file.write_text("a,y\n1,2\n2,3\n3,5\n")
     monkeypatch.setattr("sys.stdout", None)
     assert cli.main(["train", str(file), "--target", "y", "--force"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_of_files_go_by_their_names(kind, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    table, path = pa.table({"a": [1.0, 2.0], "y": [1.0, 2.0]}), tmp_path / f"t.{kind}"
+    from pyarrow import csv, parquet
+
+    {"csv": csv.write_csv, "parquet": parquet.write_table}[kind](table, path)
+    read = getattr(gd.chunks, kind)
+    for odd in (None, 3, ["y"]):
+        refused("target must be the name of a column", lambda v=odd: read(path, target=v))
+    refused("weights must be the name", lambda: read(path, target="y", weights=3))
+    for given in ({"target": ""}, {"target": "y", "weights": ""}):
+        refused("has no column", lambda v=given: read(path, **v))
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_arrays_with_an_arithmetic_of_their_own_are_not_moved():
+    for odd in (np.matrix([1.0, 2.0]), np.ma.masked_array([1.0, 2.0], [0, 1])):
+        refused("must be a NumPy array, to be moved", lambda v=odd: gd.optim.Adam(0.1).bind(v))
