@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.pxd src/*.h)
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck test-baseline test-v3 api docs test-asan test-valgrind coverage kernel-coverage faults wheel wheel-twice test-wheel fuzz fuzz-files test-wheel-smoke clean
+.PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck trust test-baseline test-v3 api docs test-asan test-valgrind coverage kernel-coverage faults wheel wheel-twice test-wheel fuzz fuzz-files test-wheel-smoke clean
 
 help:  ## this list
 	@grep -E '^[a-z0-9 -]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
@@ -104,6 +104,10 @@ lint: .venv/bin/python  ## style; are the workflows well-formed and safe?
 typecheck: .venv/test  ## mypy --strict on gdcore and on two typed programs that use it
 	.venv/bin/python $(PIP) mypy
 	.venv/bin/python -m mypy
+
+trust: .venv/test  ## suites of docs/trust.md, which is then written anew: RUN="api levels", or all
+	.venv/bin/python $(PIP) mypy
+	.venv/bin/python docs/make_trust.py --run $(RUN)
 
 api: .venv/test  ## write the list of public names and signatures; refuses to lose one
 	.venv/bin/python -m tests.trust.api --write

@@ -1,13 +1,16 @@
 """Runs the suites of trust and writes docs/trust.md from what they counted.
 
-`python docs/make_trust.py --run [SUITE …]` runs them, thoroughly where GDCORE_THOROUGH=1, and saves
-benchmarks/results/trust/SUITE.json; without `--run` the page alone is written; `--check` compares.
+`make trust RUN="SUITE …"` sets up and runs them, thoroughly where GDCORE_THOROUGH=1; of those that
+passed the counts are saved as benchmarks/results/trust/SUITE.json. Without `--run` the page alone
+is written; `--check` compares.
 """
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,17 +55,21 @@ BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 
 
 def command(name):
-    return f"python docs/make_trust.py --run {name}"
+    return f"make trust RUN={name}"
 
 
 def run(name):
-    """One suite, its counts in JSON; the exit code of pytest."""
+    """One suite, its counts in JSON where it passed; the exit code of pytest."""
     _, files = SUITES[name]
-    out = FOLDER / f"{name}.json"
     FOLDER.mkdir(parents=True, exist_ok=True)
-    settings = {"GDCORE_TALLY": str(out), "GDCORE_BACKEND": "native"}
-    call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
-    return subprocess.run(call, cwd=ROOT, env=os.environ | settings).returncode
+    with tempfile.TemporaryDirectory() as room:
+        out = Path(room) / f"{name}.json"
+        settings = {"GDCORE_TALLY": str(out), "GDCORE_BACKEND": "native"}
+        call = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+        code = subprocess.run(call, cwd=ROOT, env=os.environ | settings).returncode
+        if code == 0:
+            (FOLDER / f"{name}.json").write_bytes(out.read_bytes())
+    return code
 
 
 def known(name):
@@ -157,14 +164,18 @@ def page(text):
 
 
 def main(arguments):
-    if "--run" in arguments:
-        chosen = [name for name in arguments if name in SUITES] or list(SUITES)
-        codes = [run(name) for name in chosen]
-        if any(codes):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--run", nargs="*", choices=SUITES, help="run these suites; all, if none")
+    parser.add_argument("--check", action="store_true", help="compare the page, write nothing")
+    asked = parser.parse_args(arguments)
+    if asked.run is not None:
+        failed = [name for name in asked.run or SUITES if run(name)]
+        if failed:
+            print(f"Failed, and not saved: {', '.join(failed)}.")
             return 1
     text = PAGE.read_text(encoding="utf-8")
     new = page(text)
-    if "--check" in arguments:
+    if asked.check:
         return int(new != text)
     PAGE.write_text(new, encoding="utf-8")
     return 0

@@ -156,7 +156,10 @@ def _train_arguments(commands: Any) -> None:
         help="leave a column out; may be given several times",
     )  # fmt: skip
     names = ", ".join(map(str.lower, optim.__all__))
-    add("--optimizer", default="auto", help=f"auto, closed-form (linear only), {names}")
+    add(
+        "--optimizer", default="auto",
+        help=f"auto, closed-form (linear only), newton, saga, svrg, normalized-adaptive, {names}",
+    )  # fmt: skip
     add(
         "--learning-rate", default="auto", type=_rate, metavar="RATE",
         help="auto (default) needs no tuning",

@@ -17,6 +17,7 @@ def require_unmasked(values: object, name: str) -> None:
 def as_array(values: Any, name: str, cure: str = "Pass rows of one length.") -> Array:
     """numpy.asarray; what is masked, ragged, or on another device is refused by name."""
     require_unmasked(values, name)
+    require(values is not None, f"{name} is None. Pass an array.")
     try:
         return np.asarray(values)
     except ValueError as error:

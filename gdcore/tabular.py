@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gdcore._typing import Array, PathLike
+from gdcore.convergence import Status
 from gdcore.diagnose.doctor import doctor
 from gdcore.diagnose.report import require_own
 from gdcore.disk import refuse_overwriting, replace
@@ -136,6 +137,10 @@ def train(arguments: Namespace) -> None:
         print(line)
     for finding in doctor(model):
         print(f"doctor           {finding}")
+    require(
+        model.result_.status is not Status.DIVERGED,
+        "The fit diverged, and nothing is saved. Pass a smaller --learning-rate, or auto.",
+    )
     save(model, output)
     print(f"saved            {output}")
     if arguments.report:
@@ -179,7 +184,9 @@ def predict(arguments: Namespace) -> None:
         wanted = table.names
     missing = [name for name in wanted if name not in table.names]
     require(
-        not missing, f"{arguments.file} lacks {missing}. Pass the columns of the training file."
+        not missing,
+        f"{arguments.file} lacks {', '.join(map(repr, missing))}. Pass the columns of the training "
+        "file.",
     )
     X = table.numbers(list(wanted), "Fill it as in the training file: the model needs {!r}.")
     if arguments.proba:
@@ -219,7 +226,8 @@ def _targets(table: Table, name: str, wanted: str) -> tuple[Array, bool, str]:
         require(
             whole, "--model logistic needs classes, and the target holds fractions. Use linear."
         )
-        why = "as asked" if wanted == "logistic" else f"the target has {kinds} whole values"
+        found = f"the target has {kinds} whole values; --model linear takes them as numbers"
+        why = "as asked" if wanted == "logistic" else found
         return values.astype(np.int64), True, why
     return (
         values,

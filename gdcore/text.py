@@ -16,6 +16,7 @@ from gdcore.info import backend_line
 from gdcore.models.gpt import GPT
 
 SAMPLE = 300  # tokens that a trained model shows
+LOST = 1.01  # times its least, from where on a last held-out loss is worth a word
 MODEL = (
     "n_layer", "n_head", "n_embd", "block_size", "dropout", "tokenizer",
 )  # fmt: skip
@@ -151,6 +152,12 @@ def _report(gpt: Any, output: Path, arguments: Namespace) -> Iterator[str]:
     yield f"stopped          {result.status.name}: {sentence}"
     if arguments.validation:
         yield f"validation loss  {trace.validation[kept]:.4f} nats a token"
+        best = int(trace.validation.argmin())
+        if trace.validation[kept] > LOST * trace.validation[best]:
+            yield (
+                f"{'':16} it was {trace.validation[best]:.4f} at step {int(trace.step[best]):,}: "
+                "--patience 2 keeps the best weights"
+            )
     yield f"saved            {output}"
     if arguments.checkpoint is not None and result.status is Status.INTERRUPTED:
         yield f"checkpoint       {arguments.checkpoint}: --resume --force goes on from it"

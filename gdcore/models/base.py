@@ -93,6 +93,10 @@ class LinearEstimator(Coefficients, Estimator):
             return self.optimizer
         require_optimizer(self.optimizer)
         closed = ["closed-form"] if self._closed_form else []
+        require(
+            closed or self.optimizer != "closed-form",
+            "optimizer='closed-form' is for the squared loss. Pass optimizer='auto'.",
+        )
         names = ["auto", "newton", *VISITING, *closed, *map(str.lower, optim.__all__)]
         require_choice("optimizer", self.optimizer, names)
         if self.optimizer in ("auto", "closed-form"):

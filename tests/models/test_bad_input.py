@@ -109,7 +109,7 @@ def test_one_class_and_fractions_are_no_classification():
 def test_no_closed_form_for_lasso_or_classes():
     with pytest.raises(ValueError, match="no closed form"):
         gd.LinearRegression(l1_ratio=0.5, optimizer="closed-form").fit(X, Y)
-    with pytest.raises(ValueError, match="optimizer='closed-form' is not known"):
+    with pytest.raises(ValueError, match="'closed-form' is for the squared loss"):
         gd.LogisticRegression(optimizer="closed-form").fit(X, Y)
 
 

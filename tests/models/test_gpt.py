@@ -294,7 +294,7 @@ BAD = {
     "a short rest": (TEXT[:60], {}, {}, "validation holds 6 tokens"),
     "a matrix": (np.zeros((9, 9), int), {}, {}, "data must be a text or a vector of whole numbers"),
     "halves": (np.zeros(99), {}, {}, "data must be a text or a vector of whole numbers"),
-    "no data": (None, {}, {}, "data must be a text or a vector of whole numbers"),
+    "no data": (None, {}, {}, "data is None. Pass"),
     "negative": (np.r_[TOKENS, -3], {}, {}, "validation holds the token -3, and the model has 9"),
     "one's own": (TOKENS, {"tokenizer": Silent()}, {}, "does not say how many tokens it has"),
     "unknown": (TOKENS, {"vocabulary": 8}, {}, "data holds the token 8, and the model has 8"),

@@ -394,3 +394,25 @@ def test_columns_of_files_go_by_their_names(kind, tmp_path):
 def test_arrays_with_an_arithmetic_of_their_own_are_not_moved():
     for odd in (np.matrix([1.0, 2.0]), np.ma.masked_array([1.0, 2.0], [0, 1])):
         refused("must be a NumPy array, to be moved", lambda v=odd: gd.optim.Adam(0.1).bind(v))
+
+
+def test_a_diverged_fit_takes_no_models_place(tmp_path, capsys):
+    file = tmp_path / "d.csv"
+    rows = "".join(f"{a},{b},{'up' if a > b else 'down'}\n" for a, b in X[:, :2])
+    file.write_text("a,b,y\n" + rows)
+    call = ["train", str(file), "--target", "y", "--force"]
+    assert cli.main(call) == 0
+    kept = (tmp_path / "d.gdcore.npz").read_bytes()
+    wild = ["--learning-rate", "1e9", "--optimizer", "sgd", "--batch-size", "8"]
+    assert cli.main([*call, *wild]) == 2
+    assert "nothing is saved" in capsys.readouterr().err
+    assert (tmp_path / "d.gdcore.npz").read_bytes() == kept
+
+
+def test_a_gpt_that_forgot_its_best_says_so(tmp_path, capsys):
+    file = tmp_path / "t.txt"
+    file.write_text("".join(np.random.default_rng(0).choice(list("abcdefgh"), 400)))
+    sizes = ["--n-layer", "1", "--n-head", "2", "--n-embd", "32", "--block-size", "8"]
+    steps = ["--max-steps", "300", "--eval-every", "20", "--learning-rate", "0.02"]
+    assert cli.main(["gpt", "train", str(file), *sizes, *steps]) == 0
+    assert "--patience 2 keeps the best weights" in capsys.readouterr().out
