@@ -10,6 +10,8 @@ from gdcore.given import as_array
 
 def several_columns(y: ArrayLike, name: str = "y") -> bool:
     """Whether y is a matrix of more than one column."""
+    if y is None:  # which is refused later, as scikit-learn has it
+        return False
     array = as_array(y, name)
     return array.ndim == 2 and array.shape[1] > 1
 
