@@ -338,10 +338,14 @@ def _columns(
         types.is_float32(schema.field(name).type) or types.is_float16(schema.field(name).type)
         for name in features
     )
-    dtype = np.dtype(options["dtype"] or (np.float32 if small else np.float64))
+    given = options["dtype"] or (np.float32 if small else np.float64)
+    try:
+        dtype = np.dtype(given)
+    except TypeError:
+        dtype = np.dtype(object)
     require(
         dtype in (np.float32, np.float64),
-        f"dtype must be float32 or float64, got {dtype}. Pass one.",
+        f"dtype must be float32 or float64, got {given!r}. Pass one.",
     )
     return Columns(features, target, weights, dtype, text)
 
@@ -356,7 +360,8 @@ def _chunk(batches: Sequence[Any], columns: Columns) -> Chunk:
     start = 0
     for batch in batches:
         for j, name in enumerate(columns.features):
-            X[start : start + batch.num_rows, j] = _array(batch.column(name))
+            with np.errstate(over="ignore"):  # to infinity, which is refused
+                X[start : start + batch.num_rows, j] = _array(batch.column(name))
         start += batch.num_rows
     names = [columns.target, *filter(None, [columns.weights])]
     rest = [np.concatenate([_array(batch.column(n)) for batch in batches]) for n in names]

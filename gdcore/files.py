@@ -1,12 +1,13 @@
 """Fitted models in files: one .npz of plain arrays and JSON, never pickle."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from gdcore import models
+from gdcore import losses, models
 from gdcore._typing import Array, PathLike
 from gdcore._version import __version__
 from gdcore.disk import as_path, damaged, replace, require_plain, shown, store, unpacked, unreadable
@@ -69,6 +70,7 @@ def save(estimator: Model, path: PathLike) -> None:
         "gdcore": __version__,
         "model": kind.__name__,
         "parameters": {name: value for name, value in parameters.items() if _plain(value)},
+        "fit_loss": _told(getattr(estimator, "loss", None)),
         "feature_names": None if names is None else list(names),
         "n_features": int(estimator.n_features_in_),
         "n_iter": int(estimator.n_iter_),
@@ -153,6 +155,8 @@ def _restore(header: dict[str, Any], arrays: dict[str, Array]) -> Any:
     require(kind in models.__all__, f"it holds an unknown model {kind!r}")
     require(isinstance(parameters, dict), "its parameters are no JSON object")
     given = {n: tuple(v) if isinstance(v, list) else v for n, v in parameters.items()}
+    if header.get("fit_loss") is not None:
+        given["loss"] = _loss(header["fit_loss"])
     estimator = getattr(models, kind)(**given)
     estimator._check_parameters()
     p = estimator.n_features_in_ = _whole(header, "n_features", 1)
@@ -219,6 +223,28 @@ def _classes(classes: Array, header: dict[str, Any], ordered: bool) -> Array:
     right = right and (not ordered or bool((classes[1:] > classes[:-1]).all()))
     require(right, f"its 'classes' are not {least} or more labels in order, each of them once")
     return np.array(classes.tolist(), dtype=object) if header.get("object_classes") else classes
+
+
+def _told(loss: Any) -> list[Any] | None:
+    """[class, fields] of a loss of gdcore; None of a name, and of one's own that changes nothing
+    of what is predicted."""
+    kind = type(loss)
+    if kind in [getattr(losses, name) for name in losses.__all__]:
+        fields = dataclasses.fields(loss) if dataclasses.is_dataclass(loss) else ()
+        return [kind.__name__, {each.name: _scalar(getattr(loss, each.name)) for each in fields}]
+    if loss is not None and not isinstance(loss, str) and hasattr(loss, "mean"):
+        raise TypeError(
+            f"loss={loss!r} is of your own and has a mean(z), whose code no file keeps. Keep coef_ "
+            "and intercept_ by numpy.savez."
+        )
+    return None
+
+
+def _loss(told: Any) -> Any:
+    """The loss that `_told` described; nothing but the classes of gd.losses is ever made."""
+    whole = isinstance(told, list) and len(told) == 2 and isinstance(told[1], dict)
+    require(whole and told[0] in set(losses.__all__) - {"Loss"}, f"its loss is none: {told!r}")
+    return getattr(losses, told[0])(**told[1])
 
 
 def _scalar(value: Any) -> Any:

@@ -151,7 +151,7 @@ def minimize(
         "jac=None with rng would take differences across different draws. Return the gradient too.",
     )
     args = args if isinstance(args, tuple) else (args,)
-    low_high = bounds_of(bounds, layout)
+    low_high = _sides(bounds, layout, plan.optimizer)
     draws = Draws(rng, batches) if plan.random else None
 
     def run(number: int, start: Array) -> Result[Any]:
@@ -310,6 +310,16 @@ def _reword(result: Result, cost: Objective, draws: Draws | None) -> None:
         tail = result.trace.cost[-max(1, len(result.trace) // 10) :]
         result.fun = float((tail / len(tail)).sum())  # their sum may have no place
     result.success = result.status.success
+
+
+def _sides(bounds: Any, layout: Layout, optimizer: Any) -> Sides:
+    """The bounds as flat vectors; refused where they do not hold a rule."""
+    rule = getattr(optimizer, "optimizer", optimizer)  # that of a chain
+    require(
+        bounds is None or not isinstance(rule, (optim.ScheduleFreeSGD, optim.ScheduleFreeAdamW)),
+        f"{type(rule).__name__} averages points that no bounds hold. Pass another method.",
+    )
+    return bounds_of(bounds, layout)
 
 
 def _starts(x0: Array, bounds: Sides, restarts: int, random_state: Seed) -> Iterator[Array]:

@@ -105,12 +105,11 @@ class Layout:
         parts = [tree] if self.bare else matching(tree, self.like, what, "x")
         at = 0
         for path, part, shape, size in zip(self.paths, parts, self.shapes, self.sizes, strict=True):
-            array = as_array(part, f"{what} at {path!r}" if path else what)
+            name = f"{what} at {path!r}" if path else what
+            array = as_array(part, name)
             if array.dtype.kind not in "fiub":
-                name = f"{what} at {path!r}" if path else what
                 raise TypeError(f"{name} must hold real numbers, got {array.dtype}. Convert it.")
             if array.shape != shape and not (array.size == size == 1):
-                name = f"{what} at {path!r}" if path else what
                 raise ValueError(
                     f"{name} must have the shape {shape} of x, got {array.shape}. Return one "
                     "number for each of x."
@@ -246,6 +245,11 @@ class Objective(PlainCost):
         if self.bounded:
             np.clip(x, self.low, self.high, out=x)
 
+    def confine(self, x: Array) -> Array:
+        """x within the bounds, whatever a rule did after its step. Changes x."""
+        self.prox(x, 1.0)
+        return x
+
     def safe_rate(self, batch_size: int) -> float | None:
         """1/L, L the change of the gradient over a small step along it from the start."""
         if self._rate is None:
@@ -277,13 +281,9 @@ def bounds_of(bounds: Any, layout: Layout) -> Sides:
         low, high = (np.broadcast_to(side, size) for side in sides)
     elif not layout.bare:
         pairs = matching(bounds, layout.like, "bounds", "x0")
+        shaped = list(zip(layout.paths, pairs, layout.shapes, strict=True))
         low, high = (
-            np.concatenate(
-                [
-                    _side(path, pair, side, shape)
-                    for path, pair, shape in zip(layout.paths, pairs, layout.shapes, strict=True)
-                ]
-            )
+            np.concatenate([_side(path, pair, side, shape) for path, pair, shape in shaped])
             for side in (0, 1)
         )
     else:

@@ -13,12 +13,20 @@ from gdcore.errors import require
 def forgets(run: Any) -> str | None:
     """What a descent remembers that no snapshot can hold, in words; None where there is nothing."""
     schedule = getattr(run.rate, "schedule", None)
-    if hasattr(schedule, "observe") and not has_state(schedule):
+    if forgetful(schedule):
         return f"schedule {text(schedule)}"
     own = [rule for rule in _leaves(run.stop) if not has_state(rule) and not _frozen(rule)]
     kept = [{n: v for n, v in vars(rule).items() if n != "proof"} for rule in own]
     lost = [rule for rule, k in zip(own, kept, strict=True) if not all(map(_plain, k.values()))]
     return f"rule {text(lost[0])}" if lost else None
+
+
+def forgetful(schedule: Any) -> bool:
+    """Whether a schedule, or one that it is made of, observes costs and cannot say what it saw."""
+    if not hasattr(schedule, "observe"):
+        return False
+    parts = schedule._parts() if hasattr(schedule, "_parts") else ()
+    return not has_state(schedule) or any(map(forgetful, parts))
 
 
 def text(value: object) -> str:

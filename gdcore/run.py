@@ -237,7 +237,8 @@ class Run:
             still = self.moved <= ROUNDING * kernels.norm(self.theta) and not self.rate.returned
             self.still = self.still + 1 if still else 0
         if self.stuck or (self.still >= STALLED_AFTER and self.stop is not None):
-            text = f"‖Δθ‖ = {self.moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}"
+            moved = 0.0 if math.isnan(self.moved) else self.moved  # no step was taken at all
+            text = f"‖Δθ‖ = {moved:.3g} while ‖∇J‖ = {moment.gradient_norm:.3g}"
             return Status.STALLED, text
         if self.epoch >= self.max_epochs:
             return self.spent()
@@ -303,6 +304,7 @@ class Run:
             self.theta += self.rate.weight() * (mean - self.theta)
         else:
             self.theta[:] = self.optimizer.solution(self.walker, self.state)
+            self._confine(self.theta)
 
     def _step(self, lr: float) -> None:
         """Over all rows at once, or one by one where the rule does that itself."""
@@ -314,6 +316,11 @@ class Run:
         rule.step(theta, g, self.state, lr, cost=self.here)
         self.cost.prox(theta, rule.reach(self.state, lr))
         rule.extrapolate(theta, g, self.state)
+        self._confine(theta)
+
+    def _confine(self, theta: Array) -> Array:
+        """θ within the bounds of a cost that has some. Changes θ."""
+        return self.cost.confine(theta) if hasattr(self.cost, "confine") else theta
 
     def _chosen(self, status: Status) -> Array:
         """The last θ where the descent settled, the average where a rule keeps one, or the best."""
@@ -331,6 +338,8 @@ class Run:
                 self.measured = self.cost.value_and_gradient(chosen, self.g)
                 self.evaluations += 1
         point = self.optimizer.solution(theta, self.state) if self.full else theta
+        if point is not theta:
+            point = self._confine(point.copy())
         if point is not theta and np.isfinite(point).all():
             g = np.empty_like(self.g)
             value = self.cost.value_and_gradient(point, g)

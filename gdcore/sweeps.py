@@ -83,6 +83,7 @@ def interpreted(
 ) -> tuple[float, int, int]:
     """(the summed loss met on the way, rows, steps), by a loop over batches; `told` may stop it."""
     g, total, seen = np.empty_like(theta), 0.0, 0
+    confine = getattr(cost, "confine", None)
     for t, rate in enumerate(rates.tolist()):
         rows = order[t * batch_size : (t + 1) * batch_size]
         loss = cost.batch(theta, rows, g)
@@ -93,6 +94,8 @@ def interpreted(
         optimizer.step(theta, g, state, rate, cost=met)
         cost.prox(theta, optimizer.reach(state, rate))
         optimizer.extrapolate(theta, g, state)
+        if confine is not None:
+            confine(theta)
         if len(average):
             average += theta
         if told is not None and told(theta, loss / len(rows), len(rows)):

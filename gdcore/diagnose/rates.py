@@ -256,7 +256,8 @@ class _Search:
             noise = max(self.noise, float(end.std())) if self.noisy else 0.0
             slack = 2 * noise / math.sqrt(len(end)) + ROUNDING * abs(self.level)
             rose = float(end.mean()) > self.last + slack
-            growing = np.diff(end) > ROUNDING * np.abs(end[1:])
+            with np.errstate(invalid="ignore"):  # of −∞, where f falls without end
+                growing = np.diff(end) > ROUNDING * np.abs(end[1:])
             rose = rose or (not self.noisy and bool(growing.all()))
         self.trials[rate] = math.inf if rose else float(end[-self.arrived :].mean())
         if rose:

@@ -175,6 +175,11 @@ def require_labels(y: Array, name: str) -> None:
             f"Unknown label type: continuous. {name} holds fractions, which are no classes; "
             "use LinearRegression, or pass labels.",
         )
+        require(
+            bool((np.abs(y) <= 2**53).all()),
+            f"{name} holds labels beyond 2⁵³, which doubles, as those of a CSV file, cannot tell "
+            "apart. Pass whole numbers as such, or text.",
+        )
     if y.dtype.kind == "c":
         raise TypeError(f"{name} holds complex numbers, which have no order. Pass numbers or text.")
     if y.dtype.kind in "mM":

@@ -18,6 +18,7 @@ from gdcore.errors import require
 from gdcore.models.gpt_claims import AGAIN, parts, require_room, require_same, whole
 from gdcore.models.language import LanguageModel
 from gdcore.parameters import Parameters, aligned, held
+from gdcore.remembered import forgetful
 from gdcore.snapshot import Snapshot
 from gdcore.tokenizers import LEARNED, restored, tokenizer_for
 
@@ -331,9 +332,8 @@ class Checkpoint:
         if path is None:
             require(not resume, "resume=True needs a checkpoint. Pass its path.")
             return cls(None, None)
-        forgets = hasattr(rules[1], "observe") and not hasattr(rules[1], "state_dict")
         require(
-            not forgets,
+            not forgetful(rules[1]),
             f"schedule observes costs, and a checkpoint cannot keep what it saw: {rules[1]!r}. "
             "Give it state_dict and load_state_dict, or leave checkpoint out.",
         )

@@ -9,7 +9,7 @@ from gdcore._typing import Array, ArrayLike
 from gdcore.data import Rows, as_held_out, as_targets, as_weights, column_moments
 from gdcore.devices import is_foreign, to_host
 from gdcore.errors import require
-from gdcore.losses import Logistic, Softmax, Squared
+from gdcore.losses import Gamma, Logistic, Poisson, Softmax, Squared
 from gdcore.models import networks_on_device
 from gdcore.models.classifier import (
     Classifier,
@@ -334,6 +334,11 @@ class MLPRegressor(NeuralEstimator):
         return self
 
     def _own_loss(self) -> Any:
+        require(
+            not isinstance(self.loss, (Poisson, Gamma)),
+            f"loss={self.loss!r} is of e to the prediction, which networks do not raise. Use "
+            "LinearRegression, or a loss of your own.",
+        )
         return Squared() if isinstance(self.loss, str) else self.loss
 
     def _scale_targets(self, y: Array, weights: Array) -> None:

@@ -1,6 +1,6 @@
 """Schedules of several phases: warm-ups, one-cycle, warm-up-stable-decay, any joined by hand."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,34 @@ FALLS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+class _Composed(Schedule):
+    """What schedules made of others remember: what those do."""
+
+    def _parts(self) -> Sequence[Any]:
+        """The schedules that it is made of."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the parts remember, under their numbers; empty where they are functions of t."""
+        return {
+            f"{number}.{name}": value
+            for number, part in enumerate(self._parts()) if hasattr(part, "state_dict")
+            for name, value in part.state_dict().items()
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Give the parts back what `state_dict` gave. Changes them."""
+        for number, part in enumerate(self._parts()):
+            if hasattr(part, "load_state_dict"):
+                own = f"{number}."
+                part.load_state_dict({
+                    name.removeprefix(own): value
+                    for name, value in state.items() if name.startswith(own)
+                })  # fmt: skip
+
+
 @dataclass(frozen=True)
-class Joined(Schedule):
+class Joined(_Composed):
     """Several schedules one after another; each counts its own steps from where it begins.
 
     Parameters
@@ -78,9 +104,13 @@ class Joined(Schedule):
         """Hand a measured cost to those schedules that ask for it, as Plateau."""
         tell(self.schedules, cost)
 
+    def _parts(self) -> Sequence[Any]:
+        """The schedules that it is made of."""
+        return self.schedules
+
 
 @dataclass(frozen=True)
-class WarmUp(Schedule):
+class WarmUp(_Composed):
     """Rise in equal parts to 1 over `steps` steps, then follow `after`, counted from there.
 
     The first factor is 1/steps, not 0, so that no step is lost. With start > 0 the rise begins
@@ -114,6 +144,10 @@ class WarmUp(Schedule):
     def observe(self, cost: float) -> None:
         """Hand a measured cost to `after` where it asks for it, as Plateau."""
         tell((self.after,), cost)
+
+    def _parts(self) -> Sequence[Any]:
+        """The schedule that follows."""
+        return (self.after,)
 
 
 @dataclass(frozen=True)

@@ -416,3 +416,140 @@ def test_a_gpt_that_forgot_its_best_says_so(tmp_path, capsys):
     steps = ["--max-steps", "300", "--eval-every", "20", "--learning-rate", "0.02"]
     assert cli.main(["gpt", "train", str(file), *sizes, *steps]) == 0
     assert "--patience 2 keeps the best weights" in capsys.readouterr().out
+
+
+def test_bounds_hold_whatever_a_rule_does_after_its_step():
+    asked = []
+
+    def far(x, rng=None):
+        asked.append(x.copy())
+        d = x - 5
+        return 0.5 * float(d @ d), d + (0 if rng is None else 0.1 * rng.normal(size=2))
+
+    optim = gd.optim
+    averages = [optim.EMA(0.9), optim.PolyakAverage(), optim.Lookahead(5)]
+    rules = [optim.chain(optim.SGD(0.1), each) for each in averages]
+    for rule in ["fista", optim.chain(optim.LBFGS(), optim.EMA(0.9)), *rules]:
+        for noise in (None, 0):
+            if noise is not None and rule not in rules:
+                continue
+            asked.clear()
+            result = gd.minimize(
+                far, [0.5, 0.0], bounds=(0, 1), method=rule, rng=noise, max_iter=60
+            )
+            assert (np.array([*asked, result.x]) <= 1).all()
+            assert (np.array([*asked, result.x]) >= 0).all()
+            np.testing.assert_allclose(result.x, 1, atol=0.02)
+    for name in ("schedulefreesgd", "schedulefreeadamw"):
+        refused(
+            "that no bounds hold",
+            lambda n=name: gd.minimize(far, [0.5, 0], bounds=(0, 1), method=n),
+        )
+
+
+def test_fista_reaches_the_minimum_within_bounds():
+    rng = np.random.default_rng(28)
+    A, c = rng.normal(size=(3, 3)), rng.normal(size=3) * 3
+    H = A @ A.T + 0.1 * np.eye(3)
+
+    def bent(x):
+        return 0.5 * float((x - c) @ H @ (x - c)), H @ (x - c)
+
+    ours, other = (
+        gd.minimize(bent, np.zeros(3), bounds=(-1, 1), method=rule, max_iter=2000)
+        for rule in (gd.optim.FISTA(1 / np.linalg.eigvalsh(H)[-1]), "lbfgs")
+    )
+    assert ours.success
+    np.testing.assert_allclose(ours.x, other.x, atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", [gd.losses.Poisson(), gd.losses.Gamma(), gd.losses.Huber(0.7),
+                                  gd.losses.Quantile(0.3)])  # fmt: skip
+def test_a_loss_of_gdcores_is_saved(loss, tmp_path):
+    y = np.random.default_rng(1).poisson(np.exp(X[:, 0])) + 1.0
+    model = gd.LinearRegression(loss=loss, max_epochs=200).fit(X, y)
+    gd.save(model, tmp_path / "m.npz")
+    other = gd.load(tmp_path / "m.npz")
+    assert other.loss == loss
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+    if isinstance(loss, (gd.losses.Poisson, gd.losses.Gamma)):
+        refused("which networks do not raise", lambda: gd.MLPRegressor(loss=loss).fit(X, y))
+
+
+def test_a_loss_of_ones_own_with_a_mean_is_not_saved(tmp_path):
+    class Linked(Loss):
+        def mean(self, z):
+            return 2 * z[:, 0]
+
+    model = gd.LinearRegression(loss=Linked()).fit(X, R)
+    refused("whose code no file keeps", lambda: gd.save(model, tmp_path / "m.npz"))
+
+
+@pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+def test_schedules_made_of_others_are_resumed(tmp_path):
+    S, labels = gd.schedules, (X[:, 0] > 0).astype(int)
+
+    class Stop(Exception):
+        pass
+
+    def at_four(moment):
+        if moment.epoch == 4:
+            raise Stop
+
+    def fit(schedule, *callbacks):
+        return gd.LogisticRegression(
+            optimizer="adam", batch_size=16, max_epochs=8, tol=0, learning_rate=schedule(),
+            random_state=0, callbacks=callbacks,
+        ).fit(X, labels)  # fmt: skip
+
+    schedules = [
+        lambda: S.WarmUp(10, after=S.Cosine(100)),
+        lambda: S.WarmUp(5, after=S.Linear(50)).then(S.Constant(), after=20),
+        lambda: S.WarmUp(3, after=S.Plateau(patience=0, threshold=0.5)),
+    ]
+    for number, schedule in enumerate(schedules):
+        path = tmp_path / f"{number}.npz"
+        with pytest.raises(Stop):
+            fit(schedule, gd.callbacks.Checkpoint(path, every=1), at_four)
+        resumed = fit(schedule, gd.callbacks.Checkpoint(path, every=1, resume=True))
+        np.testing.assert_array_equal(resumed.coef_, fit(schedule).coef_)
+
+
+def test_labels_that_doubles_cannot_tell_apart_are_refused():
+    y = np.tile([2.0**53 + 2, 2.0**53, 5], 20)
+    refused("beyond 2⁵³", lambda: gd.LogisticRegression().fit(X, y))
+    model = gd.LogisticRegression().fit(X, np.tile([2**53 + 1, 2**53, 5], 20))
+    assert len(model.classes_) == 3
+
+
+def test_functions_without_a_minimum_have_rates():
+    saddle = gd.find_learning_rate(
+        lambda x: (0.5 * float(x[1] ** 2 - x[0] ** 2), np.array([-x[0], x[1]])), np.ones(2)
+    )
+    assert saddle.learning_rate > 0
+
+
+def test_a_type_of_chunks_that_is_none(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "b.csv").write_text("a,y\n1,1\n1e300,2\n3,3\n")
+    refused(
+        "dtype must be float32", lambda: gd.chunks.csv(tmp_path / "b.csv", target="y", dtype="foo")
+    )
+    chunks = gd.chunks.csv(tmp_path / "b.csv", target="y", dtype=np.float32)
+    refused("infinity", lambda: gd.LinearRegression().fit(chunks))
+
+
+@pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+def test_a_search_that_fails_at_first_moves_nothing_and_says_so():
+    rng = np.random.default_rng(29)
+    n, p = int(rng.integers(2, 60)), int(rng.integers(1, 12))
+    rows = rng.normal(size=(n, p))
+    rng.choice(6), rng.choice(8)
+    z = (rows - rows.mean(0)) / (rows.std(0) + 1e-12) @ rng.normal(size=p) * 0.5
+    y = (z + rng.normal(size=n) > 0).astype(float)
+    rng.choice(3)
+    s = rng.exponential(size=n) * 10.0 ** rng.integers(-3, 4)
+    s[:2] = s.max()
+    s[np.flatnonzero(y == 0)[0]] = s[np.flatnonzero(y == 1)[0]] = s.max()
+    model = gd.LinearClassifier(alpha=1e-4, l1_ratio=0.5, standardize=False).fit(rows, y, s)
+    assert "nan" not in model.result_.message
