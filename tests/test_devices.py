@@ -351,18 +351,18 @@ def test_a_model_of_a_device_goes_on_with_rows_of_the_host(kind):
         if go_on == "learn_one" and not hasattr(kind, "learn_one"):
             continue
         model = kind(**how).fit(there(X), there(y))
-        kept = np.array(model.result_.x, copy=True)
+        result = model.result_
+        kept = here(result.x).copy()
         other = copy.deepcopy(hosted(model))
         if go_on == "learn_one":
             assert model.predict_one(X[0]) == pytest.approx(other.predict_one(X[0]))
         for each in (model, other):
             each.warm_start = True
             rows = (X[0], y[0]) if go_on == "learn_one" else (X[:200], y[:200])
-            result = each.result_
             getattr(each, go_on)(*rows)
         assert type(model.predict(X)) is np.ndarray
         np.testing.assert_allclose(model.predict(X), other.predict(X), rtol=1e-9)
-        np.testing.assert_array_equal(np.asarray(result.x), kept)  # that of the fit is what it was
+        np.testing.assert_array_equal(here(result.x), kept)  # that of the fit is what it was
 
 
 def test_rows_of_a_device_are_named_where_the_host_wants_its_own():
