@@ -45,7 +45,7 @@ def test_dates_are_no_numbers():
         refused("y holds dates", lambda d=dates: gd.LinearRegression().fit([(np.eye(4), d)]))
     model = gd.LinearRegression().learn_one(np.zeros(2), 1.0).learn_one(np.ones(2), 1.0)
     before = model.coef_.copy()
-    for odd in (np.timedelta64("NaT"), np.ma.masked, HUGE, "a", None, 1j):
+    for odd in (np.timedelta64("NaT", "s"), np.ma.masked, HUGE, "a", None, 1j):
         with pytest.raises((ValueError, TypeError)):
             model.learn_one(np.ones(2), odd)
         np.testing.assert_array_equal(model.coef_, before)
