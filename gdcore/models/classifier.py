@@ -176,7 +176,7 @@ def require_labels(y: Array, name: str) -> None:
             "use LinearRegression, or pass labels.",
         )
         require(
-            bool((np.abs(y) <= 2**53).all()),
+            float(np.abs(y).max(initial=0)) <= 2**53,
             f"{name} holds labels beyond 2⁵³, which doubles, as those of a CSV file, cannot tell "
             "apart. Pass whole numbers as such, or text.",
         )

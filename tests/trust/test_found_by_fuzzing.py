@@ -428,3 +428,9 @@ def test_stop_texts_that_are_none():
         gpt.fit("the cat sat on the mat. " * 9, max_steps=1, batch_size=2)
     with pytest.raises(TypeError, match="stop must be a text or a list of texts"):
         gpt.generate("the", 3, stop=np.array(0.1))
+
+
+def test_labels_in_half_precision_are_labels():
+    """2⁵³, which they are compared with, has no place there: a warning of NumPy's."""
+    y = np.float16([0, 1, 0, 1])
+    assert gd.LogisticRegression().fit(X, y).classes_.tolist() == [0, 1]
