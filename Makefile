@@ -7,7 +7,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 .PHONY: help demo test test-numpy test-peers bench bench-smoke table table-check lint typecheck trust test-baseline test-v3 api docs test-asan test-valgrind coverage kernel-coverage faults wheel wheel-twice test-wheel fuzz fuzz-files test-wheel-smoke clean
 
 help:  ## this list
-	@grep -E '^[a-z0-9 -]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: .venv/demo  ## train on real data and print one table
 	.venv/bin/gdcore demo
@@ -22,8 +22,11 @@ test: .venv/test  ## the suite on the compiled core; a missing core is an error
 test-numpy: .venv/test  ## the suite on NumPy alone
 	GDCORE_BACKEND=numpy $(SUITE)
 
-test-baseline test-v3: .venv/test  ## the suite at a lower level of x86-64: kernels without AVX, without AVX-512
-	GDCORE_SIMD=$(@:test-%=%) GDCORE_BACKEND=native $(SUITE)
+test-baseline: .venv/test  ## the suite at the baseline of x86-64: kernels without AVX
+	GDCORE_SIMD=baseline GDCORE_BACKEND=native $(SUITE)
+
+test-v3: .venv/test  ## the suite at x86-64-v3: kernels without AVX-512
+	GDCORE_SIMD=v3 GDCORE_BACKEND=native $(SUITE)
 
 COUNTS := $(CURDIR)/benchmarks/results/trust
 FUZZ_SECONDS ?= 600

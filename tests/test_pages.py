@@ -138,7 +138,7 @@ def test_python_runs(name, tmp_path, monkeypatch):
 
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.M))
 EXTRAS = set(
     tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 )
