@@ -358,11 +358,11 @@ def _chunk(batches: Sequence[Any], columns: Columns) -> Chunk:
     """(X, y) or (X, y, weights) of some record batches in a row."""
     X = np.empty((sum(batch.num_rows for batch in batches), len(columns.features)), columns.dtype)
     start = 0
-    for batch in batches:
-        for j, name in enumerate(columns.features):
-            with np.errstate(over="ignore"):  # to infinity, which is refused
+    with np.errstate(over="ignore"):  # to infinity, which is refused
+        for batch in batches:
+            for j, name in enumerate(columns.features):
                 X[start : start + batch.num_rows, j] = _array(batch.column(name))
-        start += batch.num_rows
+            start += batch.num_rows
     names = [columns.target, *filter(None, [columns.weights])]
     rest = [np.concatenate([_array(batch.column(n)) for batch in batches]) for n in names]
     return (X, *rest)

@@ -62,9 +62,7 @@ class Stream:
         for name, values in self.state.items():
             room.state[name][...] = values
         room.rng.bit_generator.state = self.rng.bit_generator.state
-        for name in ("steps", "examples", "seconds"):
-            setattr(room, name, getattr(self, name))
-        return room
+        return replace(self, walker=room.walker, state=room.state, rng=room.rng)
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"before": None}
