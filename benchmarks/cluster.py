@@ -84,11 +84,12 @@ def stepper(cost, columns):
     return lambda: cost.value_and_gradient(rng.normal(size=columns + 1) / 100, g)
 
 
-def on_cluster(client, rows, columns, rounds, parts=PARTS):
+def steps_there(client, rows, columns, rounds, parts=PARTS):
+    """Seconds of each of so many steps on a cluster."""
     with DaskRows(blocks(rows, columns, parts), client=client) as there:
         step = stepper(DaskCost(model(columns), there, free(columns)), columns)
         step()
-        return timed(step, rounds)
+        return [timed(step, 1) for _ in range(rounds)]
 
 
 def overhead(rounds):
@@ -96,25 +97,33 @@ def overhead(rounds):
     found = {}
     for workers in (1, 2):
         with started(workers) as cluster, Client(cluster) as client:
-            found[workers] = on_cluster(client, 4 * workers, WIDE, rounds, parts=workers)
+            found[workers] = median(steps_there(client, 4 * workers, WIDE, rounds, parts=workers))
     return found
 
 
-def throughput(sizes, rounds):
-    """{rows: {workers: seconds of a step}}; clusters of one and two workers in turn, twice, never
-    both at a time: an idle one takes some percent of the cores."""
-    found = {rows: {1: [], 2: []} for rows in sizes}
-    for workers in (1, 2, 1, 2):
-        with started(workers) as cluster, Client(cluster) as client:
-            for rows in sizes:
-                with DaskRows(blocks(rows, COLUMNS), client=client) as there:
-                    cost = DaskCost(model(COLUMNS), there, free(COLUMNS))
-                    step = stepper(cost, COLUMNS)
-                    step()
-                    found[rows][workers] += [timed(step, 1) for _ in range(rounds)]
+def throughput(sizes, rounds, turns):
+    """({rows: {workers: seconds of a step}}, of each turn what the largest table took).
+
+    Clusters of one and two workers in turn, never both at a time: an idle one takes some percent of
+    the cores. Before each the same sums by as many plain processes: what two of them gain is for
+    the memory to say, and on a guest of a larger machine it changes by the minute.
+    """
+    found, each_turn = {rows: {1: [], 2: []} for rows in sizes}, []
+    for _ in range(turns):
+        turn = {"processes": {}, "workers": {}}
+        for workers in (1, 2):
+            turn["processes"][workers] = plain(workers, sizes[-1], rounds)
+            with started(workers) as cluster, Client(cluster) as client:
+                for rows in reversed(sizes):
+                    seconds = steps_there(client, rows, COLUMNS, rounds)
+                    found[rows][workers] += seconds
+                    turn["workers"].setdefault(workers, median(seconds))
+        each_turn.append(turn)
+        gains = [f"{by[1] / by[2]:.2f}×" for by in turn.values()]
+        print("two processes and two workers:", *gains, flush=True)
     return {
         rows: {workers: median(each) for workers, each in by.items()} for rows, by in found.items()
-    }
+    }, each_turn
 
 
 def _steps_of(number, rows, rounds, together, found):
@@ -165,7 +174,9 @@ def one_process(rows, rounds):
     X, y = table.X, table.y
     for threads in (1, 2):
         with gd.Cost(model(COLUMNS), table, free(COLUMNS), threads) as cost:
-            found[f"n_threads={threads}"] = timed(stepper(cost, COLUMNS), rounds)
+            step = stepper(cost, COLUMNS)
+            step()
+            found[f"n_threads={threads}"] = timed(step, rounds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "X.npy"
         np.save(path, X)
@@ -239,12 +250,22 @@ def bare():
     return columns
 
 
-def fitted(steps, without):
-    """a, b and c of t = a + b·bytes per worker + c·log₂ workers, in seconds and bytes."""
+def shared(turns):
+    """How much longer a byte takes where two processes read at once, by what plain ones took."""
+    one, two = (median(turn["processes"][n] for turn in turns) for n in (1, 2))
+    return 2 * two / one
+
+
+def fitted(steps, without, crowd):
+    """a, b and c of t = a + b·bytes per worker + c·log₂ workers, in seconds and bytes.
+
+    A byte counts `crowd` times where two workers share this memory, as it does without a cluster.
+    """
     lines, seconds = [], []
     for rows, by in steps.items():
         for workers, each in by.items():
-            lines.append([1.0, rows * COLUMNS * 8 / workers, np.log2(workers)])
+            weight = crowd if workers == 2 else 1.0
+            lines.append([1.0, weight * rows * COLUMNS * 8 / workers, np.log2(workers)])
             seconds.append(each)
     for workers, each in without.items():
         lines.append([1.0, 0.0, np.log2(workers)])
@@ -252,29 +273,28 @@ def fitted(steps, without):
     A, t = np.array(lines), np.array(seconds)
     weights = 1 / t  # relative errors
     a, b, c = np.linalg.lstsq(A * weights[:, None], t * weights, rcond=None)[0]
-    return {"a": float(a), "b": float(b), "c": float(c),
+    return {"a": float(a), "b": float(b), "c": float(c), "crowd": crowd,
             "largest relative error": float(np.abs(A @ [a, b, c] / t - 1).max())}  # fmt: skip
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--rows", type=int, default=ROWS, help="of the largest table")
     parser.add_argument("--solvers", nargs="*", default=PEERS)
     asked = parser.parse_args()
     sizes = [rows for rows in SIZES if rows <= asked.rows] or [asked.rows]
-    without = overhead(20 * asked.rounds)
-    print({workers: f"{1e3 * each:.2f} ms" for workers, each in without.items()}, flush=True)
-    steps = throughput(sizes, asked.rounds)
-    for rows, by in steps.items():
-        print(f"{rows:,} rows: {1e3 * by[1]:.1f} and {1e3 * by[2]:.1f} ms, {by[1] / by[2]:.2f}×")
-    bare_of = [{n: plain(n, sizes[-1], asked.rounds) for n in (1, 2)} for _ in range(2)]
-    without_dask = {n: median(each[n] for each in bare_of) for n in (1, 2)}
-    print("processes without a cluster:", {n: f"{1e3 * s:.1f} ms" for n, s in without_dask.items()})
+    # before there is a cluster, whose end takes some seconds more
     local = {rows: one_process(rows, asked.rounds) for rows in sizes}
     for rows, by in local.items():
         print(f"{rows:,} rows:", {name: f"{1e3 * each:.1f} ms" for name, each in by.items()})
-    line = fitted(steps, without)
+    without = overhead(20 * asked.rounds)
+    print({workers: f"{1e3 * each:.2f} ms" for workers, each in without.items()}, flush=True)
+    steps, turns = throughput(sizes, asked.rounds, asked.turns)
+    for rows, by in steps.items():
+        print(f"{rows:,} rows: {1e3 * by[1]:.1f} and {1e3 * by[2]:.1f} ms, {by[1] / by[2]:.2f}×")
+    line = fitted(steps, without, shared(turns))
     print(line, flush=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -282,9 +302,9 @@ def main():
     names = ("numpy", "dask", "distributed", "dask-glm")
     save(FOLDER, {
         "what": f"seconds of a logistic step, float64, {COLUMNS} columns, one thread a worker; "
-        f"medians of {asked.rounds} a turn, clusters of one and two workers in turn, twice",
+        f"medians of {asked.rounds} a turn, {asked.turns} turns of clusters of one and two workers",
         "overhead": {"columns": WIDE, "seconds": without}, "steps": steps, "one process": local,
-        "processes without a cluster": {"rows": sizes[-1], "seconds": without_dask},
+        "turns": {"rows": sizes[-1], "seconds": turns},
         "model": line, "dask-glm": against, "cores": len(os.sched_getaffinity(0)),
         "simd": gd.kernels.simd_level(), "machine": platform.machine(),
         "versions": {name: version(name) for name in names}

@@ -8,6 +8,7 @@ import argparse
 import math
 import sys
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -52,12 +53,35 @@ def measured(run):
         times = [here["n_threads=1"], here["n_threads=2"], here["memory map, n_threads=2"]]
         cells = " | ".join(map(ms, [*times, by["1"], by["2"]]))
         yield f"| {int(rows):,} | {cells} | {by['1'] / by['2']:.2f}× |"
-    alone = run["processes without a cluster"]
-    one, two = (alone["seconds"][n] for n in "12")
+
+
+def shared(run):
+    """How near two workers come to what the memory gives two processes, turn by turn."""
+    turns = run["turns"]["seconds"]
+    yield (
+        f"{run['turns']['rows']:,} rows, in each turn one after the other: the same sums by plain "
+        "processes, which is what the memory gives, and by workers."
+    )
     yield ""
     yield (
-        f"The same sums over {alone['rows']:,} rows by processes without a cluster: one takes "
-        f"{ms(one)}, two that share them {ms(two)}, {one / two:.2f}×: what this memory gives two."
+        "| turn | one process | two | by two | one worker | two | by two | two workers to two "
+        "processes |"
+    )
+    yield "|---:|---:|---:|---:|---:|---:|---:|---:|"
+    for number, turn in enumerate(turns, 1):
+        (p1, p2), (w1, w2) = ([turn[kind][n] for n in "12"] for kind in ("processes", "workers"))
+        yield (
+            f"| {number} | {ms(p1)} | {ms(p2)} | {p1 / p2:.2f}× | {ms(w1)} | {ms(w2)} "
+            f"| {w1 / w2:.2f}× | {w2 / p2:.2f}× |"
+        )
+    yield ""
+    gains = [[t[kind]["1"] / t[kind]["2"] for t in turns] for kind in ("processes", "workers")]
+    over = median(t["workers"]["2"] / t["processes"]["2"] for t in turns)
+    yield (
+        f"Medians: two processes {median(gains[0]):.2f}×, two workers {median(gains[1]):.2f}× "
+        f"({min(gains[1]):.2f} to {max(gains[1]):.2f}), who take {over:.2f}× the time of two "
+        "processes. (What the memory gives two cores of a virtual machine changes with what else "
+        "its host does.)"
     )
 
 
@@ -72,7 +96,8 @@ def modelled(run):
     yield (
         f"t = a + b·(bytes per worker) + c·log₂(workers): a = {1e3 * line['a']:.2f} ms, "
         f"b = {1e9 * line['b']:.3f} s/GB ({1e-9 / line['b']:.1f} GB/s a worker), "
-        f"c = {1e3 * line['c']:.2f} ms; off by at most "
+        f"c = {1e3 * line['c']:.2f} ms, where a byte counts {line['crowd']:.2f} times if two "
+        "workers read from this one memory, as for two processes above; off by at most "
         f"{100 * line['largest relative error']:.0f} % on the steps measured."
     )
     yield ""
@@ -119,7 +144,8 @@ def figures(run, latency=LATENCY, bandwidth=BANDWIDTH):
     lines = [
         f"{run['machine']}, {run['cores']} cores, {run['simd']}; {versions}; "
         f"{run['datetime'][:10]}. {run['what'][0].upper()}{run['what'][1:]}.",
-        "", "### Steps", "", *measured(run), "", "### The model", "", *modelled(run), "",
+        "", "### Steps", "", *measured(run), "", *shared(run), "",
+        "### The model", "", *modelled(run), "",
         "### Projection", "", *projected(run, latency, bandwidth), "",
         "### Against dask-glm", "", *peers(run),
     ]  # fmt: skip

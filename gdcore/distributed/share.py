@@ -29,7 +29,6 @@ class LinearShare:
         free = Penalty(np.zeros(plan.model.size), np.zeros(plan.model.size))
         self.n, self.loss = len(self.placed), None
         self.cost: Any = Cost(plan.model, self.placed, free, n_threads)  # type: ignore[arg-type]
-        self.cost.keep_margins()
         self.cost.__enter__()
         self.product: tuple[Any, ...] = (None, None, None)  # of which θ and loss, v → n·H·v
 
@@ -40,11 +39,21 @@ class LinearShare:
     def _of(self, loss: Any) -> Any:
         """The cost with this loss."""
         if loss != self.loss:
-            threads = self.cost.threads
+            threads, margins = self.cost.threads, self.cost.margins
             self.cost = self.cost.like(self.model.loss if loss is None else loss)
             self.cost.threads, self.loss = threads, loss
-            self.cost.keep_margins()
+            if margins is not None:
+                self.cost.keep_margins()
         return self.cost
+
+    def _seen(self, loss: Any, theta: Array) -> Any:
+        """The same with the margins of θ, which from now on are kept: many fits never ask for them,
+        and writing them takes a twentieth of a step."""
+        cost = self._of(loss)
+        if cost.margins is None:
+            cost.keep_margins()
+            cost.value_and_gradient(theta, np.empty_like(theta))
+        return cost
 
     def gradient(self, loss: Any, theta: Array) -> tuple[float, Array] | None:
         """(Σ s·ℓ, its gradient)."""
@@ -84,13 +93,13 @@ class LinearShare:
 
     def hessian(self, loss: Any, theta: Array) -> Any:
         """Σ s·ℓ″·x̃x̃ᵀ."""
-        return loss_hessian(self._of(loss), theta) * self.n if self.n else None
+        return loss_hessian(self._seen(loss, theta), theta) * self.n if self.n else None
 
     def bend(self, loss: Any, theta: Array) -> float:
         """Σ s·ℓ″."""
         if not self.n:
             return 0.0
-        cost = self._of(loss)
+        cost = self._seen(loss, theta)
         return float(sum(part.sum() for part in bends(cost, cost.margins_at(theta))))
 
     def times(self, loss: Any, theta: Array, v: Array) -> Any:
@@ -99,7 +108,7 @@ class LinearShare:
             return None
         known, same, product = self.product
         if known is None or same != loss or not np.array_equal(known, theta):
-            product = curvature(self._of(loss), theta)[0]
+            product = curvature(self._seen(loss, theta), theta)[0]
             self.product = theta, loss, product
         return product(v) * self.n
 
@@ -121,7 +130,7 @@ class LinearShare:
         return sums * self.n, counted * self.n
 
     def _points(self, loss: Any, theta: Array, steps: Sequence[Callable[..., Any]]) -> Any:
-        points = self._of(loss).seen(theta)
+        points = self._seen(loss, theta).seen(theta)
         for step in steps:
             points = points.then(step)
         return points
