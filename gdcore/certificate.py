@@ -14,6 +14,7 @@ import numpy as np
 
 from gdcore._typing import Array
 from gdcore.data import Rows
+from gdcore.devices import to_host
 from gdcore.lines import Points
 
 LEFT = 0.1  # of what rounded corners leave out: descending further would not help
@@ -29,7 +30,8 @@ class Proof:
 
     def __init__(self, run: Any) -> None:
         self.run = run
-        self.dual = hasattr(run.cost, "seen")  # the margins of all rows can be had
+        self.cost = getattr(run.cost, "on_host", run.cost)  # what it shows of a device
+        self.dual = hasattr(self.cost, "seen")  # the margins of all rows can be had
         self.proven: tuple[Array | None, float] = None, math.inf  # θ of the last proof, its bound
 
     def estimate(self, theta: Array, g: Array, value: float) -> float:
@@ -37,9 +39,10 @@ class Proof:
         found = min(self._newton(g), self._above(value))
         if not self.dual:
             return found
-        found = min(found, _estimate(self.run.cost, theta, g, value))
-        if found <= abs(value) and getattr(self.run.cost.model.loss, "smooth", False):
-            found += rounding(self.run.cost, theta)
+        theta, g = to_host(theta), to_host(g)
+        found = min(found, _estimate(self.cost, theta, g, value))
+        if found <= abs(value) and getattr(self.cost.model.loss, "smooth", False):
+            found += rounding(self.cost, theta)
         return found
 
     def saturated(self, theta: Array, g: Array, value: float) -> bool:
@@ -62,7 +65,7 @@ class Proof:
             return math.inf
         found = min(self._newton(g), self._above(value))
         if self.dual and not found <= wanted:
-            found = min(found, duality_gap(self.run.cost, theta, value))
+            found = min(found, duality_gap(self.cost, to_host(theta), value))
         self.proven = theta.copy(), found
         return found
 

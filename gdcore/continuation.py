@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gdcore._typing import Array
+from gdcore.devices import to_host
 from gdcore.sparse import CSR
 
 OWN = (  # what belongs to one run alone
@@ -54,6 +55,6 @@ def fingerprint(rows: Any) -> int:
     X = rows.X[np.arange(0, len(rows), step)]
     arrays = (X.data, X.indices, X.indptr) if isinstance(X, CSR) else (X,)
     sum_ = zlib.crc32(repr((rows.X.shape, str(rows.X.dtype))).encode())
-    for array in (*arrays, rows.y, rows.weights):
+    for array in map(to_host, (*arrays, rows.y, rows.weights)):
         sum_ = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data, sum_)
     return sum_

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gdcore._typing import Array, Rate, Seed
 from gdcore.convergence import Status
+from gdcore.devices import to_host
 from gdcore.errors import LostError, require_number, require_seconds
 from gdcore.hooks import Hooks
 from gdcore.remembered import text
@@ -133,7 +134,7 @@ def descend(
 def _found(run: Run, asked: dict[str, Any], random_state: Seed) -> Snapshot | None:
     """What a callback has kept of this descent, put back; None where there is nothing."""
     asked, known = {name: text(value) for name, value in asked.items()}, facts(run)
-    asked["first θ"] = str(zlib.crc32(run.theta.tobytes()))
+    asked["first θ"] = str(zlib.crc32(to_host(run.theta).tobytes()))
     if run.rng is not None and random_state is not None:
         known["random_state"] = str(zlib.crc32(repr(run.rng.bit_generator.state).encode()))
     found: Snapshot | None = run.callbacks.find(run, asked, known)

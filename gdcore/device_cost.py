@@ -1,5 +1,6 @@
 """J(θ) of a linear model over rows on a device, where θ stays as well."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from gdcore import kernels, sweeps
 from gdcore._typing import Array, State
 from gdcore.continuation import told
 from gdcore.data import Rows
+from gdcore.device_proof import Shown
 from gdcore.penalised import Penalised
 from gdcore.penalties import Penalty
 from gdcore.second_order import largest_eigenvalue
@@ -53,6 +55,11 @@ class DeviceCost(Penalised):
         y, weights = self.rows.y, self.rows.weights
         sums = [f"{float(np.abs(each).sum()):.6g}" for each in (y, weights)]
         return told(self) | {"rows": [*self.rows.X.shape, *sums]}
+
+    @cached_property
+    def on_host(self) -> Shown:
+        """What a proof asks for, in the host's memory."""
+        return Shown(self)
 
     @property
     def lengths(self) -> tuple[float, float]:

@@ -16,6 +16,7 @@ import numpy as np
 from gdcore._typing import Array, PathLike
 from gdcore.claims import MOST, is_count, is_number, plain, recalling, rewind
 from gdcore.continuation import fingerprint
+from gdcore.devices import DeviceArray, to_host
 from gdcore.disk import shown
 from gdcore.errors import require
 from gdcore.remembered import memory, remember, require_memory, text
@@ -59,7 +60,7 @@ class Snapshot:
             arrays |= {f"secants.{name}": values for name, values in more.items()}
         if run.trace.layers is not None:
             arrays["layers"] = run.trace.layers.table()
-        return cls(arrays, numbers)
+        return cls({name: to_host(array) for name, array in arrays.items()}, numbers)
 
     def copy(self) -> Self:
         """The same with arrays of its own."""
@@ -152,7 +153,8 @@ class Snapshot:
             if fresh.size:
                 fresh[...] = self.arrays[f"state.{name}"]
             else:  # it has made room since
-                run.state[name] = np.array(self.arrays[f"state.{name}"])
+                values = np.array(self.arrays[f"state.{name}"])
+                run.state[name] = fresh.like(values) if isinstance(fresh, DeviceArray) else values
         if watched := _schedule(run):
             with recalling("schedule"):
                 given = {name: self.arrays[f"schedule.{name}"] for name in watched}

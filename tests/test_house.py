@@ -67,6 +67,7 @@ FLOORS = [
         "curvature",
         "certificate",
         "survey",
+        "device_proof",
     },
     {"interior", "newton", "normalized", "reduced"},
     {"chunk_cost", "device_cost"},

@@ -14,6 +14,7 @@ from gdcore._typing import NOTHING, Array, Generator, PathLike
 from gdcore.callbacks.kept import Kept, known_by, read, require_same, write
 from gdcore.callbacks.places import NUMBERS, require_flag, require_folder, require_path
 from gdcore.claims import plain, rewind
+from gdcore.devices import to_host
 from gdcore.disk import clear, rehearse, said
 from gdcore.errors import require, require_number
 from gdcore.hooks import Plan, Watcher
@@ -250,6 +251,7 @@ class Checkpoint(Watcher):
 
     def _write(self, theta: Array, moment: Moment, **others: Any) -> bool:
         """Whether it could be written: the fit is worth more than its checkpoint, and goes on."""
+        theta = to_host(theta)
         if not np.isfinite(theta).all():
             return False
         known = {name: getattr(moment, name) for name in NUMBERS} | others

@@ -15,6 +15,7 @@ from gdcore.convergence import Rule, Status
 from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
 from gdcore.descent import descend
+from gdcore.device_proof import Shown
 from gdcore.devices import to_host
 from gdcore.errors import require, require_choice, require_number
 from gdcore.glimpse import Glimpse
@@ -239,21 +240,23 @@ class LinearEstimator(Coefficients, Estimator):
             hooks.end(result)
         return result
 
-    def _descend_there(self, cost: Any, theta: Any, smooth: bool, rng: Generator) -> Result:
+    def _descend_there(self, cost: Any, theta: Any, validate: Any, rng: Generator) -> Result:
         """The result of a descent on a cost whose rows are on a device."""
         full = isinstance(self.batch_size, str) or self.batch_size >= len(cost)
         optimizer, why = self._optimizer(), "as asked"
         if optimizer is None:
-            optimizer, why = on_device.chosen(smooth, full)
+            optimizer, why = on_device.chosen(cost.penalty.smooth, full)
         with self._hooks(None, self.max_epochs) as hooks:
             result = descend(
                 cost, theta, self._suited(optimizer, full), learning_rate=self._rate(),
                 batch_size=None if full else int(self.batch_size),
                 stop=on_device.rule_for(self, cost, full), max_epochs=self.max_epochs,
                 max_time=self.max_time, callbacks=hooks, random_state=rng,
+                validate=validate, patience=self._patience,
             )  # fmt: skip
             result["choice"] = why
             hooks.end(result)
+        self._note_separation(cost.on_host, result)
         return result
 
     def _keep_there(self, result: Result, coef: Any, intercept: Any) -> None:
@@ -286,14 +289,14 @@ class LinearEstimator(Coefficients, Estimator):
             spent = result.status.name in ("EPOCHS", "TIME", "INTERRUPTED", "CALLBACK")
             self._left = (self._mark, cost.left) if spent else (None, None)
 
-    def _note_separation(self, cost: AnyCost, result: Result) -> None:
+    def _note_separation(self, cost: Any, result: Result) -> None:
         """Classes that a plane separates have no finite minimum without a penalty: say so."""
         name = getattr(cost.model.loss, "name", "")
-        if name not in ("logistic", "softmax") or not isinstance(cost, Cost):
+        if name not in ("logistic", "softmax") or not isinstance(cost, (Cost, Shown)):
             return
         if result.status is Status.INTERRUPTED:
             return
-        result["separable"] = apart = separated(cost, result.x)
+        result["separable"] = apart = separated(cost, to_host(result.x))
         if apart and not held(cost.model, cost.penalty):
             result.success = False
             result.message += (

@@ -32,7 +32,6 @@ from gdcore.models.labels import (
     several_columns,
 )
 from gdcore.models.neural import NeuralEstimator
-from gdcore.models.on_device import as_decision, classes_of, shares_of
 from gdcore.models.training import require_same
 from gdcore.ranges import require_numbers
 
@@ -242,14 +241,14 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
     def decision_function(self, X: ArrayLike) -> Array:
         """Margins: (n,) for two classes, positive for classes_[1]; else (n, k)."""
         if networks_on_device.on_device(self):
-            return as_decision(networks_on_device.margins(self, X))
+            return networks_on_device.decision(self, X)
         z = self._margins(X)
         return z[:, 0] if z.shape[1] == 1 else z
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """P(class | x), shape (n, k); rows sum to one, but where a row has several labels."""
         if networks_on_device.on_device(self):
-            return shares_of(networks_on_device.margins(self, X))
+            return networks_on_device.shares(self, X)
         z = self.decision_function(X)
         if not self._several:
             return probabilities(z)
@@ -258,7 +257,7 @@ class MLPClassifier(Probabilities, Classifier, NeuralEstimator):
     def predict(self, X: ArrayLike) -> Array:
         """The most probable class of each row (n,), or its labels (n, k) as zeros and ones."""
         if networks_on_device.on_device(self):
-            return classes_of(self, networks_on_device.margins(self, X))
+            return networks_on_device.predict_classes(self, X)
         z = self.decision_function(X)
         return (z > 0).astype(int) if self._several else most_probable(self.classes_, z)
 

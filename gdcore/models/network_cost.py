@@ -13,8 +13,7 @@ from gdcore.data import Rows
 from gdcore.models.arena import Shard
 from gdcore.models.batch_cost import Backward, BatchCost
 from gdcore.models.network import HEADS, Network, Scaling, scaling_for, targets
-from gdcore.models.networked import Networked
-from gdcore.scores import score_of
+from gdcore.models.networked import Networked, judged
 
 CHAIN_WORK = 1 << 21  # rows·parameters, from where on BLAS pays for its calls
 CUT_WORK, CUT_SIZE = 1 << 24, 1 << 17  # rows·parameters, parameters: threads make up for it so far
@@ -162,18 +161,8 @@ class NetworkCost(Networked, BatchCost):
     def held_out(self, rows: Rows) -> Callable[[Array], tuple[float, float]]:
         """(the plain mean loss, the score) on other rows, as a function of θ: what early stopping
         watches."""
-        y = targets(rows.y, self.model.loss)
         X: Any = rows.X
-
-        def judge(theta: Array) -> tuple[float, float]:
-            z = self.model.predict(theta, X, self._scaling)
-            with np.errstate(all="ignore"):
-                total = self.model.head(z, y, rows.weights, 1.0, np.empty_like(z))
-            score = score_of(self.model.loss, z, y, rows.weights)
-            return total / float(rows.weights.sum()), score
-
-        vars(judge)["rows"] = rows  # by which a checkpoint knows them again
-        return judge
+        return judged(self.model, rows, lambda theta: self.model.predict(theta, X, self._scaling))
 
     def facts(self) -> dict[str, Any]:
         """{name: number or text} by which the cost is known again."""

@@ -1,5 +1,6 @@
 """J(θ) of a network of dense layers over rows on a device, where θ stays as well."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,13 @@ import numpy as np
 from gdcore import kernels
 from gdcore._array import links_of
 from gdcore._typing import Array
+from gdcore.continuation import fingerprint
 from gdcore.data import Rows, visiting_order
-from gdcore.devices import DeviceArray
+from gdcore.device_proof import doubles
+from gdcore.devices import DeviceArray, to_host
 from gdcore.errors import require
 from gdcore.models.network import HEADS, Network, Scaling
-from gdcore.models.networked import Networked
+from gdcore.models.networked import Networked, judged
 
 
 class DeviceNetworkCost(Networked):
@@ -62,6 +65,23 @@ class DeviceNetworkCost(Networked):
     def _of_all(self, theta: Array, g: Array, training: bool) -> float:
         """`gradient` over all rows."""
         return self.gradient(theta, g, slice(None), training)
+
+    def held_out(self, rows: Rows) -> Callable[[Any], tuple[float, float]]:
+        """(the plain mean loss, the score) on other rows on the device, as a function of θ; their
+        outputs come to the host for it."""
+        X: Any = rows.X
+        here = Rows(X, doubles(rows.y), doubles(rows.weights))
+        return judged(
+            self.model, here, lambda theta: to_host(outputs(self.model, theta, X, self._scaling))
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """{name: number or text} by which the cost is known again."""
+        rows: Any = Rows(self.X, self.y, self.weights)
+        return {
+            "loss": type(self.model.loss).__name__, "alpha": self.alpha,
+            "layers": repr(self.model.layers), "rows": fingerprint(rows),
+        }  # fmt: skip
 
     def order(self, rng: Any) -> Array:
         """Row numbers in the order in which an epoch visits them."""

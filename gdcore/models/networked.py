@@ -1,16 +1,37 @@
 """What the loop asks of a network's cost beside steps, wherever the rows are."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array
-from gdcore.models.network import Network, Scaling
+from gdcore.data import Rows
+from gdcore.models.network import Network, Scaling, targets
 from gdcore.models.stepped import SteppedCost
+from gdcore.scores import score_of
 
 LOOKED_AT = 256  # rows that tell which units are dead
+
+
+def judged(
+    network: Network, rows: Rows, predict: Callable[[Any], Array]
+) -> Callable[[Any], tuple[float, float]]:
+    """θ → (the plain mean loss, the score) of what predict(θ) gives for these rows, which may be
+    on a device; their targets and weights are not."""
+    y = targets(rows.y, network.loss)
+
+    def judge(theta: Any) -> tuple[float, float]:
+        z = predict(theta)
+        with np.errstate(all="ignore"):
+            total = network.head(z, y, rows.weights, 1.0, np.empty_like(z))
+        score = score_of(network.loss, z, y, rows.weights)
+        return total / float(rows.weights.sum()), score
+
+    vars(judge)["rows"] = rows  # by which a checkpoint knows them again
+    return judge
 
 
 class Networked(SteppedCost):

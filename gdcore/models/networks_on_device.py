@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from gdcore import kernels
 from gdcore._typing import Array
-from gdcore.data import Rows
+from gdcore.data import Rows, as_features
 from gdcore.devices import DeviceArray, is_foreign, to_host
 from gdcore.errors import require
 from gdcore.glimpse import Glimpse
@@ -15,70 +16,154 @@ from gdcore.models.network import Network, require_outputs
 from gdcore.models.network_device import DeviceNetworkCost, chain_of, outputs
 from gdcore.models.on_device import (
     There,
+    as_decision,
+    classes_of,
     coded,
     features,
     fitting,
+    numbers,
+    parted,
     precision,
     real_targets,
     refuse_host,
-    survey,
+    require_beside,
+    shares_of,
+    spread_of,
+    weighed,
     weights_of,
 )
-from gdcore.models.training import inverted
+from gdcore.models.training import inverted, require_same
 from gdcore.parameters import Parameters
 
+VALIDATION = "validation y"
 
-def _checked(estimator: Any, X: Any, validation: Any) -> There:
+
+def _checked(estimator: Any, X: Any) -> There:
     """X where it is, of a fit that needs nothing of the host's."""
     estimator._check_parameters()
     refuse_host(estimator)
-    require(
-        validation is None, "validation needs arrays of NumPy's. Pass X as one, or leave it out."
-    )
     return features(X)
 
 
 def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: Any) -> None:
     """`MLPClassifier.fit` for arrays of another library."""
-    there = _checked(estimator, X, validation)
-    found, weights, k = coded(estimator, y, sample_weight, there)
-    estimator._several = False
-    loss: Any = Softmax() if k > 2 else Logistic()
-    _fit(estimator, there, found, weights, loss, outputs_=k if k > 2 else 1)
+    there = _checked(estimator, X)
+    several = y is not None and len(getattr(y, "shape", np.shape(y))) == 2
+    if several:
+        found, weights = _labels(y, there), weights_of(sample_weight, there)
+        classes = np.arange(found.shape[1])
+    else:
+        classes, found, weights = coded(estimator, y, sample_weight, there)
+    names = to_host(classes)
+    require_same(estimator, names)
+    other = None
+    if validation is not None:
+        held, y_held = _held(validation, there)
+        if several:
+            codes = _as_many(_labels(y_held, held, VALIDATION), found)
+        else:
+            codes = held.like(estimator._codes(to_host(y_held), len(held), names, VALIDATION))
+        other = held, codes.astype(precision(held), copy=False)
+    estimator.classes_, estimator._several = classes, several
+    many = several or len(names) > 2
+    loss: Any = Softmax() if many and not several else Logistic()
+    _fit(estimator, Rows(there, found, weights), loss, len(names) if many else 1, other)
 
 
 def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: Any) -> None:
     """`MLPRegressor.fit` for arrays of another library."""
-    there = _checked(estimator, X, validation)
-    y_, weights = real_targets(y, there), weights_of(sample_weight, there)
-    mean = float(np.average(y_, weights=weights))
-    wide = float(np.average((y_ - mean) ** 2, weights=weights)) ** 0.5 or 1.0
-    estimator.target_mean_, estimator.target_scale_ = np.array([mean]), np.array([wide])
-    estimator._vector = True
-    _fit(estimator, there, (y_ - mean) / wide, weights, Squared(), outputs_=1)
+    there = _checked(estimator, X)
+    y_ = real_targets(y, there, several=True)
+    estimator._vector = y_.ndim == 1
+    y_, weights = y_.reshape(len(there), -1), weights_of(sample_weight, there)
+    spread = spread_of(y_, weights, "y")
+    wide = spread.deviation()
+    estimator.target_mean_ = np.asarray(spread.mean)
+    estimator.target_scale_ = np.where(wide > 0, wide, 1.0)
+    other = None
+    if validation is not None:
+        held, y_held = _held(validation, there)
+        given = real_targets(y_held, held, VALIDATION, several=True).reshape(len(held), -1)
+        other = held, _scaled(estimator, _as_many(given, y_))
+    _fit(estimator, Rows(there, _scaled(estimator, y_), weights), Squared(), y_.shape[1], other)
 
 
-def _fit(estimator: Any, X: There, y: There, weights: There, loss: Any, outputs_: int) -> None:
+def _labels(y: Any, X: There, name: str = "y") -> There:
+    """y (n, k), several labels a row, as zeros and ones beside X."""
+    found = numbers(y, X, name, several=True)
+    require(
+        found.ndim == 2 and bool(((found == 0) | (found == 1)).all()),
+        f"Unknown label type: multiclass-multioutput. A {name} with several columns must hold "
+        "zeros and ones, a column a label. Pass such, or one column of classes.",
+    )
+    return found
+
+
+def _held(validation: Any, X: There) -> tuple[There, Any]:
+    """(X, y) of rows held out, X checked and beside that of the fit."""
+    pair = isinstance(validation, (tuple, list)) and len(validation) == 2
+    require(pair, "validation must be a pair of held-out rows and their targets. Pass (X, y).")
+    held = features(validation[0], "validation X") if is_foreign(validation[0]) else X.like(
+        as_features(validation[0], "validation X")
+    )  # fmt: skip
+    require_beside(held, X, "validation X", "X")
+    require(
+        held.shape[1] == X.shape[1],
+        f"validation X has {held.shape[1]} features, and X has {X.shape[1]}. Pass the same "
+        "columns.",
+    )
+    return held, validation[1]
+
+
+def _as_many(y: There, like: There) -> There:
+    require(
+        y.shape[1:] == like.shape[1:],
+        f"{VALIDATION} has {y.shape[1]} columns, and the model predicts {like.shape[1]}. "
+        "Pass a column for each.",
+    )
+    return y
+
+
+def _moments(estimator: Any, like: There) -> tuple[There, There]:
+    """(mean, deviation) of the targets, beside `like`."""
+    kind = like.dtype
+    return like.like(estimator.target_mean_, kind), like.like(estimator.target_scale_, kind)
+
+
+def _scaled(estimator: Any, y: There) -> There:
+    mean, wide = _moments(estimator, y)
+    scaled: There = (y - mean) / wide
+    return scaled
+
+
+def _fit(
+    estimator: Any, given: Rows, loss: Any, outputs_: int, validation: tuple[There, There] | None
+) -> None:
     require(
         isinstance(estimator.loss, str),
         "A loss of your own needs arrays of NumPy's. Pass X as one.",
     )
-    rng, n, mass = estimator._generator(), len(X), float(weights.sum())
+    X: There = given.X
+    rng = estimator._generator()
     estimator._glimpse = Glimpse()
-    rows = Rows(X, y, weights / (mass / n))
+    if validation is None:
+        rows, other = parted(estimator, given, rng)
+    else:
+        rows, other = weighed(given), Rows(*validation, np.ones(len(validation[0])))
     network = Network(estimator._layers(outputs_), X.shape[1:], loss)
     require_outputs(network, outputs_)
     chain_of(network)
+    n = len(rows)
     kind = min(estimator._precision(n), precision(X), key=lambda each: np.dtype(each).itemsize)
     scaling = None
     if estimator.standardize:
-        about = survey(rows, mass)
-        scaling = inverted(about.mean, about.deviation, kind)
-    typed = Rows(X, y.astype(kind, copy=False), rows.weights.astype(kind, copy=False))
+        about = spread_of(rows.X, rows.weights)
+        scaling = inverted(np.asarray(about.mean), about.deviation(), kind)
+    typed = Rows(rows.X, rows.y.astype(kind, copy=False), rows.weights.astype(kind, copy=False))
 
-    def make(full: bool, seed: int) -> tuple[DeviceNetworkCost, None]:
+    def make(full: bool, seed: int) -> tuple[DeviceNetworkCost, Any]:
         cost = DeviceNetworkCost(network, typed, alpha=estimator.alpha, scaling=scaling, full=full)
-        return cost, None
+        return cost, None if other is None else cost.held_out(other)
 
     estimator._remember(X.shape[1], None)
     estimator._train(network, scaling, make, n, rng, kind)
@@ -99,10 +184,38 @@ def margins(estimator: Any, X: Any) -> There:
 
 
 def predict_numbers(estimator: Any, X: Any) -> Array:
-    """ŷ (n,), as an array of X's library."""
-    z = margins(estimator, X)[:, 0]
-    y = z * float(estimator.target_scale_[0]) + float(estimator.target_mean_[0])
-    found: Array = y.array
+    """ŷ (n,) or (n, k), as an array of X's library."""
+    z = margins(estimator, X)
+    mean, wide = _moments(estimator, z)
+    y = z * wide + mean
+    found: Array = (y[:, 0] if estimator._vector else y).array
+    return found
+
+
+def decision(estimator: Any, X: Any) -> Array:
+    """As `MLPClassifier.decision_function`, of X's library."""
+    z = margins(estimator, X)
+    found: Array = z.array if estimator._several else as_decision(z)
+    return found
+
+
+def shares(estimator: Any, X: Any) -> Array:
+    """As `MLPClassifier.predict_proba`, of X's library."""
+    z = margins(estimator, X)
+    if not estimator._several:
+        return shares_of(z)
+    each: There = np.empty_like(z)
+    kernels.sigmoid(z, each)
+    found: Array = each.array
+    return found
+
+
+def predict_classes(estimator: Any, X: Any) -> Array:
+    """As `MLPClassifier.predict`, of X's library."""
+    z = margins(estimator, X)
+    if not estimator._several:
+        return classes_of(estimator, z)
+    found: Array = (z > 0).astype(np.int64).array
     return found
 
 

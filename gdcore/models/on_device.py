@@ -6,7 +6,7 @@ import numpy as np
 
 from gdcore import kernels, optim
 from gdcore._typing import Array
-from gdcore.convergence import CostChange, GradientNorm, Rule
+from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Rule
 from gdcore.data import (
     EXTREME,
     Rows,
@@ -17,15 +17,15 @@ from gdcore.data import (
     require_summable,
 )
 from gdcore.device_cost import DeviceCost
+from gdcore.device_proof import held_out
 from gdcore.devices import DeviceArray, is_foreign, wrapped
 from gdcore.errors import not_fitted, require
 from gdcore.glimpse import Glimpse
-from gdcore.hooks import as_list
 from gdcore.losses import Logistic, Loss, Softmax
 from gdcore.models.classifier import encode, require_classes
 from gdcore.models.coordinates import coordinates
 from gdcore.models.family import LinearFamily
-from gdcore.models.solvers import unit_of
+from gdcore.models.solvers import held, unit_of
 from gdcore.newton import Newton
 from gdcore.penalties import Penalty
 from gdcore.ranges import require_reach
@@ -73,8 +73,8 @@ def require_beside(array: There, other: There, name: str, others: str) -> None:
     )
 
 
-def targets(y: Any, X: There, name: str = "y") -> There:
-    """y (n,) beside X."""
+def targets(y: Any, X: There, name: str = "y", several: bool = False) -> There:
+    """y (n,) beside X; `several` allows (n, k)."""
     require(y is not None, f"fit requires {name}, and it is None. Pass it.")
     if is_foreign(y):
         array: There = wrapped(y, name)
@@ -82,23 +82,24 @@ def targets(y: Any, X: There, name: str = "y") -> There:
         require_beside(array, X, name, "X")
     else:
         array = X.like(as_numbers(y, name), precision(X))
+    wide = several and array.ndim == 2 and array.shape[1] > 1
     require(
-        array.shape == (len(X),),
+        array.shape[:1] == (len(X),) and (array.ndim == 1 or wide),
         f"X has {len(X)} rows and {name} has shape {array.shape}. Pass one number a row.",
     )
     return array
 
 
-def numbers(y: Any, X: There, name: str = "y") -> There:
+def numbers(y: Any, X: There, name: str = "y", several: bool = False) -> There:
     """The same as finite numbers in the precision of the descent."""
-    array = targets(y, X, name).astype(precision(X), copy=False)
+    array = targets(y, X, name, several).astype(precision(X), copy=False)
     require(bool(np.isfinite(array).all()), f"{name} contains NaN or infinity. Remove them first.")
     return array
 
 
-def real_targets(y: Any, X: There) -> There:
+def real_targets(y: Any, X: There, name: str = "y", several: bool = False) -> There:
     """The same for regression, of a size whose squares are numbers."""
-    array = numbers(y, X)
+    array = numbers(y, X, name, several)
     ends = np.array([float(array.min()), float(array.max())])
     require_reach(Rows(np.empty((2, 1), array.dtype), ends, ends))
     return array
@@ -141,39 +142,47 @@ def fit(estimator: Any, X: There, y: There, weights: There, loss: Any, outputs: 
     require(isinstance(loss, Loss), "A loss of your own needs arrays of NumPy's. Pass X as one.")
     rng, mass = estimator._generator(), float(weights.sum())
     estimator._glimpse = Glimpse()
-    rows = Rows(X, y, weights / (mass / len(X)))
-    about = survey(rows, mass)
+    rows, other = parted(estimator, Rows(X, y, weights), rng)
+    about = survey(rows, outputs)
     alpha = 1 / mass if isinstance(estimator.alpha, str) else float(estimator.alpha)
     model, penalty = coordinates(
         about, loss, outputs, alpha, estimator, precondition=estimator._rate() is None
     )
     kind = precision(X)
     there = LinearFamily(loss, model.features, outputs, X.like(model.columns, kind))
-    held = Penalty(X.like(penalty.ridge, kind), X.like(penalty.lasso, kind))
-    cost = DeviceCost(there, rows, held, unit_of(loss, about))
+    on_it = Penalty(X.like(penalty.ridge, kind), X.like(penalty.lasso, kind))
+    cost = DeviceCost(there, rows, on_it, unit_of(loss, about))
+    validate = None if other is None else held_out(there, other)
     estimator._remember(X.shape[1], None)
     theta = X.like(estimator._start(model, about), kind)
-    result = estimator._descend_there(cost, theta, penalty.smooth, rng)
+    result = estimator._descend_there(cost, theta, validate, rng)
     coef, intercept = there.original(result.x)
     result["x"], result["jac"] = result.x.array, result.jac.array
     estimator._keep_there(result, coef.astype(X.dtype), intercept.astype(X.dtype))
 
 
+def parted(estimator: Any, rows: Rows, rng: Any) -> tuple[Rows, Rows | None]:
+    """(rows to train on, with weights of mean one; those held out, or None), as on the host."""
+    if estimator.early_stopping:  # of rows that count
+        weights: There = rows.weights
+        kept = np.flatnonzero(weights.numpy() > 0)
+        rows = rows.part(kept) if len(kept) < len(rows) else rows
+    train, other = estimator._split(rows.X, rows.y, rows.weights, rng)
+    return weighed(train), other
+
+
+def weighed(rows: Rows) -> Rows:
+    """The same with weights of mean one."""
+    mean = float(rows.weights.sum()) / len(rows)
+    return Rows(rows.X, rows.y, rows.weights / mean)
+
+
 def refuse_host(estimator: Any) -> None:
     """What a fit on a device does without."""
-    for name in ("early_stopping", "warm_start"):
-        require(
-            not getattr(estimator, name),
-            f"{name} needs arrays of NumPy's. Pass X as one, or {name}=False.",
-        )
     require(
         not isinstance(estimator._optimizer(), (optim.Adafactor, optim.Muon)),
         f"optimizer={estimator.optimizer!r} looks at the shapes of matrices, which needs arrays of "
         "NumPy's. Pass X as one, or another optimizer.",
-    )
-    require(
-        not any(hasattr(each, "_on_keep") for each in as_list(estimator.callbacks)),
-        "Checkpoints keep fits to arrays of NumPy's alone. Pass X as one, or no Checkpoint.",
     )
 
 
@@ -182,39 +191,52 @@ def on_device(estimator: Any) -> bool:
     return is_foreign(getattr(estimator, "coef_", None))
 
 
-def survey(rows: Rows, mass: float) -> Survey:
-    """What the host is to know of rows on a device."""
-    X: There = rows.X
-    y: There = rows.y
-    room: There = np.empty((4, X.shape[1]), rows.weights.dtype, like=X)
-    total = kernels.column_moments(X, rows.weights, *room)
+def spread_of(X: There, weights: There, name: str = "X") -> Spread:
+    """Mean, deviation and extremes of the columns, on the host."""
+    room: There = np.empty((4, X.shape[1]), weights.dtype, like=X)
+    total = kernels.column_moments(X, weights, *room)
     mean, square, low, high = (row.numpy().astype(np.float64) for row in room)
     off = (high > low) & ~((square > EXTREME) & (square < 1 / EXTREME))
     first = int(off.argmax())
     require(
         not off.any(),
-        f"Column {first} of X varies by {high[first] - low[first]:.2g}, whose square is no number "
-        "there. Scale it by a power of ten, or pass X as an array of NumPy's.",
+        f"Column {first} of {name} varies by {high[first] - low[first]:.2g}, whose square is no "
+        "number there. Scale it by a power of ten, or pass arrays of NumPy's.",
     )
     spread = Spread()
     spread.merge(np.finfo(X.dtype).eps, total, mean, np.sqrt(square / total), low, high)
-    center = float(np.average(y, weights=rows.weights))
-    wide = float(np.average((y - center) ** 2, weights=rows.weights)) ** 0.5
-    few = np.array([center - wide, center + wide])
-    return Survey(
-        Shape(X.shape, X.dtype), few, np.array([mass / 2, mass / 2]), mean, spread.deviation()
-    )
+    return spread
+
+
+def survey(rows: Rows, outputs: int) -> Survey:
+    """What the host is to know of rows on a device: few targets that stand for all of them."""
+    y: There = rows.y
+    spread = spread_of(rows.X, rows.weights)
+    if outputs > 1:  # classes
+        few = np.arange(float(outputs))
+        masses = np.array([float(((y == c) * rows.weights).sum()) for c in range(outputs)])
+    else:
+        center = float(np.average(y, weights=rows.weights))
+        wide = float(np.average((y - center) ** 2, weights=rows.weights)) ** 0.5
+        few = np.array([center - wide, center + wide])
+        masses = np.full(2, float(rows.weights.sum()) / 2)
+    shape = Shape(rows.X.shape, rows.X.dtype)
+    return Survey(shape, few, masses, spread.mean, spread.deviation())
 
 
 def rule_for(estimator: Any, cost: DeviceCost, full: bool) -> Rule | None:
-    """tol as a rule: ‖∇J‖ < tol·unit, or what X's precision knows of it; with small batches |ΔJ| <
-    tol·unit² as well."""
+    """tol as a rule: J − J* ≤ tol·J where a penalty holds all coefficients, or ‖∇J‖ < tol·unit, or
+    what X's precision knows of it; with small batches |ΔJ| < tol·unit² as well."""
     if isinstance(estimator.tol, Rule):
         return estimator.tol
     if estimator.tol == 0:
         return None
-    unit = cost.unit
-    rule = GradientNorm(max(estimator.tol, ROUNDING[cost.rows.X.dtype.itemsize]) * unit)
+    unit, on_host = cost.unit, cost.on_host
+    least = ROUNDING[cost.rows.X.dtype.itemsize]
+    if hasattr(cost.model.loss, "conjugate") and held(on_host.model, on_host.penalty):
+        rule: Rule = RelativeGap(estimator.tol) | GradientNorm(least * unit)
+    else:
+        rule = GradientNorm(max(estimator.tol, least) * unit)
     return rule if full else rule | CostChange(estimator.tol * unit * unit)
 
 
@@ -284,23 +306,24 @@ def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, loss: Any
     fit(estimator, there, y_, weights, loss, outputs=1)
 
 
-def coded(estimator: Any, y: Any, sample_weight: Any, X: There) -> tuple[Any, Any, int]:
-    """(the number of each row's class, its weight, how many classes); sets classes_."""
+def coded(estimator: Any, y: Any, sample_weight: Any, X: There) -> tuple[Any, There, There]:
+    """(classes, as arrays of y's library, the number of each row's class, its weight)."""
     classes, found = labels(y, X)
     weights, k = weights_of(sample_weight, X), len(classes)
     masses = np.array([float(((found == c) * weights).sum()) for c in range(k)])
     names = classes if isinstance(classes, np.ndarray) else classes.numpy()
     require_classes(estimator, names, np.flatnonzero(masses))
     factors = weights.like(estimator._class_weights(names, np.arange(k), masses), weights.dtype)
-    estimator.classes_ = names if isinstance(classes, np.ndarray) else classes.array
-    return found, weights * factors[found.astype(np.int64)], k
+    given = names if isinstance(classes, np.ndarray) else classes.array
+    return given, found, weights * factors[found.astype(np.int64)]
 
 
 def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
     """`LogisticRegression.fit` for arrays of another library."""
     estimator._check_parameters()
     there = features(X)
-    found, weights, k = coded(estimator, y, sample_weight, there)
+    estimator.classes_, found, weights = coded(estimator, y, sample_weight, there)
+    k = int(estimator.classes_.shape[0])
     loss = Softmax() if k > 2 else Logistic()
     fit(estimator, there, found, weights, loss, outputs=k if k > 2 else 1)
 

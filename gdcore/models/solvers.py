@@ -87,7 +87,7 @@ def stop_rule(tol: float, cost: AnyCost, optimizer: Optimizer, full: bool) -> Ru
     return rule if full else rule | CostChange(tol * unit * unit)
 
 
-def separated(cost: Cost, theta: Array) -> bool:
+def separated(cost: Any, theta: Array) -> bool:
     """Whether θ puts every row on its side: two classes by a sign, more by the largest margin."""
     with cost:
         margins = cost.margins_at(theta)
