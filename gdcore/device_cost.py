@@ -7,7 +7,7 @@ import numpy as np
 
 from gdcore import kernels, sweeps
 from gdcore._typing import Array, State
-from gdcore.continuation import told
+from gdcore.continuation import fingerprint, told
 from gdcore.data import Rows
 from gdcore.device_proof import Shown
 from gdcore.penalised import Penalised
@@ -52,9 +52,7 @@ class DeviceCost(Penalised):
 
     def facts(self) -> dict[str, Any]:
         """{name: number or text} by which the cost is known again."""
-        y, weights = self.rows.y, self.rows.weights
-        sums = [f"{float(np.abs(each).sum()):.6g}" for each in (y, weights)]
-        return told(self) | {"rows": [*self.rows.X.shape, *sums]}
+        return told(self) | {"rows": fingerprint(self.rows)}
 
     @cached_property
     def on_host(self) -> Shown:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gdcore._typing import Array, DTypeLike
+from gdcore.devices import DeviceArray
 from gdcore.errors import require_number
 
 LINE = 64  # bytes of a line of the cache, and of the widest vectors
@@ -24,10 +25,11 @@ def aligned(size: int, dtype: DTypeLike) -> Array:
 
 
 def read_only(array: Any) -> Any:
-    """A view that cannot be written to; an array of another library as it is."""
-    if isinstance(array, np.ndarray):
-        array = array.view()
-        array.flags.writeable = False
+    """A view that cannot be written to; of an array on a device, which has none, a copy."""
+    if not isinstance(array, np.ndarray):
+        return array.copy() if isinstance(array, DeviceArray) else array
+    array = array.view()
+    array.flags.writeable = False
     return array
 
 

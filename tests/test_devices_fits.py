@@ -184,3 +184,103 @@ def test_what_is_held_out_is_checked():
         gd.MLPClassifier(**SMALL, warm_start=True, tol=0, max_epochs=2).fit(there(X), y).fit(
             there(X), there(TARGETS["three"])
         )
+
+
+CHANGES = {
+    "columns swapped": (X[:, [1, 0, 2, 3, 4]], TARGETS["two"]),
+    "rows reversed": (X[::-1].copy(), TARGETS["two"]),
+    "one number": (X + np.where(np.arange(1500).reshape(300, 5) == 16, 0.01, 0), TARGETS["two"]),
+    "two labels": (X, np.r_[TARGETS["two"][1:], TARGETS["two"][:1]]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", [gd.LogisticRegression, gd.MLPClassifier])
+def test_a_checkpoint_of_other_rows_is_refused(kind, change, tmp_path):
+    how = {"max_epochs": 3, "tol": 0, "random_state": 0, "optimizer": "adam"}
+    kind(**how, callbacks=gd.callbacks.Checkpoint(tmp_path / "a.npz")).fit(
+        there(X), there(TARGETS["two"])
+    )
+    keep = gd.callbacks.Checkpoint(tmp_path / "a.npz", resume=True)
+    rows = map(there, CHANGES[change])
+    refused(lambda: kind(**how, callbacks=keep).fit(*rows), "of a run with another")
+
+
+@pytest.mark.parametrize(("kind", "target"), [
+    ("LinearRegression", "numbers"), ("LogisticRegression", "three"), ("MLPRegressor", "numbers"),
+    ("MLPClassifier", "three"),
+])  # fmt: skip
+def test_rows_without_a_weight_change_nothing(kind, target):
+    """Not even where they hold what no fit could take, as on the host."""
+    weights, given = np.r_[np.zeros(50), np.ones(250)], X.copy()
+    given[:50], given[50:, 2] = 1e100, 3.0
+    how = {"max_epochs": 3, "batch_size": 32, "random_state": 0, "tol": 0}
+    how |= {"dtype": "float64"} if kind.startswith("MLP") else {}
+    ours = getattr(gd, kind)(**how).fit(given, TARGETS[target], weights)
+    theirs = getattr(gd, kind)(**how).fit(there(given), there(TARGETS[target]), there(weights))
+    np.testing.assert_allclose(theirs.trace_.cost, ours.trace_.cost, rtol=1e-8)
+    np.testing.assert_allclose(here(theirs.predict(there(X))), ours.predict(X), rtol=1e-6)
+
+
+def test_single_precision_says_how_far_it_tells():
+    data = gd.datasets.load_breast_cancer()
+    model = gd.LogisticRegression().fit(there(data.X.astype(np.float32)), there(data.y))
+    assert "single precision tells: J − J* ≤" in model.result_.message
+    assert model.result_.bound < 1e-6 * model.result_.fun
+    loose = gd.LogisticRegression(tol=1e-3).fit(there(data.X.astype(np.float32)), there(data.y))
+    assert loose.result_.status.name == "CERTIFIED"
+
+
+@pytest.mark.filterwarnings("ignore::gdcore.errors.DataConversionWarning")
+def test_a_column_is_a_vector():
+    y = TARGETS["numbers"]
+    for kind in (gd.LinearRegression, gd.MLPRegressor):
+        how = {"max_epochs": 3, "tol": 0} | ({} if kind is gd.LinearRegression else SMALL)
+        one, other = kind(**how).fit(there(X), there(y)), kind(**how)
+        with pytest.warns(gd.errors.DataConversionWarning):
+            other.fit(there(X), there(y[:, None]))
+        np.testing.assert_array_equal(here(other.predict(there(X))), here(one.predict(there(X))))
+
+
+def test_a_used_up_budget_goes_on():
+    """Two fits of five epochs are one of ten."""
+    y, how = TARGETS["two"], {"optimizer": "adam", "tol": 0}
+    model = gd.LogisticRegression(**how, max_epochs=5, warm_start=True)
+    model.fit(there(X), there(y)).fit(there(X), there(y))
+    whole = gd.LogisticRegression(**how, max_epochs=10).fit(there(X), there(y))
+    np.testing.assert_array_equal(here(model.coef_), here(whole.coef_))
+
+
+def test_callbacks_cannot_write_and_paths_are_kept():
+    def spoil(moment):
+        moment.theta[0] = 99.0
+
+    how = {"optimizer": "adam", "max_epochs": 5, "tol": 0}
+    path = gd.plots.Path()
+    model = gd.LinearRegression(**how, callbacks=[spoil, path])
+    model.fit(there(X), there(TARGETS["numbers"]))
+    ours = gd.LinearRegression(**how).fit(there(X), there(TARGETS["numbers"]))
+    np.testing.assert_array_equal(here(model.coef_), here(ours.coef_))
+    assert path.points.shape == (6, 6)
+    np.testing.assert_array_equal(path.solution, here(model.result_.x))
+
+
+def test_networks_tell_of_their_layers():
+    how = {**SMALL, "max_epochs": 4, "tol": 0}
+    ours = gd.MLPClassifier(**how).fit(X, TARGETS["two"])
+    theirs = gd.MLPClassifier(**how).fit(there(X), there(TARGETS["two"]))
+    for name, values in ours.trace_.layers.to_dict().items():
+        np.testing.assert_allclose(theirs.trace_.layers.to_dict()[name], values, rtol=1e-9)
+
+
+def test_what_wants_rows_of_the_host_says_so():
+    model, rows = gd.LogisticRegression(), (there(X), there(TARGETS["two"]))
+    for look in (gd.check_gradient, gd.find_learning_rate):
+        refused(lambda look=look: look(model, *rows), "needs NumPy's. Pass X as one")
+    whole = gd.optim.chain(gd.optim.ClipNorm(1.0), gd.optim.Muon())
+    refused(lambda: gd.MLPClassifier(optimizer=whole).fit(*rows), "optimizer=Muon looks at")
+    fitted = model.fit(*rows)
+    one = fitted.predict_one(X[0])
+    assert one == here(fitted.predict(there(X[:1])))[0]
+    shares = fitted.predict_proba_one(X[0])
+    np.testing.assert_allclose(shares, here(fitted.predict_proba(there(X[:1])))[0], rtol=1e-9)

@@ -6,6 +6,7 @@ import numpy as np
 
 from gdcore._typing import Array
 from gdcore.convergence import Moment
+from gdcore.devices import DeviceArray, to_host
 from gdcore.errors import require_number
 from gdcore.hooks import Plan
 from gdcore.optim.tree import leaves
@@ -71,7 +72,8 @@ class Path:
 
     def on_begin(self, plan: Plan) -> None:
         """A fit begins: forget the last one."""
-        self.cost = plan.cost
+        there = isinstance(plan.theta, DeviceArray)  # whose cost takes no θ of the host's
+        self.cost = None if there else plan.cost
         self._restart(plan.theta)
 
     def on_step(self, moment: Moment) -> None:
@@ -86,7 +88,7 @@ class Path:
 
     def on_end(self, result: Result[Any]) -> None:
         """Keep what is returned."""
-        self.solution = np.array(result.x)
+        self.solution = np.array(to_host(result.x))
 
     def __call__(self, intermediate_result: Any) -> None:
         """The same for `minimize`; where it begins anew, as with restarts, the path does, too."""
@@ -98,6 +100,7 @@ class Path:
         self._add(self._seen, _flat(intermediate_result.x), intermediate_result.fun)
 
     def _add(self, step: int, theta: Array, cost: float) -> None:
+        theta = to_host(theta)
         most = max(4, min(self.limit, MOST_BYTES // max(1, theta.nbytes)))
         if len(self._rows) >= most - 1:  # one place is the latest point's
             self._stride *= 3  # not 2, which would hide steps that go to and fro

@@ -7,6 +7,7 @@ import numpy as np
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_features, feature_names
+from gdcore.devices import to_host
 from gdcore.diagnose.drawing import (
     COLOURS,
     MARKERS,
@@ -102,7 +103,7 @@ class BoundaryDisplay:
         grid_x, grid_y = (_around(rows[:, c], resolution) for c in (first, second))
         grid = np.tile(rows.mean(axis=0), (resolution * resolution, 1))
         grid[:, first], grid[:, second] = (a.ravel() for a in np.meshgrid(grid_x, grid_y))
-        classes = getattr(estimator, "classes_", None)
+        classes = to_host(getattr(estimator, "classes_", None))
         response, level, label = _asked(estimator, _like(X, grid), classes)
         shape = (resolution, resolution, *response.shape[1:])
         display = cls(
@@ -227,21 +228,21 @@ def _like(X: Any, grid: Array) -> Any:
 def _asked(estimator: Any, grid: Any, classes: Array | None) -> tuple[Array, float, str]:
     """(response (n,) or (n, k), the level of the boundary, what it is)."""
     if classes is None:
-        predicted = np.asarray(estimator.predict(grid), float)
+        predicted = np.asarray(to_host(estimator.predict(grid)), float)
         require(
             predicted.ndim == 1,
             f"{type(estimator).__name__} predicts several targets. Pass one of a single target.",
         )
         return predicted, 0.0, "prediction"
     if hasattr(estimator, "predict_proba"):
-        response, level = np.asarray(estimator.predict_proba(grid)), 0.5
+        response, level = np.asarray(to_host(estimator.predict_proba(grid))), 0.5
         require(
             response.shape[1] == len(classes),
             f"{type(estimator).__name__} gives several labels. Pass a classifier of one.",
         )
         response = response[:, 1] if len(classes) == 2 else response
     else:
-        response, level = np.asarray(estimator.decision_function(grid), float), 0.0
+        response, level = np.asarray(to_host(estimator.decision_function(grid)), float), 0.0
     if response.ndim == 1:
         what = f"P(y = {classes[1]})" if level else f"decision for y = {classes[1]}"
         return response, level, what

@@ -7,6 +7,7 @@ import numpy as np
 
 from gdcore._typing import Array, ArrayLike
 from gdcore.data import as_rows, column_moments, feature_names
+from gdcore.devices import is_foreign
 from gdcore.diagnose.drawing import (
     clone,
     entitle,
@@ -157,6 +158,10 @@ class CoefficientsDisplay:
 
 def _along_descent(estimator: Any, X: Any, y: Any, every: int) -> tuple[Array, Array, Any]:
     """(steps, coefficients (points, k, p), a fitted clone)."""
+    require(
+        not is_foreign(X),
+        "X is an array of another library, whose path is not drawn. Pass X as one of NumPy's.",
+    )
     path, fitted = recorded(estimator, X, y, every)
     original = path.cost.model.original
     return path.steps, np.array([original(point)[0] for point in path.points]), fitted

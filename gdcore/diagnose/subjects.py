@@ -11,6 +11,7 @@ import numpy as np
 
 from gdcore._typing import Array, Generator
 from gdcore.convergence import Moment, Rule
+from gdcore.devices import is_foreign
 from gdcore.errors import require
 from gdcore.layers.base import Context, Layer, Part
 from gdcore.models.estimator import Estimator
@@ -284,6 +285,10 @@ def run_of(estimator: Any, data: tuple[Any, Any, Any], rng: Generator, **setting
     state = params["random_state"]
     params["random_state"] = int(rng.integers(2**31)) if state is None else copy.deepcopy(state)
     X, y, weights = data
+    require(
+        not is_foreign(X),
+        "X is an array of another library, and this needs NumPy's. Pass X as one.",
+    )
     try:
         type(estimator)(**(params | settings)).fit(X, y, weights)
     except _Seen as seen:

@@ -15,6 +15,7 @@ from gdcore.convergence import Rule, Status
 from gdcore.cost import Cost, held_out
 from gdcore.data import Rows
 from gdcore.descent import descend
+from gdcore.device_cost import DeviceCost
 from gdcore.device_proof import Shown
 from gdcore.devices import to_host
 from gdcore.errors import require, require_choice, require_number
@@ -249,12 +250,15 @@ class LinearEstimator(Coefficients, Estimator):
         with self._hooks(None, self.max_epochs) as hooks:
             result = descend(
                 cost, theta, self._suited(optimizer, full), learning_rate=self._rate(),
+                resume=self._recall(cost),
                 batch_size=None if full else int(self.batch_size),
                 stop=on_device.rule_for(self, cost, full), max_epochs=self.max_epochs,
                 max_time=self.max_time, callbacks=hooks, random_state=rng,
                 validate=validate, patience=self._patience,
             )  # fmt: skip
+            self._leave(cost, result)
             result["choice"] = why
+            on_device.tell(self, cost, result)
             hooks.end(result)
         self._note_separation(cost.on_host, result)
         return result
@@ -271,9 +275,9 @@ class LinearEstimator(Coefficients, Estimator):
         """What is left of max_time."""
         return self.max_time
 
-    def _recall(self, cost: AnyCost) -> Any:
+    def _recall(self, cost: Any) -> Any:
         """What an earlier fit of the same rows and parameters left when its budget was used up."""
-        cost.resumable = self.warm_start and isinstance(cost, Cost)
+        cost.resumable = self.warm_start and isinstance(cost, (Cost, DeviceCost))
         known, left = getattr(self, "_left", (None, None))
         self._left = None, None
         if not cost.resumable:
@@ -283,7 +287,7 @@ class LinearEstimator(Coefficients, Estimator):
         })  # fmt: skip
         return left if known == self._mark else None
 
-    def _leave(self, cost: AnyCost, result: Result) -> None:
+    def _leave(self, cost: Any, result: Result) -> None:
         """Keep where the descent stood, if more of it may be asked for."""
         if cost.resumable:
             spent = result.status.name in ("EPOCHS", "TIME", "INTERRUPTED", "CALLBACK")

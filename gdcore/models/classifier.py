@@ -48,7 +48,7 @@ class OneProbability:
             e = math.exp(-abs(z[0]))
             more = 1 / (1 + e)
             both = np.array((e * more, more) if z[0] > 0 else (more, e * more))
-            return both if len(self.classes_) > 1 else np.ones(1)
+            return both if self.classes_.shape[0] > 1 else np.ones(1)
         most = max(z)
         shares = [math.exp(each - most) for each in z]
         total = sum(shares)

@@ -105,8 +105,8 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         which are read in each pass and need not fit into memory.
         """
         if is_foreign(X):
-            on_device.fit_regression(self, X, y, sample_weight, as_loss(self.loss, REGRESSION))
-            self._fitted_anew()
+            loss = as_loss(self.loss, REGRESSION)
+            self._fitted_anew(on_device.fit_regression(self, X, y, sample_weight, loss))
             return self
         chunks = as_chunks(X, y, sample_weight)
         if chunks is not None:
@@ -130,9 +130,7 @@ class LinearRegression(OnlineRegressor, LinearEstimator):
         """ŷ = X·coef_ + intercept_, shape (n,); e to that for the losses with log link."""
         mean = getattr(as_loss(self.loss, REGRESSION), "mean", None)
         if on_device.on_device(self):
-            there = on_device.margins(self, X)
-            found: Array = (there[:, 0] if mean is None else mean(there)).array
-            return found
+            return on_device.predictions(self, X, mean)
         X_ = self._features(X)
         z = self._margins(X_)
         return (z[:, 0] if mean is None else mean(z)).astype(self.intercept_.dtype, copy=False)

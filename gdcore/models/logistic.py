@@ -78,8 +78,7 @@ class LogisticRegression(
         which are read in each pass and need not fit into memory.
         """
         if is_foreign(X):
-            on_device.fit_classes(self, X, y, sample_weight)
-            self._fitted_anew()
+            self._fitted_anew(on_device.fit_classes(self, X, y, sample_weight))
             return self
         chunks = as_chunks(X, y, sample_weight)
         if chunks is not None:

@@ -14,7 +14,7 @@ from gdcore.device_proof import doubles
 from gdcore.devices import DeviceArray, to_host
 from gdcore.errors import require
 from gdcore.models.network import HEADS, Network, Scaling
-from gdcore.models.networked import Networked, judged
+from gdcore.models.networked import LOOKED_AT, Networked, judged
 
 
 class DeviceNetworkCost(Networked):
@@ -36,8 +36,7 @@ class DeviceNetworkCost(Networked):
         X: Any = rows.X
         y: Any = rows.y
         self.X, self.y, self.weights = X, y[:, None] if y.ndim == 1 else y, rows.weights
-        self._begin(self.X[:0], scaling, full)
-        self.layers: Any = ()  # nobody looks into them
+        self._begin(to_host(self.X[:LOOKED_AT]), scaling, full)
         self.shift, self.inverse = (
             (X[0, :0], X[0, :0]) if scaling is None
             else (X.like(each, X.dtype) for each in scaling)

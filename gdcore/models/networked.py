@@ -9,6 +9,7 @@ import numpy as np
 from gdcore import kernels
 from gdcore._typing import Array
 from gdcore.data import Rows
+from gdcore.devices import to_host
 from gdcore.models.network import Network, Scaling, targets
 from gdcore.models.stepped import SteppedCost
 from gdcore.scores import score_of
@@ -58,8 +59,9 @@ class Networked(SteppedCost):
 
     def layer_state(self, theta: Array) -> tuple[list[float], list[float], list[float]]:
         """For each layer with weights: their norm, that of the latest gradient, dead units."""
+        theta = to_host(theta)
         views = self.model.views(theta)
-        slopes = None if self._latest is None else self.model.views(self._latest)
+        slopes = None if self._latest is None else self.model.views(to_host(self._latest))
         dead = self.model.dead(theta, self._looked_at, self._scaling)
         weight = [kernels.norm(views[name].reshape(-1)) for name in self.layers]
         gradient = [np.nan] * len(weight)

@@ -7,30 +7,34 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array
-from gdcore.data import Rows, as_features
+from gdcore.data import Rows
 from gdcore.devices import DeviceArray, is_foreign, to_host
 from gdcore.errors import require
 from gdcore.glimpse import Glimpse
 from gdcore.losses import Logistic, Softmax, Squared
+from gdcore.models.device_rows import (
+    There,
+    brought,
+    counting,
+    features,
+    numbers,
+    precision,
+    real_targets,
+    require_beside,
+    spread_of,
+    weights_of,
+)
 from gdcore.models.network import Network, require_outputs
 from gdcore.models.network_device import DeviceNetworkCost, chain_of, outputs
 from gdcore.models.on_device import (
-    There,
     as_decision,
     classes_of,
     coded,
-    features,
     fitting,
-    numbers,
     parted,
-    precision,
-    real_targets,
     refuse_host,
-    require_beside,
     shares_of,
-    spread_of,
     weighed,
-    weights_of,
 )
 from gdcore.models.training import inverted, require_same
 from gdcore.parameters import Parameters
@@ -48,7 +52,8 @@ def _checked(estimator: Any, X: Any) -> There:
 def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: Any) -> None:
     """`MLPClassifier.fit` for arrays of another library."""
     there = _checked(estimator, X)
-    several = y is not None and len(getattr(y, "shape", np.shape(y))) == 2
+    shape: Any = () if y is None else getattr(y, "shape", np.shape(y))
+    several = len(shape) == 2 and shape[1] > 1
     if several:
         found, weights = _labels(y, there), weights_of(sample_weight, there)
         classes = np.arange(found.shape[1])
@@ -62,20 +67,23 @@ def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: 
         if several:
             codes = _as_many(_labels(y_held, held, VALIDATION), found)
         else:
-            codes = held.like(estimator._codes(to_host(y_held), len(held), names, VALIDATION))
-        other = held, codes.astype(precision(held), copy=False)
+            known = estimator._codes(to_host(y_held), len(held), names, VALIDATION)
+            codes = held.like(known, precision(held))
+        other = held, codes
     estimator.classes_, estimator._several = classes, several
     many = several or len(names) > 2
     loss: Any = Softmax() if many and not several else Logistic()
-    _fit(estimator, Rows(there, found, weights), loss, len(names) if many else 1, other)
+    rows = Rows(*counting(there, found, weights))
+    _fit(estimator, rows, loss, len(names) if many else 1, other)
 
 
 def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: Any) -> None:
     """`MLPRegressor.fit` for arrays of another library."""
     there = _checked(estimator, X)
-    y_ = real_targets(y, there, several=True)
+    y_, weights = numbers(y, there, several=True), weights_of(sample_weight, there)
     estimator._vector = y_.ndim == 1
-    y_, weights = y_.reshape(len(there), -1), weights_of(sample_weight, there)
+    there, y_, weights = counting(there, y_, weights)
+    y_ = real_targets(y_).reshape(len(there), -1)
     spread = spread_of(y_, weights, "y")
     wide = spread.deviation()
     estimator.target_mean_ = np.asarray(spread.mean)
@@ -83,7 +91,8 @@ def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, validatio
     other = None
     if validation is not None:
         held, y_held = _held(validation, there)
-        given = real_targets(y_held, held, VALIDATION, several=True).reshape(len(held), -1)
+        given = real_targets(numbers(y_held, held, VALIDATION, several=True))
+        given = given.reshape(len(held), -1)
         other = held, _scaled(estimator, _as_many(given, y_))
     _fit(estimator, Rows(there, _scaled(estimator, y_), weights), Squared(), y_.shape[1], other)
 
@@ -103,9 +112,10 @@ def _held(validation: Any, X: There) -> tuple[There, Any]:
     """(X, y) of rows held out, X checked and beside that of the fit."""
     pair = isinstance(validation, (tuple, list)) and len(validation) == 2
     require(pair, "validation must be a pair of held-out rows and their targets. Pass (X, y).")
-    held = features(validation[0], "validation X") if is_foreign(validation[0]) else X.like(
-        as_features(validation[0], "validation X")
-    )  # fmt: skip
+    given = validation[0]
+    held = (
+        features(given, "validation X") if is_foreign(given) else brought(given, X, "validation X")
+    )
     require_beside(held, X, "validation X", "X")
     require(
         held.shape[1] == X.shape[1],

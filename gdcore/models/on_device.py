@@ -1,128 +1,41 @@
 """Fits of linear models to arrays of other libraries, on the device where these are."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels, optim
 from gdcore._typing import Array
-from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Rule
-from gdcore.data import (
-    EXTREME,
-    Rows,
-    Spread,
-    as_features,
-    as_numbers,
-    as_targets,
-    require_summable,
-)
+from gdcore.convergence import CostChange, GradientNorm, RelativeGap, Rule, Status
+from gdcore.data import Rows
 from gdcore.device_cost import DeviceCost
-from gdcore.device_proof import held_out
-from gdcore.devices import DeviceArray, is_foreign, wrapped
+from gdcore.device_proof import doubles, held_out
+from gdcore.devices import DeviceArray, is_foreign
 from gdcore.errors import not_fitted, require
 from gdcore.glimpse import Glimpse
 from gdcore.losses import Logistic, Loss, Softmax
-from gdcore.models.classifier import encode, require_classes
+from gdcore.models.classifier import require_classes
 from gdcore.models.coordinates import coordinates
+from gdcore.models.device_rows import (
+    There,
+    brought,
+    counting,
+    features,
+    labels,
+    numbers,
+    precision,
+    real_targets,
+    require_beside,
+    survey,
+    weights_of,
+)
 from gdcore.models.family import LinearFamily
 from gdcore.models.solvers import held, unit_of
 from gdcore.newton import Newton
 from gdcore.penalties import Penalty
-from gdcore.ranges import require_reach
-from gdcore.survey import Shape, Survey
 
-There: TypeAlias = Any  # a `DeviceArray`, which stands where arrays of NumPy's do
-ROUNDING = {4: 1e-4, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
+ROUNDING = {4: 1e-5, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
 NEEDS_HOST = ("newton", "closed-form", "saga", "svrg", "normalized-adaptive")
-
-
-def features(X: Any, name: str = "X") -> There:
-    """X (n, p), finite floating-point numbers, where it is."""
-    kernels.take_devices()
-    array = wrapped(X, name)
-    require_real(array, name)
-    require(
-        array.ndim == 2 and array.size > 0,
-        f"{name} must have two dimensions with examples and features, got shape {array.shape}. "
-        "Reshape it.",
-    )
-    if array.dtype.kind != "f":
-        array = array.astype(precision(array))
-    if array.itemsize < 4:
-        array = array.astype(np.float32)
-    require(
-        bool(np.isfinite(array).all()),
-        f"{name} contains NaN or infinity. Remove or fill them first.",
-    )
-    return array
-
-
-def require_real(array: There, name: str) -> None:
-    """Refuse complex numbers."""
-    require(
-        array.dtype.kind != "c",
-        f"{name} holds complex numbers. Complex data not supported: pass real parts.",
-    )
-
-
-def require_beside(array: There, other: There, name: str, others: str) -> None:
-    """Refuse arrays of two devices."""
-    require(
-        array.device == other.device,
-        f"{name} is on {array.device}, and {others} on {other.device}. Move one of them.",
-    )
-
-
-def targets(y: Any, X: There, name: str = "y", several: bool = False) -> There:
-    """y (n,) beside X; `several` allows (n, k)."""
-    require(y is not None, f"fit requires {name}, and it is None. Pass it.")
-    if is_foreign(y):
-        array: There = wrapped(y, name)
-        require_real(array, name)
-        require_beside(array, X, name, "X")
-    else:
-        array = X.like(as_numbers(y, name), precision(X))
-    wide = several and array.ndim == 2 and array.shape[1] > 1
-    require(
-        array.shape[:1] == (len(X),) and (array.ndim == 1 or wide),
-        f"X has {len(X)} rows and {name} has shape {array.shape}. Pass one number a row.",
-    )
-    return array
-
-
-def numbers(y: Any, X: There, name: str = "y", several: bool = False) -> There:
-    """The same as finite numbers in the precision of the descent."""
-    array = targets(y, X, name, several).astype(precision(X), copy=False)
-    require(bool(np.isfinite(array).all()), f"{name} contains NaN or infinity. Remove them first.")
-    return array
-
-
-def real_targets(y: Any, X: There, name: str = "y", several: bool = False) -> There:
-    """The same for regression, of a size whose squares are numbers."""
-    array = numbers(y, X, name, several)
-    ends = np.array([float(array.min()), float(array.max())])
-    require_reach(Rows(np.empty((2, 1), array.dtype), ends, ends))
-    return array
-
-
-def weights_of(given: Any, X: There) -> There:
-    """Weights beside X, not negative, some positive."""
-    if given is None:
-        return X.like(np.ones(len(X)), precision(X))
-    weights = numbers(given, X, "sample_weight")
-    require(
-        float(weights.min()) >= 0 and float(weights.max()) > 0,
-        "sample_weight must not be negative, nor zero everywhere. Pass such weights.",
-    )
-    with np.errstate(over="ignore"):
-        require_summable(float(weights.sum()))
-    return weights
-
-
-def precision(X: There) -> Any:
-    """Doubles, but where the device has none."""
-    known = X.xp.__array_namespace_info__().dtypes(device=X.device, kind="real floating")
-    return np.float64 if "float64" in known else np.float32
 
 
 def fit(estimator: Any, X: There, y: There, weights: There, loss: Any, outputs: int) -> None:
@@ -140,10 +53,11 @@ def fit(estimator: Any, X: There, y: There, weights: There, loss: Any, outputs: 
         "A loss with a corner is rounded by and by, which needs arrays of NumPy's. Pass X as one.",
     )
     require(isinstance(loss, Loss), "A loss of your own needs arrays of NumPy's. Pass X as one.")
+    X, y, weights = counting(X, y, weights)
     rng, mass = estimator._generator(), float(weights.sum())
     estimator._glimpse = Glimpse()
     rows, other = parted(estimator, Rows(X, y, weights), rng)
-    about = survey(rows, outputs)
+    about = survey(rows)
     alpha = 1 / mass if isinstance(estimator.alpha, str) else float(estimator.alpha)
     model, penalty = coordinates(
         about, loss, outputs, alpha, estimator, precondition=estimator._rate() is None
@@ -161,12 +75,15 @@ def fit(estimator: Any, X: There, y: There, weights: There, loss: Any, outputs: 
     estimator._keep_there(result, coef.astype(X.dtype), intercept.astype(X.dtype))
 
 
+def predictions(estimator: Any, X: Any, mean: Any) -> Array:
+    """ŷ (n,), as an array of X's library; `mean` is what a loss makes of margins, if anything."""
+    z = margins(estimator, X)
+    found: Array = (z[:, 0] if mean is None else mean(z)).array
+    return found
+
+
 def parted(estimator: Any, rows: Rows, rng: Any) -> tuple[Rows, Rows | None]:
     """(rows to train on, with weights of mean one; those held out, or None), as on the host."""
-    if estimator.early_stopping:  # of rows that count
-        weights: There = rows.weights
-        kept = np.flatnonzero(weights.numpy() > 0)
-        rows = rows.part(kept) if len(kept) < len(rows) else rows
     train, other = estimator._split(rows.X, rows.y, rows.weights, rng)
     return weighed(train), other
 
@@ -179,9 +96,11 @@ def weighed(rows: Rows) -> Rows:
 
 def refuse_host(estimator: Any) -> None:
     """What a fit on a device does without."""
+    asked = estimator._optimizer()
+    rule = getattr(asked, "optimizer", asked)  # that of a chain
     require(
-        not isinstance(estimator._optimizer(), (optim.Adafactor, optim.Muon)),
-        f"optimizer={estimator.optimizer!r} looks at the shapes of matrices, which needs arrays of "
+        not isinstance(rule, (optim.Adafactor, optim.Muon)),
+        f"optimizer={type(rule).__name__} looks at the shapes of matrices, which needs arrays of "
         "NumPy's. Pass X as one, or another optimizer.",
     )
 
@@ -189,39 +108,6 @@ def refuse_host(estimator: Any) -> None:
 def on_device(estimator: Any) -> bool:
     """Whether it was fitted to arrays of another library."""
     return is_foreign(getattr(estimator, "coef_", None))
-
-
-def spread_of(X: There, weights: There, name: str = "X") -> Spread:
-    """Mean, deviation and extremes of the columns, on the host."""
-    room: There = np.empty((4, X.shape[1]), weights.dtype, like=X)
-    total = kernels.column_moments(X, weights, *room)
-    mean, square, low, high = (row.numpy().astype(np.float64) for row in room)
-    off = (high > low) & ~((square > EXTREME) & (square < 1 / EXTREME))
-    first = int(off.argmax())
-    require(
-        not off.any(),
-        f"Column {first} of {name} varies by {high[first] - low[first]:.2g}, whose square is no "
-        "number there. Scale it by a power of ten, or pass arrays of NumPy's.",
-    )
-    spread = Spread()
-    spread.merge(np.finfo(X.dtype).eps, total, mean, np.sqrt(square / total), low, high)
-    return spread
-
-
-def survey(rows: Rows, outputs: int) -> Survey:
-    """What the host is to know of rows on a device: few targets that stand for all of them."""
-    y: There = rows.y
-    spread = spread_of(rows.X, rows.weights)
-    if outputs > 1:  # classes
-        few = np.arange(float(outputs))
-        masses = np.array([float(((y == c) * rows.weights).sum()) for c in range(outputs)])
-    else:
-        center = float(np.average(y, weights=rows.weights))
-        wide = float(np.average((y - center) ** 2, weights=rows.weights)) ** 0.5
-        few = np.array([center - wide, center + wide])
-        masses = np.full(2, float(rows.weights.sum()) / 2)
-    shape = Shape(rows.X.shape, rows.X.dtype)
-    return Survey(shape, few, masses, spread.mean, spread.deviation())
 
 
 def rule_for(estimator: Any, cost: DeviceCost, full: bool) -> Rule | None:
@@ -240,6 +126,20 @@ def rule_for(estimator: Any, cost: DeviceCost, full: bool) -> Rule | None:
     return rule if full else rule | CostChange(estimator.tol * unit * unit)
 
 
+def tell(estimator: Any, cost: DeviceCost, result: Any) -> None:
+    """Say it where single precision ended a descent before tol did. Changes the message."""
+    least = ROUNDING[cost.rows.X.dtype.itemsize]
+    if result.status is not Status.GRADIENT or isinstance(estimator.tol, Rule):
+        return
+    if cost.rows.X.dtype.itemsize > 4 or estimator.tol >= least:
+        return
+    known = f": J − J* ≤ {result.bound:.2g}" if np.isfinite(result.bound) else ""
+    result.message = result.message.replace(
+        "as small as asked", f"as small as single precision tells{known}, where tol is "
+        f"{estimator.tol:.2g}", 1,
+    )  # fmt: skip
+
+
 def chosen(smooth: bool, full: bool) -> tuple[Any, str]:
     """(optimizer, why) for optimizer="auto"."""
     if not full:
@@ -253,7 +153,7 @@ def fitting(estimator: Any, X: Any, like: Any = None) -> There:
     """X checked against what was fitted, beside an array of the fit's where X is on the host."""
     if not estimator.__sklearn_is_fitted__():
         raise not_fitted(estimator)
-    array = features(X) if is_foreign(X) else like.like(as_features(X))
+    array = features(X) if is_foreign(X) else brought(X, like)
     require_beside(array, like, "X", "what was fitted")
     require(
         array.shape[1] == estimator.n_features_in_,
@@ -272,38 +172,17 @@ def margins(estimator: Any, X: Any) -> There:
     return found
 
 
-def labels(y: Any, X: There) -> tuple[There, There]:
-    """(classes, sorted; the number of each row's class)."""
-    held = not is_foreign(y)
-    if held:  # text, too, has its numbers here
-        names, found_ = encode(as_targets(y, len(X)))
-        kept = X.like(names) if names.dtype.kind in "fiu" else names
-        return kept, X.like(found_.astype(precision(X)))
-    given = targets(y, X)
-    if given.dtype.kind == "b":
-        given = given.astype(np.int8)
-    require(
-        given.dtype.kind != "f" or bool(np.isfinite(given).all()),
-        "y contains NaN or infinity. Remove those rows first.",
-    )
-    require(
-        given.dtype.kind != "f" or bool((given == np.floor(given)).all()),
-        "Unknown label type: continuous. y holds fractions, which are no classes; use "
-        "LinearRegression, or pass labels.",
-    )
-    classes = DeviceArray(given.xp.sort(given.xp.unique_values(given.array)))
-    found = DeviceArray(given.xp.searchsorted(classes.array, given.array))
-    return classes, found.astype(precision(X))
-
-
-def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, loss: Any) -> None:
-    """`LinearRegression.fit` for arrays of another library."""
+def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, loss: Any) -> Array:
+    """`LinearRegression.fit` for arrays of another library; the weights of the rows that count."""
     estimator._check_parameters()
     there = features(X)
-    y_, weights = real_targets(y, there), weights_of(sample_weight, there)
+    y_, weights = numbers(y, there), weights_of(sample_weight, there)
+    there, y_, weights = counting(there, y_, weights)
+    real_targets(y_)
     if hasattr(loss, "check"):
         loss.check(np.array([float(y_.min()), float(y_.max())]))
     fit(estimator, there, y_, weights, loss, outputs=1)
+    return doubles(weights)
 
 
 def coded(estimator: Any, y: Any, sample_weight: Any, X: There) -> tuple[Any, There, There]:
@@ -318,14 +197,15 @@ def coded(estimator: Any, y: Any, sample_weight: Any, X: There) -> tuple[Any, Th
     return given, found, weights * factors[found.astype(np.int64)]
 
 
-def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
-    """`LogisticRegression.fit` for arrays of another library."""
+def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Array:
+    """`LogisticRegression.fit` for arrays of another library; the weights of its rows."""
     estimator._check_parameters()
     there = features(X)
     estimator.classes_, found, weights = coded(estimator, y, sample_weight, there)
     k = int(estimator.classes_.shape[0])
     loss = Softmax() if k > 2 else Logistic()
     fit(estimator, there, found, weights, loss, outputs=k if k > 2 else 1)
+    return doubles(weights)
 
 
 def classes_of(estimator: Any, z: There) -> Array:

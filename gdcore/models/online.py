@@ -349,7 +349,7 @@ class OnlineClassifier(Online):
         """The class of one example x (p,), as `predict` has it."""
         z = self._margin(x)
         if len(z) == 1:
-            return to_host(self.classes_)[1 if z[0] > 0 and len(self.classes_) > 1 else 0]
+            return to_host(self.classes_)[1 if z[0] > 0 and self.classes_.shape[0] > 1 else 0]
         return to_host(self.classes_)[z.index(max(z))]
 
     def _margin(self, x: Any) -> list[float]:
