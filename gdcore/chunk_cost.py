@@ -1,5 +1,6 @@
 """J(θ) over chunks of rows that need not fit into memory: read in each pass, summed in order."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gdcore import kernels
 from gdcore._typing import Array, Generator, State
 from gdcore.certificate import rounded_off
 from gdcore.claims import counted
@@ -135,7 +137,14 @@ class ChunkCost(Penalised):
             self.noted = (theta.copy(), rest / len(self)) if rounded else None
             if score is not None:
                 self.judged[0] = theta.copy(), score.mean()
-            return total + self.penalty.value(theta)
+            value = total + self.penalty.value(theta)
+        self._require_sound(value, g)
+        return value
+
+    def _require_sound(self, value: float, sums: Array) -> None:
+        """Refuse rows that were sound in the first pass, where what is summed over them is not."""
+        if not (math.isfinite(value) and kernels.all_finite(sums.reshape(-1))):
+            self.passes.chunks.doubt()
 
     def memory(self) -> dict[str, Any]:
         """How many passes by a shuffle were begun: each has an order of its own."""
@@ -196,6 +205,7 @@ class ChunkCost(Penalised):
         H = np.zeros((self.size, self.size))
         for part in self._parts():
             H += (len(part) / len(self)) * loss_hessian(part, theta)
+        self._require_sound(0.0, H)
         return with_ridge(self, H)
 
     def second(self, theta: Array) -> tuple[Product, Array]:

@@ -85,10 +85,11 @@ def as_rows(X: Any, name: str = "X") -> Matrix:
     return as_csr(X, name) if isinstance(X, CSR) or hasattr(X, "tocsr") else as_features(X, name)
 
 
-def as_features(X: Any, name: str = "X") -> Array:
+def as_features(X: Any, name: str = "X", *, sound: bool = False) -> Array:
     """X as a C-contiguous float32 or float64 array (n, p) of finite numbers, copied if need be.
 
-    Integers, booleans, float16 and foreign byte orders become float64 (float16: float32).
+    Integers, booleans, float16 and foreign byte orders become float64 (float16: float32). Of X that
+    is known to be `sound` the numbers are not read.
 
     Raises
     ------
@@ -125,7 +126,8 @@ def as_features(X: Any, name: str = "X") -> Array:
             f"{name} has no columns: 0 feature(s) (shape={array.shape}) while a minimum of 1 is "
             "required. Pass at least one feature."
         )
-    require_finite(array, name)
+    if not sound:
+        require_finite(array, name)
     return array
 
 

@@ -44,13 +44,19 @@ class Checked:
         return self.source.pieces if hasattr(self.source, "visit") else None
 
     def __iter__(self) -> Iterator[Chunk]:
-        return self._checked(iter(self.source))
+        return self._checked(iter(self.source), whole=True)
 
     def visit(self, order: Iterable[int]) -> Iterator[Chunk]:
         """Those pieces in this order."""
         return self._checked(self.source.visit(order))
 
-    def _checked(self, given: Iterable[Any]) -> Iterator[Chunk]:
+    def doubt(self) -> None:
+        """Look at all numbers again, unless each pass does: a sum over them was no number."""
+        if self.seen.pop("sound", None):
+            for _ in self:
+                pass
+
+    def _checked(self, given: Iterable[Any], whole: bool = False) -> Iterator[Chunk]:
         count, number = 0, -1
         for number, chunk in enumerate(given):
             rows = self._chunk(chunk, number)
@@ -58,6 +64,8 @@ class Checked:
             count += len(rows[0])
             yield rows
             del rows
+        if whole and hasattr(self.source, "parts"):  # arrays and files, whose rows stay
+            self.seen["sound"] = 1
         before = self.seen.setdefault("rows", count)
         require(number >= 0, f"{self.name} gave no chunk. Pass at least one (X, y) each time.")
         require(
@@ -73,7 +81,7 @@ class Checked:
                 "(X, y, weights). Pass gd.chunks.arrays(X, y), or a list of (X, y)."
             )
         of = f"of chunk {number}"
-        X, y, weights = as_chunk(*chunk, of=of)
+        X, y, weights = as_chunk(*chunk, of=of, sound="sound" in self.seen)
         p, sparse = X.shape[1], isinstance(X, CSR)
         width, kind = self.seen.setdefault("p", p), self.seen.setdefault("sparse", sparse)
         require(p == width, f"X {of} has {p} features, and others have {width}. Pass one width.")
@@ -85,10 +93,11 @@ class Checked:
         return X, y, weights
 
 
-def as_chunk(X: Any, y: Any, weights: Any = None, *, of: str) -> Chunk:
-    """(X, y, weights), checked; errors say what they are `of`."""
+def as_chunk(X: Any, y: Any, weights: Any = None, *, of: str, sound: bool = False) -> Chunk:
+    """(X, y, weights), checked; errors say what they are `of`. Of a dense X that is known to be
+    `sound` the numbers are not read."""
     sparse = isinstance(X, CSR) or hasattr(X, "tocsr")
-    X = as_csr(X, f"X {of}") if sparse else as_features(X, f"X {of}")
+    X = as_csr(X, f"X {of}") if sparse else as_features(X, f"X {of}", sound=sound)
     y = as_targets(y, len(X), f"y {of}")
     if y.dtype.kind == "f":
         require_finite(y, f"y {of}")

@@ -80,6 +80,14 @@ class Labels:
         self.rank = self.kind = None
 
     def __call__(self, y: Array, weights: Array) -> tuple[Array, Array]:
+        if self.rank is not None and len(self.codes) == 2 and y.dtype.kind in "fiub":
+            low, high = sorted(self.codes)
+            upper = y == high
+            if (upper | (y == low)).all():  # nothing is new: the usual case, in each pass
+                first, second = (self.factors[self.codes[label]] for label in (low, high))
+                if not first == second == 1:
+                    weights = weights * np.where(upper, second, first)
+                return upper.astype(np.float64), weights
         values, where = encode(y)
         kinds = {_kind(value) for value in values.tolist()[:1]} | {self.kind} - {None}
         if len(kinds) > 1:

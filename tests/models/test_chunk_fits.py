@@ -349,3 +349,34 @@ model = gd.LogisticRegression(callbacks=watch, batch_size={{}}, max_epochs=3, to
         if not sys.platform.startswith("linux"):
             pytest.skip("the resident memory is read from /proc")
         subprocess.run([sys.executable, "-W", "ignore", "-c", run], check=True)
+
+
+@pytest.mark.parametrize("how", [{}, {"optimizer": "fista"}, {"batch_size": 64}], ids=str)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_file_that_is_written_to_in_mid_fit_is_named(rows, how, bad, tmp_path):
+    """Numbers of a file are looked at in its first pass alone, and when a sum is none."""
+    path = tmp_path / "X.npy"
+    np.save(path, rows[0])
+    there = np.load(path, mmap_mode="r+")
+
+    def write(moment):
+        if moment.epoch == 2:
+            there[333, 1] = bad
+            there.flush()
+
+    chunks = gd.chunks.arrays(str(path), rows[2], rows=100)
+    model = gd.LogisticRegression(callbacks=write, tol=0, max_epochs=6, random_state=0, **how)
+    with pytest.raises(ValueError, match=r"X of chunk 3 contains .*, first at row 33, column 1"):
+        model.fit(chunks)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("labels", [(0, 1), (-1, 1), (3.0, 7.0), (False, True)], ids=str)
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_two_numeric_labels_are_those_in_memory(rows, labels, weight):
+    y = np.where(np.asarray(rows[2]) == np.asarray(rows[2])[0], *labels)
+    how = {"class_weight": weight, "tol": 1e-12}
+    ours = gd.LogisticRegression(**how).fit(rows[0], y)
+    theirs = gd.LogisticRegression(**how).fit(gd.chunks.arrays(rows[0], y, rows=100))
+    np.testing.assert_allclose(theirs.coef_, ours.coef_, rtol=1e-6)
+    np.testing.assert_array_equal(theirs.classes_, ours.classes_)
