@@ -60,8 +60,8 @@ def shared(run):
     turns = run["turns"]["seconds"]
     yield (
         f"{run['turns']['rows']:,} rows, in each turn one after the other: the same sums by plain "
-        "processes, which is what the memory gives, and by workers. (Fewer rows above: a quarter of "
-        "the turns.)"
+        "processes, which is what the memory gives, and by workers. (Fewer rows above: a quarter "
+        "of the turns.)"
     )
     yield ""
     yield (
