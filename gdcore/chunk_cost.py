@@ -144,7 +144,7 @@ class ChunkCost(Penalised):
     def _require_sound(self, value: float, sums: Array) -> None:
         """Refuse rows that were sound in the first pass, where what is summed over them is not."""
         if not (math.isfinite(value) and kernels.all_finite(sums.reshape(-1))):
-            self.passes.chunks.doubt()
+            self.passes.doubt()
 
     def memory(self) -> dict[str, Any]:
         """How many passes by a shuffle were begun: each has an order of its own."""

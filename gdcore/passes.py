@@ -44,28 +44,24 @@ class Checked:
         return self.source.pieces if hasattr(self.source, "visit") else None
 
     def __iter__(self) -> Iterator[Chunk]:
-        return self._checked(iter(self.source), whole=True)
+        return self._checked(iter(self.source))
 
     def visit(self, order: Iterable[int]) -> Iterator[Chunk]:
         """Those pieces in this order."""
         return self._checked(self.source.visit(order))
 
-    def doubt(self) -> None:
-        """Look at all numbers again, unless each pass does: a sum over them was no number."""
-        if self.seen.pop("sound", None):
-            for _ in self:
-                pass
+    def again(self) -> Iterator[Chunk]:
+        """The chunks, of whose dense X no number is read: a pass before has."""
+        return self._checked(iter(self.source), sound=True)
 
-    def _checked(self, given: Iterable[Any], whole: bool = False) -> Iterator[Chunk]:
+    def _checked(self, given: Iterable[Any], sound: bool = False) -> Iterator[Chunk]:
         count, number = 0, -1
         for number, chunk in enumerate(given):
-            rows = self._chunk(chunk, number)
+            rows = self._chunk(chunk, number, sound)
             del chunk  # or the source could not let go of it while the next one is made
             count += len(rows[0])
             yield rows
             del rows
-        if whole and hasattr(self.source, "parts"):  # arrays and files, whose rows stay
-            self.seen["sound"] = 1
         before = self.seen.setdefault("rows", count)
         require(number >= 0, f"{self.name} gave no chunk. Pass at least one (X, y) each time.")
         require(
@@ -74,14 +70,14 @@ class Checked:
             "gives the same rows each time.",
         )
 
-    def _chunk(self, chunk: Any, number: int) -> Chunk:
+    def _chunk(self, chunk: Any, number: int, sound: bool) -> Chunk:
         if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
             raise TypeError(
                 f"{self.name} gave {type(chunk).__name__} for chunk {number}, not (X, y) or "
                 "(X, y, weights). Pass gd.chunks.arrays(X, y), or a list of (X, y)."
             )
         of = f"of chunk {number}"
-        X, y, weights = as_chunk(*chunk, of=of, sound="sound" in self.seen)
+        X, y, weights = as_chunk(*chunk, of=of, sound=sound)
         p, sparse = X.shape[1], isinstance(X, CSR)
         width, kind = self.seen.setdefault("p", p), self.seen.setdefault("sparse", sparse)
         require(p == width, f"X {of} has {p} features, and others have {width}. Pass one width.")
@@ -100,7 +96,7 @@ def as_chunk(X: Any, y: Any, weights: Any = None, *, of: str, sound: bool = Fals
     X = as_csr(X, f"X {of}") if sparse else as_features(X, f"X {of}", sound=sound)
     y = as_targets(y, len(X), f"y {of}")
     if y.dtype.kind == "f":
-        require_finite(y, f"y {of}")
+        require_finite(as_numbers(y, f"y {of}"), f"y {of}")
     return X, y, np.ones(len(X)) if weights is None else _weights(weights, len(X), f"weights {of}")
 
 

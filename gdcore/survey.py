@@ -63,6 +63,7 @@ class Passes:
         self.given, self.encode, self.mass, self.held = chunks, encode, 1.0, held
         self.chunks = chunks.source if isinstance(chunks, Shuffled) else chunks
         self.counts: list[int] = []  # rows of each chunk, once there was a whole pass
+        self.sound = False  # whether a pass has looked at all numbers, and they stay
         self.known: tuple[int, float] | None = (
             None  # (rows with a weight, sum of weights) of the first whole pass
         )
@@ -77,7 +78,8 @@ class Passes:
         """Rows of each chunk that has a weight; watch(rows) is told of those held out."""
         counts: list[int] = []
         n, mass = 0, 0.0
-        for number, (X, y, weights) in enumerate(self.chunks):
+        given = self.chunks.again() if self.sound else iter(self.chunks)
+        for number, (X, y, weights) in enumerate(given):
             y, weights = self.encode(y, weights)
             n, mass = n + int(np.count_nonzero(weights > 0)), mass + mass_of(weights)
             chunk = X, y, weights
@@ -92,8 +94,14 @@ class Passes:
             if len(rows):
                 counts.append(len(rows))
                 yield rows
-        self.counts = counts
+        self.counts, self.sound = counts, isinstance(self.chunks.source, ArrayChunks)
         self._compare(n, mass)
+
+    def doubt(self) -> None:
+        """Look at all numbers again, unless each pass does: a sum over them was none."""
+        if self.sound:
+            for _ in self.chunks:
+                pass
 
     def _compare(self, n: int, mass: float) -> None:
         """Refuse a pass that gave other rows than the first, in whatever order."""

@@ -9,6 +9,7 @@ from tests.test_devices import TARGETS, X, here, refused, there
 RNG = np.random.default_rng(1)
 SEVERAL = np.stack([TARGETS["numbers"], 3 * RNG.normal(size=300) + X[:, 1], X[:, 0] ** 2], axis=1)
 LABELS = (SEVERAL > SEVERAL.mean(axis=0)).astype(int)
+NOISY = TARGETS["numbers"]
 NETWORKS = [
     ("MLPRegressor", TARGETS["numbers"]), ("MLPClassifier", TARGETS["two"]),
     ("MLPClassifier", TARGETS["three"]), ("MLPRegressor", SEVERAL), ("MLPClassifier", LABELS),
@@ -284,3 +285,41 @@ def test_what_wants_rows_of_the_host_says_so():
     assert one == here(fitted.predict(there(X[:1])))[0]
     shares = fitted.predict_proba_one(X[0])
     np.testing.assert_allclose(shares, here(fitted.predict_proba(there(X[:1])))[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("how", [{}, {"optimizer": "adam"}, {"batch_size": 32}], ids=str)
+@pytest.mark.parametrize("first", ["there", "here"])
+@pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+def test_a_warm_start_crosses_over_by_its_coefficients(how, first):
+    """What a used-up budget leaves is of arrays of one library on one device."""
+    rows = {"there": (there(X), there(TARGETS["two"])), "here": (X, TARGETS["two"])}
+    how = {**how, "max_epochs": 5, "tol": 0, "warm_start": True, "random_state": 0}
+    model = gd.LogisticRegression(**how).fit(*rows.pop(first))
+    before = model.result_.fun
+    assert model.fit(*rows.popitem()[1]).trace_.cost[0] == pytest.approx(before, rel=1e-6)
+
+
+@pytest.mark.parametrize("side", ["there", "here"])
+@pytest.mark.filterwarnings("ignore::gdcore.ConvergenceWarning")
+def test_a_warm_start_begins_at_coefficients_that_were_changed(side):
+    rows = (there(X), there(NOISY)) if side == "there" else (X, NOISY)
+    model = gd.LinearRegression(optimizer="adam", max_epochs=3, tol=0, warm_start=True).fit(*rows)
+    model.coef_ = model.coef_ * 0 + 7.0
+    theta = model.set_params(max_epochs=0).fit(*rows).coef_
+    np.testing.assert_allclose(theta if side == "here" else here(theta), 7.0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_single_precision_is_no_failure(seed):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((300, 5)).astype(np.float32)
+    b = (A @ rng.standard_normal(5) + rng.standard_normal(300)).astype(np.float32)
+    model = gd.LinearRegression().fit(there(A), there(b))
+    assert model.result_.success
+    np.testing.assert_allclose(here(model.coef_), gd.LinearRegression().fit(A, b).coef_, atol=2e-4)
+
+
+def test_adaptive_clipping_is_refused():
+    chain = gd.optim.chain(gd.optim.AdaptiveClip(), gd.optim.Adam())
+    model = gd.MLPClassifier(optimizer=chain)
+    refused(lambda: model.fit(there(X), there(TARGETS["two"])), "AdaptiveClip looks at the shapes")

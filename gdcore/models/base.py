@@ -142,6 +142,7 @@ class LinearEstimator(Coefficients, Estimator):
             )
             from gdcore.models.least_squares import solve
 
+            self._left: tuple[Any, Any] = None, None  # of a run by other parameters
             with self._hooks(self._as_of(model, X.dtype), 0) as hooks:
                 hooks.begin(Plan(None, model.size, len(train), len(train), 0, self.max_time))
                 result = solve(model, train, penalty, self.n_threads)
@@ -228,7 +229,7 @@ class LinearEstimator(Coefficients, Estimator):
                 "validate": validate, "patience": self._patience,
             }  # fmt: skip
             if staged:
-                self._left: tuple[Any, Any] = None, None  # of a run by other parameters
+                self._left = None, None
                 result = corner_descent(cost, theta, optimizer, tol=tol, **settings)
             else:
                 size = None if full else int(self.batch_size)
@@ -282,16 +283,27 @@ class LinearEstimator(Coefficients, Estimator):
         self._left = None, None
         if not cost.resumable:
             return None
-        self._mark = fingerprint(cost.rows), repr({
+        self._mark = _place(cost), fingerprint(cost.rows), repr({
             name: value for name, value in self.get_params().items() if name not in BUDGET
         })  # fmt: skip
-        return left if known == self._mark else None
+        if left is None or known != self._mark:
+            return None
+        where, made = left
+        return where if self._still(made) else None
+
+    def _still(self, made: tuple[Array, Array]) -> bool:
+        """Whether the coefficients are those that a fit left, if they are of that shape at all."""
+        now = np.atleast_2d(to_host(self.coef_)), np.atleast_1d(to_host(self.intercept_))
+        pairs = [(one.astype(other.dtype), other) for one, other in zip(made, now, strict=True)]
+        return made[0].shape != now[0].shape or all(np.array_equal(*pair) for pair in pairs)
 
     def _leave(self, cost: Any, result: Result) -> None:
         """Keep where the descent stood, if more of it may be asked for."""
         if cost.resumable:
             spent = result.status.name in ("EPOCHS", "TIME", "INTERRUPTED", "CALLBACK")
-            self._left = (self._mark, cost.left) if spent else (None, None)
+            coef, intercept = map(to_host, cost.model.original(result.x))
+            left = cost.left, (coef, intercept)
+            self._left = (self._mark, left) if spent else (None, None)
 
     def _note_separation(self, cost: Any, result: Result) -> None:
         """Classes that a plane separates have no finite minimum without a penalty: say so."""
@@ -343,6 +355,13 @@ class LinearEstimator(Coefficients, Estimator):
         self._note(result)
         self._shape_coefficients(rounded(coef, dtype), rounded(intercept, dtype))
         self._warn(result)
+
+
+def _place(cost: Any) -> tuple[str, str, str]:
+    """Whose cost it is, of whose arrays, on which device."""
+    X = cost.rows.X
+    kind = type(getattr(X, "array", X)).__module__
+    return type(cost).__name__, kind, str(getattr(X, "device", ""))
 
 
 def rounded(values: Array, dtype: Any) -> Array:

@@ -35,6 +35,8 @@ from gdcore.newton import Newton
 from gdcore.penalties import Penalty
 
 ROUNDING = {4: 1e-5, 8: 1e-13}  # of the gradient's unit, by the bytes of a number of X
+NEAR = 10  # times that, where a line search found nothing lower
+BY_PART = (optim.Adafactor, optim.Muon, optim.AdaptiveClip)  # of θ, whose shapes they ask for
 NEEDS_HOST = ("newton", "closed-form", "saga", "svrg", "normalized-adaptive")
 
 
@@ -98,8 +100,10 @@ def refuse_host(estimator: Any) -> None:
     """What a fit on a device does without."""
     asked = estimator._optimizer()
     rule = getattr(asked, "optimizer", asked)  # that of a chain
+    around = (each for each in getattr(asked, "transforms", ()) if isinstance(each, BY_PART))
+    rule = next(around, rule)
     require(
-        not isinstance(rule, (optim.Adafactor, optim.Muon)),
+        not isinstance(rule, BY_PART),
         f"optimizer={type(rule).__name__} looks at the shapes of matrices, which needs arrays of "
         "NumPy's. Pass X as one, or another optimizer.",
     )
@@ -127,17 +131,18 @@ def rule_for(estimator: Any, cost: DeviceCost, full: bool) -> Rule | None:
 
 
 def tell(estimator: Any, cost: DeviceCost, result: Any) -> None:
-    """Say it where single precision ended a descent before tol did. Changes the message."""
+    """Say it where single precision ended a descent before tol did. Changes the result."""
     least = ROUNDING[cost.rows.X.dtype.itemsize]
-    if result.status is not Status.GRADIENT or isinstance(estimator.tol, Rule):
+    if cost.rows.X.dtype.itemsize > 4 or isinstance(estimator.tol, Rule) or estimator.tol >= least:
         return
-    if cost.rows.X.dtype.itemsize > 4 or estimator.tol >= least:
+    size = kernels.norm(result.jac)
+    stuck = result.status is Status.STALLED and size <= NEAR * least * cost.unit
+    if not stuck and result.status is not Status.GRADIENT:
         return
-    known = f": J − J* ≤ {result.bound:.2g}" if np.isfinite(result.bound) else ""
-    result.message = result.message.replace(
-        "as small as asked", f"as small as single precision tells{known}, where tol is "
-        f"{estimator.tol:.2g}", 1,
-    )  # fmt: skip
+    known = result.bound <= 0.01 * abs(result.fun)
+    bound = f": J − J* ≤ {result.bound:.2g}, where tol is {estimator.tol:.2g}" if known else ""
+    result.status, result.success = Status.GRADIENT, True
+    result.message = f"‖∇J‖ = {size:.3g}, as small as single precision tells{bound}."
 
 
 def chosen(smooth: bool, full: bool) -> tuple[Any, str]:

@@ -380,3 +380,31 @@ def test_two_numeric_labels_are_those_in_memory(rows, labels, weight):
     theirs = gd.LogisticRegression(**how).fit(gd.chunks.arrays(rows[0], y, rows=100))
     np.testing.assert_allclose(theirs.coef_, ours.coef_, rtol=1e-6)
     np.testing.assert_array_equal(theirs.classes_, ours.classes_)
+
+
+def test_each_fit_looks_at_the_numbers_anew(rows):
+    """Also of chunks that a fit before has found sound; and who walks over them is told."""
+    X, y = rows[0].copy(), rows[2]
+    chunks = gd.chunks.shuffled(gd.chunks.checked(gd.chunks.arrays(X, y, rows=500)))
+    model = gd.LogisticRegression(batch_size=100, max_epochs=2, tol=0).fit(chunks)
+    list(chunks)
+    X[7, 2] = np.nan
+    for use in (lambda: model.fit(chunks), lambda: list(chunks), lambda: list(chunks.source)):
+        with pytest.raises(ValueError, match="contains NaN, first at row"):
+            use()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.longdouble, ">f8"])
+def test_labels_and_targets_in_chunks_have_any_kind(rows, kind):
+    y = (np.asarray(rows[3]) > 0).astype(kind)
+    for model in (gd.LogisticRegression, gd.LinearRegression):
+        ours, theirs = model().fit(rows[0], y), model().fit(chunked(rows[0], y))
+        np.testing.assert_allclose(theirs.coef_, ours.coef_, rtol=1e-5)
+
+
+def test_a_closed_form_between_two_budgets_is_where_the_second_starts(rows):
+    how = {"optimizer": "adam", "max_epochs": 3, "tol": 0, "warm_start": True}
+    model = gd.LinearRegression(**how).fit(rows[0], rows[1])
+    lowest = model.set_params(optimizer="closed-form").fit(rows[0], rows[1]).result_.fun
+    again = model.set_params(optimizer="adam").fit(rows[0], rows[1])
+    assert again.trace_.cost[0] == pytest.approx(lowest, rel=1e-9)
