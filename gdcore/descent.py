@@ -148,6 +148,9 @@ def _rounds(run: Run, checkpoint: Callable[[Snapshot], object] | None, known: bo
     """Measure and advance in turns; where it stands is `known` of a descent that goes on."""
     with run.cost:
         try:
+            if known and run.epoch >= run.max_epochs:  # no more is asked for than there was
+                run.ended = run.spent()
+                return run.result()
             while known or not run.measure():
                 if not known:
                     if checkpoint is not None:

@@ -211,3 +211,14 @@ def test_warm_start_on_other_columns_starts_afresh(cancer):
     model.fit(X[:, :7], y)
     fresh = gd.LogisticRegression(max_epochs=30).fit(X[:, :7], y)
     np.testing.assert_array_equal(model.coef_, fresh.coef_)
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 32])
+def test_a_warm_start_with_no_budget_takes_no_step(batch_size):
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    how = {"optimizer": "adam", "tol": 0, "random_state": 0, "batch_size": batch_size}
+    model = gd.LogisticRegression(**how, max_epochs=3, warm_start=True).fit(X, X[:, 0] > 0)
+    before, steps = model.coef_.copy(), model.result_.nit
+    model.set_params(max_epochs=0).fit(X, X[:, 0] > 0)
+    np.testing.assert_array_equal(model.coef_, before)
+    assert model.result_.nit == steps
