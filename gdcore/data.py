@@ -183,11 +183,13 @@ def feature_names(X: Any) -> list[str] | None:
     return names if all(isinstance(name, str) for name in names) else None
 
 
-def as_held_out(given: Any, p: int, names: list[str] | None) -> tuple[Array, Any]:
+def as_held_out(
+    given: Any, p: int, names: list[str] | None, check: Callable[[Any, str], Any] = as_features
+) -> tuple[Any, Any]:
     """(checked X, y) of the pair that an argument `validation` must be, of the columns of X."""
     pair = isinstance(given, (tuple, list)) and len(given) == 2
     require(pair, "validation must be a pair of held-out rows and their targets. Pass (X, y).")
-    X = as_features(given[0], "validation X")
+    X = check(given[0], "validation X")
     require(
         X.shape[1] == p,
         f"validation X has {X.shape[1]} features, and X has {p}. Pass the same columns.",

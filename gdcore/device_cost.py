@@ -13,6 +13,7 @@ from gdcore.device_proof import Shown
 from gdcore.penalised import Penalised
 from gdcore.penalties import Penalty
 from gdcore.second_order import largest_eigenvalue
+from gdcore.survey import Survey
 from gdcore.threads import Threads
 
 
@@ -24,6 +25,8 @@ class DeviceCost(Penalised):
     model : LinearFamily whose columns are a `DeviceArray`
     rows : Rows of such
     penalty : Penalty of such
+    about : Survey
+        With all targets and weights, in the host's memory.
     unit : float
         As of `Cost`.
     """
@@ -31,8 +34,11 @@ class DeviceCost(Penalised):
     keeps_precision = True  # there are devices without doubles
     margins = None
 
-    def __init__(self, model: Any, rows: Rows, penalty: Penalty, unit: float = 1.0) -> None:
+    def __init__(
+        self, model: Any, rows: Rows, penalty: Penalty, about: Survey, unit: float = 1.0
+    ) -> None:
         self.model, self.rows, self.penalty, self.unit = model, rows, penalty, unit
+        self.about = about
         self.size, self.threads = model.size, Threads(1)
         self._known: dict[str, Any] = {}
 

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +30,8 @@ class Shown:
         self.cost, self.unit, self.bend = cost, cost.unit, cost.bend
         self.model = copy.copy(cost.model)
         self.model.columns = doubles(cost.model.columns)
+        y, weights = cost.about.y, cost.about.weights
+        self.shards = [Rows(np.empty((len(y), 0)), y, weights)]  # one part, without columns
         self.penalty = Penalty(doubles(cost.penalty.ridge), doubles(cost.penalty.lasso))
 
     def __len__(self) -> int:
@@ -41,13 +42,6 @@ class Shown:
 
     def __exit__(self, *error: object) -> None:
         return None
-
-    @cached_property
-    def shards(self) -> list[Rows]:
-        """Targets and weights of all rows, as one part without columns."""
-        rows = self.cost.rows
-        y, weights = doubles(rows.y), doubles(rows.weights)
-        return [Rows(np.empty((len(y), 0)), y, weights)]
 
     def margins_at(self, theta: Array) -> list[Array]:
         """[z (n, k)] at θ of the host."""

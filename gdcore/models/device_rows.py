@@ -156,14 +156,19 @@ def survey(rows: Rows) -> Survey:
     return Survey(shape, y, weights, spread.mean, spread.deviation())
 
 
-def brought(X: Any, like: There, name: str = "X") -> There:
-    """Rows of the host beside an array, in a precision that there is."""
+def beside(X: Any, like: There, name: str, others: str) -> There:
+    """Rows beside an array, checked; those of the host go there, in a precision that there is."""
+    if is_foreign(X):
+        array = features(X, name)
+        require_beside(array, like, name, others)
+        return array
     values = as_features(X, name)
-    return like.like(values, min(values.dtype, np.dtype(precision(like)), key=_size))
+    return like.like(values, shorter(values.dtype, precision(like)))
 
 
-def _size(kind: Any) -> int:
-    return int(kind.itemsize)
+def shorter(one: Any, other: Any) -> Any:
+    """That of two precisions which takes less room."""
+    return min(one, other, key=lambda kind: np.dtype(kind).itemsize)
 
 
 def labels(y: Any, X: There) -> tuple[There, There]:

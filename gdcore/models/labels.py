@@ -41,9 +41,13 @@ def as_matrix(y: ArrayLike, n: int, name: str = "y") -> Array:
 
 def as_label_matrix(y: ArrayLike, n: int, name: str = "y") -> Array:
     """y as float64 (n, k) of zeros and ones."""
-    array = as_matrix(y, n, name)
+    return truths(as_matrix(y, n, name), name)
+
+
+def truths(array: Array, name: str) -> Array:
+    """The array, if it is a matrix of zeros and ones; of NumPy's, or on a device."""
     require(
-        bool(((array == 0) | (array == 1)).all()),
+        array.ndim == 2 and bool(((array == 0) | (array == 1)).all()),
         f"Unknown label type: multiclass-multioutput. A {name} with several columns must hold "
         "zeros and ones, a column a label. Pass such, or one column of classes.",
     )

@@ -7,23 +7,24 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array
-from gdcore.data import Rows
+from gdcore.data import Rows, as_held_out
 from gdcore.devices import DeviceArray, is_foreign, to_host
 from gdcore.errors import require
 from gdcore.glimpse import Glimpse
 from gdcore.losses import Logistic, Softmax, Squared
 from gdcore.models.device_rows import (
     There,
-    brought,
+    beside,
     counting,
     features,
     numbers,
     precision,
     real_targets,
-    require_beside,
+    shorter,
     spread_of,
     weights_of,
 )
+from gdcore.models.labels import as_many, truths
 from gdcore.models.network import Network, require_outputs
 from gdcore.models.network_device import DeviceNetworkCost, chain_of, outputs
 from gdcore.models.on_device import (
@@ -65,7 +66,7 @@ def fit_classes(estimator: Any, X: Any, y: Any, sample_weight: Any, validation: 
     if validation is not None:
         held, y_held = _held(validation, there)
         if several:
-            codes = _as_many(_labels(y_held, held, VALIDATION), found)
+            codes = as_many(_labels(y_held, held, VALIDATION), found, VALIDATION)
         else:
             known = estimator._codes(to_host(y_held), len(held), names, VALIDATION)
             codes = held.like(known, precision(held))
@@ -93,45 +94,20 @@ def fit_regression(estimator: Any, X: Any, y: Any, sample_weight: Any, validatio
         held, y_held = _held(validation, there)
         given = real_targets(numbers(y_held, held, VALIDATION, several=True))
         given = given.reshape(len(held), -1)
-        other = held, _scaled(estimator, _as_many(given, y_))
+        other = held, _scaled(estimator, as_many(given, y_, VALIDATION))
     _fit(estimator, Rows(there, _scaled(estimator, y_), weights), Squared(), y_.shape[1], other)
 
 
 def _labels(y: Any, X: There, name: str = "y") -> There:
     """y (n, k), several labels a row, as zeros and ones beside X."""
-    found = numbers(y, X, name, several=True)
-    require(
-        found.ndim == 2 and bool(((found == 0) | (found == 1)).all()),
-        f"Unknown label type: multiclass-multioutput. A {name} with several columns must hold "
-        "zeros and ones, a column a label. Pass such, or one column of classes.",
-    )
-    return found
+    return truths(numbers(y, X, name, several=True), name)
 
 
 def _held(validation: Any, X: There) -> tuple[There, Any]:
     """(X, y) of rows held out, X checked and beside that of the fit."""
-    pair = isinstance(validation, (tuple, list)) and len(validation) == 2
-    require(pair, "validation must be a pair of held-out rows and their targets. Pass (X, y).")
-    given = validation[0]
-    held = (
-        features(given, "validation X") if is_foreign(given) else brought(given, X, "validation X")
+    return as_held_out(
+        validation, X.shape[1], None, lambda given, name: beside(given, X, name, "X")
     )
-    require_beside(held, X, "validation X", "X")
-    require(
-        held.shape[1] == X.shape[1],
-        f"validation X has {held.shape[1]} features, and X has {X.shape[1]}. Pass the same "
-        "columns.",
-    )
-    return held, validation[1]
-
-
-def _as_many(y: There, like: There) -> There:
-    require(
-        y.shape[1:] == like.shape[1:],
-        f"{VALIDATION} has {y.shape[1]} columns, and the model predicts {like.shape[1]}. "
-        "Pass a column for each.",
-    )
-    return y
 
 
 def _moments(estimator: Any, like: There) -> tuple[There, There]:
@@ -164,7 +140,7 @@ def _fit(
     require_outputs(network, outputs_)
     chain_of(network)
     n = len(rows)
-    kind = min(estimator._precision(n), precision(X), key=lambda each: np.dtype(each).itemsize)
+    kind = shorter(estimator._precision(n), precision(X))
     scaling = None
     if estimator.standardize:
         about = spread_of(rows.X, rows.weights)

@@ -18,14 +18,13 @@ from gdcore.models.classifier import require_classes
 from gdcore.models.coordinates import coordinates
 from gdcore.models.device_rows import (
     There,
-    brought,
+    beside,
     counting,
     features,
     labels,
     numbers,
     precision,
     real_targets,
-    require_beside,
     survey,
     weights_of,
 )
@@ -67,7 +66,7 @@ def fit(estimator: Any, X: There, y: There, weights: There, loss: Any, outputs: 
     kind = precision(X)
     there = LinearFamily(loss, model.features, outputs, X.like(model.columns, kind))
     on_it = Penalty(X.like(penalty.ridge, kind), X.like(penalty.lasso, kind))
-    cost = DeviceCost(there, rows, on_it, unit_of(loss, about))
+    cost = DeviceCost(there, rows, on_it, about, unit_of(loss, about))
     validate = None if other is None else held_out(there, other)
     estimator._remember(X.shape[1], None)
     theta = X.like(estimator._start(model, about), kind)
@@ -158,8 +157,7 @@ def fitting(estimator: Any, X: Any, like: Any = None) -> There:
     """X checked against what was fitted, beside an array of the fit's where X is on the host."""
     if not estimator.__sklearn_is_fitted__():
         raise not_fitted(estimator)
-    array = features(X) if is_foreign(X) else brought(X, like)
-    require_beside(array, like, "X", "what was fitted")
+    array = beside(X, like, "X", "what was fitted")
     require(
         array.shape[1] == estimator.n_features_in_,
         f"X has {array.shape[1]} features, but {type(estimator).__name__} is expecting "
