@@ -15,7 +15,7 @@ from _math cimport (
 )
 from _memory cimport require_apart, require_same_or_apart, span
 from _philox cimport drop
-from _tiles cimport padded, product, turn
+from _tiles cimport FEW, MOST_FEW, padded, product, turn
 
 cdef enum:
     BLOCK = 64  # places whose scores exist at once
@@ -25,21 +25,22 @@ cdef enum:
 cdef inline inline_void along(
     const Shape *s, const real *rows, const real *over, real *S, Py_ssize_t a, Py_ssize_t b,
 ) noexcept nogil:
-    """S[i − a, j] = rows[i]·over[:, j] for places a ≤ i < b and, in steps of LANES, j ≤ i."""
-    cdef Py_ssize_t panel, j, i
-    for panel in range((b + LANES - 1) // LANES):
-        j = panel * LANES
-        i = j if j > a else a
-        product(rows + i * s.D, s.D, 1, over + j, s.P, S + (i - a) * s.P + j, s.P, b - i, s.d, LANES, False)
+    """S[i − a, j] = rows[i]·over[:, j] for places a ≤ i < b and j ≤ i, and some beyond."""
+    cdef Py_ssize_t block, i, n
+    for block in range((b - a + FEW - 1) // FEW):
+        i = a + block * FEW
+        n = FEW if b - i > FEW else b - i
+        product(rows + i * s.D, s.D, 1, over, s.P, S + (i - a) * s.P, s.P, n, s.d, padded(i + n), False)
 
 
 cdef inline inline_void across(
     const Shape *s, const real *S, const real *rows, real *out, Py_ssize_t a, Py_ssize_t b,
 ) noexcept nogil:
-    """out[i − a] = Σ_j≤i S[i − a, j]·rows[j]; S is zero where j > i, six places on."""
-    cdef Py_ssize_t i, n
-    for i in range(a, b, 6):
-        n = 6 if b - i > 6 else b - i
+    """out[i − a] = Σ_j≤i S[i − a, j]·rows[j]; S is zero for FEW places where j > i."""
+    cdef Py_ssize_t block, i, n
+    for block in range((b - a + FEW - 1) // FEW):
+        i = a + block * FEW
+        n = FEW if b - i > FEW else b - i
         product(S + (i - a) * s.P, s.P, 1, rows, s.D, out + (i - a) * s.D, s.D, n, i + n, s.D, False)
 
 
@@ -47,40 +48,51 @@ cdef inline inline_void down(
     const Shape *s, const real *S, const real *rows, real *out, Py_ssize_t a, Py_ssize_t b,
 ) noexcept nogil:
     """out[j] += Σ_i≥j S[i − a, j]·rows[i] over places a ≤ i < b."""
-    cdef Py_ssize_t i, j, n
-    for j in range(0, b, 6):
-        n = 6 if b - j > 6 else b - j
+    cdef Py_ssize_t block, i, j, n
+    for block in range((b + FEW - 1) // FEW):
+        j = block * FEW
+        n = FEW if b - j > FEW else b - j
         i = j if j > a else a
         product(S + (i - a) * s.P + j, 1, s.P, rows + i * s.D, s.D, out + j * s.D, s.D, n, b - i, s.D, True)
 
 
 cdef inline inline_double soften(real *z, Py_ssize_t n, real *most) noexcept nogil:
-    """z[:n] = e^(z − max z), zeros up to the next multiple of LANES and five on; their sum, ≥ 1."""
+    """z[:n] = e^(z − max z), zeros up to the next multiple of LANES and of FEW; their sum, ≥ 1."""
     cdef real lane[LANES]
-    cdef real high = z[0]
-    cdef Py_ssize_t j, l, N = padded(n), end = padded(n + 5)
-    for j in range(n, N):
-        z[j] = z[0]
+    cdef real e, high, zero = 0
+    cdef Py_ssize_t j, l, whole = n - n % LANES, rest = n % LANES
     for l in range(LANES):
-        lane[l] = z[l]
-    for j in range(1, N // LANES):
+        lane[l] = z[0]
+    for j in range(0, whole, 16):
         for l in range(LANES):
-            lane[l] = z[j * LANES + l] if z[j * LANES + l] > lane[l] else lane[l]
+            lane[l] = z[j + l] if z[j + l] > lane[l] else lane[l]
+    if rest:
+        for l in range(LANES):
+            lane[l] = z[whole + l] if l < rest and z[whole + l] > lane[l] else lane[l]
     for l in range(8):
         lane[l] = lane[l + 8] if lane[l + 8] > lane[l] else lane[l]
     for l in range(4):
         lane[l] = lane[l + 4] if lane[l + 4] > lane[l] else lane[l]
-    for l in range(4):
+    high = lane[0]
+    for l in range(1, 4):
         high = lane[l] if lane[l] > high else high
-    for j in range(N):
-        z[j] = exp_negative(z[j] - high)
-    for j in range(n, end):
-        z[j] = 0
     for l in range(LANES):
         lane[l] = 0
-    for j in range(N // LANES):
+    for j in range(0, whole, 16):
         for l in range(LANES):
-            lane[l] = lane[l] + z[j * LANES + l]
+            e = exp_negative(z[j + l] - high)
+            z[j + l] = e
+            lane[l] = lane[l] + e
+    if rest:
+        for l in range(LANES):
+            e = exp_negative(z[whole + l] - high)
+            e = e if l < rest else zero
+            z[whole + l] = e
+            lane[l] = lane[l] + e
+    if rest == 0 or rest + MOST_FEW > LANES + 1:
+        whole += LANES if rest else 0
+        for l in range(LANES):
+            z[whole + l] = 0
     most[0] = high
     return fold(lane)
 
@@ -122,17 +134,19 @@ cdef inline inline_void slopes(
     uint64_t key, uint64_t number,
 ) noexcept nogil:
     """From scores p and dP in g of place i: weights, as they were used, in p, and dS in g."""
-    cdef Py_ssize_t j, n = i + 1, N = padded(n), end = padded(n + 5)
-    for j in range(N):
-        p[j] = exp_negative(p[j] - lse)
+    cdef real zero = 0
+    cdef Py_ssize_t j, l, n = i + 1, whole = n - n % LANES, end = padded(n + MOST_FEW - 1)
     if rate > 0:
         drop(g, rate, key, (number * s.t + i) * s.t, g, n)
-    for j in range(N):
+    for j in range(whole):
+        p[j] = exp_negative(p[j] - lse)
         g[j] = p[j] * (g[j] - share)
+    for j in range(whole, end, 16):
+        for l in range(LANES):
+            p[j + l] = exp_negative(p[j + l] - lse) if j + l < n else zero
+            g[j + l] = p[j + l] * (g[j + l] - share) if j + l < n else zero
     if rate > 0:
         drop(p, rate, key, (number * s.t + i) * s.t, p, n)
-    for j in range(n, end):
-        p[j] = g[j] = 0
 
 
 cdef inline inline_void backward_head(
@@ -239,7 +253,7 @@ cdef Shape shape_of(
     if bias != 0 and bias != columns:
         raise ValueError("The bias must have one number a column, or none. Pass such.")
     s.t, s.width, s.heads, s.d = t, columns // 3, heads, columns // 3 // heads
-    s.D, s.P = padded(s.d), padded(t + 5)
+    s.D, s.P = padded(s.d), padded(t + MOST_FEW - 1)
     if places * angles and (places != t or angles != s.d or s.d % 2):
         raise ValueError("turns must have d numbers for each place, d even, or none. Pass such.")
     return s

@@ -1,17 +1,19 @@
 """Products of matrices in register tiles. NumPy twins: gdcore/_numpy/products.py.
 
 BLAS packs both factors in blocks for matrices that outgrow every cache. Those of a network's layer
-do not: here a panel of B, 128 bytes wide, is packed and stays near, and A is read as it lies.
+do not: A and B are read as they lie. Where rows of B have gaps, its columns are packed in panels
+128 bytes wide.
 """
 from libc.stdlib cimport free, malloc
 
 from _math cimport hot_void, inline_void, real
 from _memory cimport require_tables_apart, table, vector
-from _tiles cimport PANEL, product, turn
+from _tiles cimport FEW, MOST_FEW, PANEL, product_ahead, turn
 
 cdef enum:
     LINE = 64  # bytes
     DEEP = 384  # rows of a panel, 128 bytes each
+    NEAR = 1 << 18  # bytes of A that stay in the second cache
     SHALLOW = 128  # where A is transposed: a line of each of so many rows stays in the first cache
     TOGETHER = 4  # panels packed at once: rows of B lie a page apart, or more
 
@@ -36,26 +38,29 @@ cdef inline inline_void pack_panel(
 cdef hot_void pack(
     const real *B, Py_ssize_t sq, Py_ssize_t sj, real *out, Py_ssize_t m, Py_ssize_t w, Py_ssize_t W,
 ) noexcept nogil:
-    """Panels of W columns, one after another; whole ones row by row of B, as they lie in memory."""
-    cdef Py_ssize_t q, panel, j, whole = w // W if sj == 1 else 0
-    for q in range(m if whole else 0):
-        for panel in range(whole):
-            for j in range(W):
-                out[(panel * m + q) * W + j] = B[q * sq + panel * W + j]
-    for panel in range(whole, (w + W - 1) // W):
+    """Panels of W columns, one after another."""
+    cdef Py_ssize_t panel, j
+    for panel in range((w + W - 1) // W):
         j = panel * W
         pack_panel(B + j * sj, sq, sj, out + j * m, m, W if w - j > W else w - j, W)
 
 
 cdef void over_panels(
-    const real *A, Py_ssize_t sa, Py_ssize_t sq, const real *panels, real *C, Py_ssize_t sc,
-    Py_ssize_t n, Py_ssize_t m, Py_ssize_t k, bint add,
+    const real *A, Py_ssize_t sa, Py_ssize_t sq, const real *B, Py_ssize_t sb, Py_ssize_t step,
+    real *C, Py_ssize_t sc, Py_ssize_t n, Py_ssize_t m, Py_ssize_t k, bint add, Py_ssize_t far,
 ) noexcept nogil:
-    """C = or += A·B for the packed columns of B: panel after panel over all rows of A."""
-    cdef Py_ssize_t W = PANEL // sizeof(real), panel, j
-    for panel in range((k + W - 1) // W):
-        j = panel * W
-        product(A, sa, sq, panels + j * m, W, C + j, sc, n, m, W if k - j > W else k - j, add)
+    """C = or += A·B, panel after panel over as many rows of A as stay in the second cache; the next
+    panel begins `step` on in B."""
+    cdef Py_ssize_t W = PANEL // sizeof(real), rows = NEAR // (m * sizeof(real)) // 24 * 24 + 24
+    cdef Py_ssize_t block, panel, i, j
+    for block in range((n + rows - 1) // rows):
+        i = block * rows
+        for panel in range((k + W - 1) // W):
+            j = panel * W
+            product_ahead(
+                A + i * sa, sa, sq, B + panel * step, sb, C + i * sc + j, sc,
+                rows if n - i > rows else n - i, m, W if k - j > W else k - j, add, far,
+            )
 
 
 cdef void product_pass(
@@ -63,16 +68,21 @@ cdef void product_pass(
     real *C, Py_ssize_t sc, Py_ssize_t n, Py_ssize_t m, Py_ssize_t k, bint add, Py_ssize_t depth,
     real *room,
 ) noexcept nogil:
-    """A few panels at a time, of so many rows at most."""
-    cdef Py_ssize_t some = TOGETHER * (PANEL // sizeof(real)), q, deep, j, w, block, group
+    """So many rows of B at once: as they lie, but for columns that must be packed, a few panels at
+    a time. Whole vectors are read, so the last columns of a row may lie where nothing may be read."""
+    cdef Py_ssize_t W = PANEL // sizeof(real), some = TOGETHER * W, q, deep, j, w, block, group
+    cdef Py_ssize_t far = depth * sq if FEW == MOST_FEW else 0
+    cdef Py_ssize_t lies = k - k % (LINE // sizeof(real)) if far and sbj == 1 else 0
     for block in range((m + depth - 1) // depth):
         q = block * depth
         deep = m - q if m - q < depth else depth
-        for group in range((k + some - 1) // some):
-            j = group * some
+        over_panels(A + q * sq, sa, sq, B + q * sbq, sbq, W, C, sc, n, deep, lies, add or q > 0, far)
+        for group in range((k - lies + some - 1) // some):
+            j = lies + group * some
             w = k - j if k - j < some else some
-            pack(B + q * sbq + j * sbj, sbq, sbj, room, deep, w, PANEL // sizeof(real))
-            over_panels(A + q * sq, sa, sq, room, C + j, sc, n, deep, w, add or q > 0)
+            pack(B + q * sbq + j * sbj, sbq, sbj, room, deep, w, W)
+            over_panels(
+                A + q * sq, sa, sq, room, W, deep * W, C + j, sc, n, deep, w, add or q > 0, far)
 
 
 cdef Py_ssize_t padded_width(Py_ssize_t k, Py_ssize_t size) noexcept nogil:
@@ -159,7 +169,7 @@ def panel_product(
 ):
     """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit where rows of A lie without gaps. Changes C."""
     cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = C.shape[1], size = sizeof(C[0, 0]), q
-    cdef Py_ssize_t width = padded_width(k, size), block
+    cdef Py_ssize_t width = padded_width(k, size), block, deep
     cdef Py_ssize_t also = add  # no None, no text
     if C.shape[0] != n or not whole_panels(panels.shape[0], m, width):
         raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
@@ -171,8 +181,9 @@ def panel_product(
     with nogil:
         for block in range((m + DEEP - 1) // DEEP):
             q = block * DEEP
+            deep = m - q if m - q < DEEP else DEEP
             over_panels(
                 &A[0, 0] + q * (A.strides[1] // size), A.strides[0] // size, A.strides[1] // size,
-                &panels[q * width], &C[0, 0], C.strides[0] // size, n,
-                m - q if m - q < DEEP else DEEP, k, also != 0 or q > 0,
+                &panels[q * width], PANEL // size, deep * (PANEL // size), &C[0, 0],
+                C.strides[0] // size, n, deep, k, also != 0 or q > 0, 0,
             )

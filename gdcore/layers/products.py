@@ -10,11 +10,16 @@ from gdcore import kernels
 from gdcore._numpy.products import padded
 from gdcore._typing import Array
 
-NARROW = 512  # a sum no longer than this, over a row that lies in one piece: BLAS packs more then
 FEW = 32  # fewer rows do not pay for packing the other matrix
+LEAST = 1 << 17  # multiplications: BLAS is called in less time
 DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 _compiled = kernels.backend()["matrix_product"] == "native"
-_wide = kernels.simd_level() in ("x86-64-v3", "x86-64-v4")  # where its speed has been measured
+# Where the kernel has been measured, and is not the slower one. BLAS packs both factors: that
+# pays for large ones alone.
+_level = kernels.simd_level()
+_wide = _level in ("x86-64-v3", "x86-64-v4")
+NARROW = 512  # x86-64-v3: a sum no longer than this, over a row that lies in one piece
+MOST_READ, MOST_WRITTEN = 3_500_000, 2_500_000  # x86-64-v4: bytes of b, or of out where a is turned
 
 
 def packs() -> bool:
@@ -28,18 +33,28 @@ def panel_numbers(b: Array) -> int:
 
 
 def by_tiles(a: Array, b: Array, out: Array) -> bool:
-    """Whether the kernel computes out = a·b: layouts and the width of a say, which no cut changes.
+    """Whether the kernel computes out = a·b, as layouts and sizes say (of rows, if they are few).
 
     What the kernel does not take, as integers and an out that is a, is NumPy's.
     """
     if not (packs() and a.ndim == b.ndim == out.ndim == 2):
         return False
-    n, m = a.shape
-    lies = a.strides[1] == a.itemsize and out.strides[1] == out.itemsize
+    lies = out.strides[1] == out.itemsize
     lies = lies and a.flags.aligned and b.flags.aligned and out.flags.aligned
     alike = a.dtype == b.dtype == out.dtype and a.dtype in DTYPES
     apart = not (np.may_share_memory(a, out) or np.may_share_memory(b, out))
-    return n >= FEW and m <= NARROW and lies and alike and apart
+    return lies and alike and apart and _pays(a, b, out)
+
+
+def _pays(a: Array, b: Array, out: Array) -> bool:
+    (n, m), k, size = a.shape, b.shape[1], a.itemsize
+    if n < FEW or n * m * k < LEAST:
+        return False
+    if _level == "x86-64-v3":
+        return a.strides[1] == size and m <= NARROW
+    if a.strides[1] == size:
+        return b.size * size <= MOST_READ
+    return a.strides[0] == b.strides[1] == size and out.size * size <= MOST_WRITTEN
 
 
 def product(a: Array, b: Array, out: Array) -> Array:

@@ -1,5 +1,6 @@
 """Memory that the passes over a batch share, and the plan of one batch: shards, then products."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -38,7 +39,9 @@ class Arena:
             self._lock.acquire()
             found = self._arrays.get(name)
             if found is None or found.shape[1:] != shape or found.dtype != dtype:
-                found = self._arrays[name] = np.empty((self.rows, *shape), dtype)
+                size = self.rows * math.prod(shape)
+                found = aligned(size, dtype).reshape(self.rows, *shape)
+                self._arrays[name] = found
             return found
         finally:
             given_back(self._lock)
@@ -103,7 +106,7 @@ class Shard(Context):
         tasks = tiles(a, b, out)
         if len(tasks) > 1:
             return partial(self._tiled, tasks, a, b, out)
-        if self.packed is not None and by_tiles(a, b, out):
+        if self.packed is not None and turned and by_tiles(a, b, out):
             return self.packed.multiplication((name, turned), a, b, out)
         return bound(a, b, out)
 
@@ -300,13 +303,13 @@ class Plan:
         together: dict[str, list[Pair]] = {}
         for notes in zip(*(shard.deferred or () for shard in self.shards), strict=True):
             pairs = [note[1:] for note in notes]
-            together.setdefault(notes[0][0], []).extend(_joined(pairs, self.rows))
+            together.setdefault(notes[0][0], []).extend(_joined(pairs))
         for name, pairs in together.items():
             if len(pairs) == 1:
                 ((x, dz),), out = pairs, self._views[name]
                 parts = tiles(x.T, dz, out)
-                if cut:
-                    yield from (partial(_run, tile) for tile in parts)
+                if cut or len(parts) == 1:
+                    yield from (bound(*tile) for tile in parts)
                 else:
                     yield partial(multiply, parts, x.T, dz, out)
             else:
@@ -321,22 +324,25 @@ def _sum(pairs: list[Pair], out: Array) -> None:
         out += x.T @ dz
 
 
-def _joined(pairs: list[Pair], rows: int) -> list[Pair]:
+def _joined(pairs: list[Pair]) -> list[Pair]:
     """[(x, dz)] of the whole batch where the shards' arrays lie in one; else as they are."""
-    x, dz = (_base(list(arrays), rows) for arrays in zip(*pairs, strict=True))
+    x, dz = (_base(list(arrays)) for arrays in zip(*pairs, strict=True))
     return pairs if x is None or dz is None else [(x, dz)]
 
 
-def _base(arrays: list[Array], rows: int) -> Array | None:
-    """The array of the whole batch whose consecutive parts these are, or None."""
+def _base(arrays: list[Array]) -> Array | None:
+    """The array of the whole batch whose parts, one behind the other, these are, or None."""
     if len(arrays) == 1:
         return arrays[0]
     base, width = arrays[0].base, arrays[0].shape[1]
-    if base is None or base.ndim < 2 or not all(a.flags.c_contiguous for a in arrays):
+    if base is None or not all(a.base is base and a.flags.c_contiguous for a in arrays):
         return None
-    whole = base[:rows]
-    mine = all(array.base is base for array in arrays)
-    return whole.reshape(-1, width) if mine and whole.size == sum(map(np.size, arrays)) else None
+    places = [a.ctypes.data for a in arrays]
+    joined = all(x + a.nbytes == y for a, (x, y) in zip(arrays, pairwise(places), strict=False))
+    if not (joined and base.flags.c_contiguous):
+        return None
+    start = (places[0] - base.ctypes.data) // base.itemsize
+    return base.reshape(-1)[start : start + sum(map(np.size, arrays))].reshape(-1, width)
 
 
 def _add(whole: Gradient, name: str, parts: list[tuple[Gradient, Array]]) -> None:
