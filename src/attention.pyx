@@ -10,11 +10,11 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from _attention cimport Shape, give, meeting, take
-from _math cimport (
-    LANES, as_double, bits64, exp_negative, fold, hot_void, inline_double, inline_void, real, two_artanh,
-)
+from _math cimport hot_void, inline_void, real
 from _memory cimport require_apart, require_same_or_apart, span
 from _philox cimport drop
+from _scores cimport natural_log, slopes, soften
+from _steps cimport Step, kept, run_now
 from _tiles cimport FEW, MOST_FEW, padded, product, turn
 
 cdef enum:
@@ -56,54 +56,6 @@ cdef inline inline_void down(
         product(S + (i - a) * s.P + j, 1, s.P, rows + i * s.D, s.D, out + j * s.D, s.D, n, b - i, s.D, True)
 
 
-cdef inline inline_double soften(real *z, Py_ssize_t n, real *most) noexcept nogil:
-    """z[:n] = e^(z − max z), zeros up to the next multiple of LANES and of FEW; their sum, ≥ 1."""
-    cdef real lane[LANES]
-    cdef real e, high, zero = 0
-    cdef Py_ssize_t j, l, whole = n - n % LANES, rest = n % LANES
-    for l in range(LANES):
-        lane[l] = z[0]
-    for j in range(0, whole, 16):
-        for l in range(LANES):
-            lane[l] = z[j + l] if z[j + l] > lane[l] else lane[l]
-    if rest:
-        for l in range(LANES):
-            lane[l] = z[whole + l] if l < rest and z[whole + l] > lane[l] else lane[l]
-    for l in range(8):
-        lane[l] = lane[l + 8] if lane[l + 8] > lane[l] else lane[l]
-    for l in range(4):
-        lane[l] = lane[l + 4] if lane[l + 4] > lane[l] else lane[l]
-    high = lane[0]
-    for l in range(1, 4):
-        high = lane[l] if lane[l] > high else high
-    for l in range(LANES):
-        lane[l] = 0
-    for j in range(0, whole, 16):
-        for l in range(LANES):
-            e = exp_negative(z[j + l] - high)
-            z[j + l] = e
-            lane[l] = lane[l] + e
-    if rest:
-        for l in range(LANES):
-            e = exp_negative(z[whole + l] - high)
-            e = e if l < rest else zero
-            z[whole + l] = e
-            lane[l] = lane[l] + e
-    if rest == 0 or rest + MOST_FEW > LANES + 1:
-        whole += LANES if rest else 0
-        for l in range(LANES):
-            z[whole + l] = 0
-    most[0] = high
-    return fold(lane)
-
-
-cdef inline inline_double natural_log(double x) noexcept nogil:
-    """log x for x ≥ 1, NaN for NaN and infinity: x = m·2ⁿ, log m = 2 artanh((m − 1)/(m + 1))."""
-    cdef long long bits = bits64(x)
-    cdef double m = as_double((bits & <long long>0xFFFFFFFFFFFFF) | (<long long>1023 << 52))
-    return (<double>((bits >> 52) - 1023) * 0.6931471805599453 + two_artanh((m - 1) / (m + 1))) + (x - x)
-
-
 cdef inline inline_void forward_head(
     const Shape *s, const real *Q, const real *KT, const real *V, real *S, real *O,
     double rate, uint64_t key, uint64_t number, real *out, real *lse,
@@ -127,26 +79,6 @@ cdef inline inline_void forward_head(
             share = <real>(1.0 / total[i - a])
             for j in range(s.d):
                 out[i * s.width + j] = O[(i - a) * s.D + j] * share
-
-
-cdef inline inline_void slopes(
-    const Shape *s, real *p, real *g, real lse, real share, Py_ssize_t i, double rate,
-    uint64_t key, uint64_t number,
-) noexcept nogil:
-    """From scores p and dP in g of place i: weights, as they were used, in p, and dS in g."""
-    cdef real zero = 0
-    cdef Py_ssize_t j, l, n = i + 1, whole = n - n % LANES, end = padded(n + MOST_FEW - 1)
-    if rate > 0:
-        drop(g, rate, key, (number * s.t + i) * s.t, g, n)
-    for j in range(whole):
-        p[j] = exp_negative(p[j] - lse)
-        g[j] = p[j] * (g[j] - share)
-    for j in range(whole, end, 16):
-        for l in range(LANES):
-            p[j + l] = exp_negative(p[j + l] - lse) if j + l < n else zero
-            g[j + l] = p[j + l] * (g[j + l] - share) if j + l < n else zero
-    if rate > 0:
-        drop(p, rate, key, (number * s.t + i) * s.t, p, n)
 
 
 cdef inline inline_void backward_head(
@@ -243,33 +175,125 @@ cdef hot_void backward_pass(
         lse += s.heads * s.t
 
 
-cdef Shape shape_of(
+cdef int require_heads(
     Py_ssize_t t, Py_ssize_t columns, Py_ssize_t heads, Py_ssize_t bias, Py_ssize_t places, Py_ssize_t angles,
-) except *:
-    """How a head lies, or an error."""
-    cdef Shape s
+) except -1:
     if heads < 1 or columns == 0 or columns % 3 or columns // 3 % heads:
         raise ValueError("qkv must be 3·heads·d wide. Pass heads that divide its thirds.")
     if bias != 0 and bias != columns:
         raise ValueError("The bias must have one number a column, or none. Pass such.")
-    s.t, s.width, s.heads, s.d = t, columns // 3, heads, columns // 3 // heads
-    s.D, s.P = padded(s.d), padded(t + MOST_FEW - 1)
-    if places * angles and (places != t or angles != s.d or s.d % 2):
+    cdef Py_ssize_t d = columns // 3 // heads
+    if places * angles and (places != t or angles != d or d % 2):
         raise ValueError("turns must have d numbers for each place, d even, or none. Pass such.")
-    return s
+    return 0
 
 
 cdef int require_outputs(
-    const Shape *s, Py_ssize_t n, const real[:, :, ::1] out, const real[:, :, ::1] lse, double rate,
+    Py_ssize_t n, Py_ssize_t t, Py_ssize_t width, Py_ssize_t heads, const real[:, :, ::1] out,
+    const real[:, :, ::1] lse, double rate,
 ) except -1:
     if (
-        out.shape[0] != n or out.shape[1] != s.t or out.shape[2] != s.width
-        or lse.shape[0] != n or lse.shape[1] != s.heads or lse.shape[2] != s.t
+        out.shape[0] != n or out.shape[1] != t or out.shape[2] != width
+        or lse.shape[0] != n or lse.shape[1] != heads or lse.shape[2] != t
     ):
         raise ValueError("out must be (n, t, heads·d) and lse (n, heads, t). Pass such.")
     if not (0 <= rate < 1):
         raise ValueError("rate must be in [0, 1). Pass the share to leave out.")
     return 0
+
+
+cdef inline int forward_typed(const Step *step, const real *qkv) noexcept nogil:
+    cdef Shape s = shape_in(step)
+    cdef char *room = <char *>malloc((4 * s.t * s.D + (BLOCK + s.D) * s.P) * sizeof(real) + LINE)
+    if room == NULL:
+        return 1
+    forward_pass(
+        &s, qkv, <real *>step.at[1], <real *>step.at[2], step.number[0], step.word[0], step.word[1],
+        <real *>step.at[3], <real *>step.at[4], <real *>(room + LINE - <size_t>room % LINE), step.size[0],
+    )
+    free(room)
+    return 0
+
+
+cdef int run_forward(const void *step) noexcept nogil:
+    cdef const Step *s = <const Step *>step
+    if s.size[0] == 0 or s.size[1] == 0:
+        return 0
+    return forward_typed(s, <double *>s.at[0]) if s.wide else forward_typed(s, <float *>s.at[0])
+
+
+cdef inline int backward_typed(const Step *step, const real *qkv) noexcept nogil:
+    cdef Shape s = shape_in(step)
+    cdef char *room = <char *>malloc((6 * s.t * s.D + 2 * (BLOCK + s.D) * s.P) * sizeof(real) + LINE)
+    if room == NULL:
+        return 1
+    backward_pass(
+        &s, qkv, <real *>step.at[1], <real *>step.at[2], step.number[0], step.word[0], step.word[1],
+        <real *>step.at[3], <real *>step.at[4], <real *>step.at[5], <real *>step.at[6],
+        <real *>step.at[7], <real *>(room + LINE - <size_t>room % LINE), step.size[0],
+    )
+    free(room)
+    return 0
+
+
+cdef int run_backward(const void *step) noexcept nogil:
+    cdef const Step *s = <const Step *>step
+    if s.size[0] == 0 or s.size[1] == 0:
+        return 0
+    return backward_typed(s, <double *>s.at[0]) if s.wide else backward_typed(s, <float *>s.at[0])
+
+
+cdef inline Shape shape_in(const Step *step) noexcept nogil:
+    cdef Shape s
+    s.t, s.width, s.heads = step.size[1], step.size[2], step.size[3]
+    s.d = s.width // s.heads
+    s.D, s.P = padded(s.d), padded(s.t + MOST_FEW - 1)
+    return s
+
+
+cdef Step forward_step(
+    const real[:, :, ::1] qkv, const real[::1] bias, const real[:, ::1] turns, Py_ssize_t heads,
+    double rate, uint64_t key, uint64_t first, real[:, :, ::1] out, real[:, :, ::1] lse,
+) except *:
+    """A call of `causal_attention`, or an error."""
+    cdef Step s
+    require_heads(qkv.shape[1], qkv.shape[2], heads, bias.shape[0], turns.shape[0], turns.shape[1])
+    require_outputs(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3, heads, out, lse, rate)
+    require_apart(2, 5, span(out), span(lse), span(qkv), span(bias), span(turns))
+    s.run, s.wide, s.number[0], s.word[0], s.word[1] = run_forward, real is double, rate, key, first
+    s.size[0], s.size[1], s.size[2], s.size[3] = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3, heads
+    s.at[0], s.at[1] = <void *>&qkv[0, 0, 0], <void *>&bias[0] if bias.shape[0] else NULL
+    s.at[2] = <void *>&turns[0, 0] if turns.shape[0] and turns.shape[1] else NULL
+    s.at[3], s.at[4] = <void *>&out[0, 0, 0], <void *>&lse[0, 0, 0]
+    return s
+
+
+cdef Step backward_step(
+    const real[:, :, ::1] qkv, const real[::1] bias, const real[:, ::1] turns, Py_ssize_t heads,
+    double rate, uint64_t key, uint64_t first, const real[:, :, ::1] out, const real[:, :, ::1] lse,
+    const real[:, :, ::1] dout, real[:, :, ::1] dqkv, real[::1] dbias,
+) except *:
+    """A call of `causal_attention_backward`, or an error."""
+    cdef Step s
+    require_heads(qkv.shape[1], qkv.shape[2], heads, bias.shape[0], turns.shape[0], turns.shape[1])
+    require_outputs(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3, heads, out, lse, rate)
+    if (
+        dqkv.shape[0] != qkv.shape[0] or dqkv.shape[1] != qkv.shape[1] or dqkv.shape[2] != qkv.shape[2]
+        or dout.shape[0] != qkv.shape[0] or dout.shape[1] != qkv.shape[1] or dout.shape[2] != out.shape[2]
+    ):
+        raise ValueError("dqkv and dout must have the shapes of qkv and out. Pass such.")
+    if dbias.shape[0] != bias.shape[0]:
+        raise ValueError("dbias must be as long as bias. Pass such.")
+    require_same_or_apart(span(dqkv), span(qkv))
+    require_apart(1, 2, span(dbias), span(qkv))
+    require_apart(2, 7, span(dbias), span(dqkv), span(bias), span(turns), span(out), span(lse), span(dout))
+    s.run, s.wide, s.number[0], s.word[0], s.word[1] = run_backward, real is double, rate, key, first
+    s.size[0], s.size[1], s.size[2], s.size[3] = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3, heads
+    s.at[0], s.at[1] = <void *>&qkv[0, 0, 0], <void *>&bias[0] if bias.shape[0] else NULL
+    s.at[2] = <void *>&turns[0, 0] if turns.shape[0] and turns.shape[1] else NULL
+    s.at[3], s.at[4], s.at[5] = <void *>&out[0, 0, 0], <void *>&lse[0, 0, 0], <void *>&dout[0, 0, 0]
+    s.at[6], s.at[7] = &dqkv[0, 0, 0], &dbias[0] if dbias.shape[0] else NULL
+    return s
 
 
 def causal_attention(
@@ -278,25 +302,23 @@ def causal_attention(
     real[:, :, ::1] lse not None,
 ):
     """out = softmax(QKᵀ/√d, over no later place)·V for each head, where Q, K and V are the thirds of qkv + bias (n, t, 3·heads·d), Q and K rotated by turns (t, d) of cosines and sines; lse = log Σ e^score. bias and turns may be empty. Weights are dropped with probability rate: sequence i has the words of first + i. Changes out and lse."""
-    cdef Py_ssize_t n = qkv.shape[0], numbers
+    cdef Py_ssize_t count = heads
     cdef double share = rate
     cdef uint64_t seed = key, start = first
-    cdef Shape s = shape_of(qkv.shape[1], qkv.shape[2], heads, bias.shape[0], turns.shape[0], turns.shape[1])
-    require_outputs(&s, n, out, lse, share)
-    require_apart(2, 5, span(out), span(lse), span(qkv), span(bias), span(turns))
-    if n == 0 or s.t == 0:
-        return
-    numbers = 4 * s.t * s.D + (BLOCK + s.D) * s.P
-    cdef char *room = <char *>malloc(numbers * sizeof(qkv[0, 0, 0]) + LINE)
-    if room == NULL:
-        raise MemoryError
-    with nogil:
-        forward_pass(
-            &s, &qkv[0, 0, 0], &bias[0] if bias.shape[0] else NULL,
-            &turns[0, 0] if turns.shape[0] and turns.shape[1] else NULL, share, seed, start,
-            &out[0, 0, 0], &lse[0, 0, 0], <real *>(room + LINE - <size_t>room % LINE), n,
-        )
-        free(room)
+    cdef Step s = forward_step(qkv, bias, turns, count, share, seed, start, out, lse)
+    run_now(&s)
+
+
+def _later_causal_attention(
+    const real[:, :, ::1] qkv not None, const real[::1] bias not None,
+    const real[:, ::1] turns not None, heads, rate, key, first, real[:, :, ::1] out not None,
+    real[:, :, ::1] lse not None,
+):
+    cdef Py_ssize_t count = heads
+    cdef double share = rate
+    cdef uint64_t seed = key, start = first
+    cdef Step s = forward_step(qkv, bias, turns, count, share, seed, start, out, lse)
+    return kept(&s)
 
 
 def causal_attention_backward(
@@ -306,32 +328,21 @@ def causal_attention_backward(
     real[:, :, ::1] dqkv not None, real[::1] dbias not None,
 ):
     """dqkv from dout, the gradient of what `causal_attention` gave in out and lse; its sums over sequences and places are added to dbias, which may be empty. dqkv may be qkv. Changes dqkv and dbias."""
-    cdef Py_ssize_t n = qkv.shape[0], numbers
+    cdef Py_ssize_t count = heads
     cdef double share = rate
     cdef uint64_t seed = key, start = first
-    cdef Shape s = shape_of(qkv.shape[1], qkv.shape[2], heads, bias.shape[0], turns.shape[0], turns.shape[1])
-    require_outputs(&s, n, out, lse, share)
-    if (
-        dqkv.shape[0] != n or dqkv.shape[1] != s.t or dqkv.shape[2] != qkv.shape[2]
-        or dout.shape[0] != n or dout.shape[1] != s.t or dout.shape[2] != s.width
-    ):
-        raise ValueError("dqkv and dout must have the shapes of qkv and out. Pass such.")
-    if dbias.shape[0] != bias.shape[0]:
-        raise ValueError("dbias must be as long as bias. Pass such.")
-    require_same_or_apart(span(dqkv), span(qkv))
-    require_apart(1, 2, span(dbias), span(qkv))
-    require_apart(2, 7, span(dbias), span(dqkv), span(bias), span(turns), span(out), span(lse), span(dout))
-    if n == 0 or s.t == 0:
-        return
-    numbers = 6 * s.t * s.D + 2 * (BLOCK + s.D) * s.P
-    cdef char *room = <char *>malloc(numbers * sizeof(qkv[0, 0, 0]) + LINE)
-    if room == NULL:
-        raise MemoryError
-    with nogil:
-        backward_pass(
-            &s, &qkv[0, 0, 0], &bias[0] if bias.shape[0] else NULL,
-            &turns[0, 0] if turns.shape[0] and turns.shape[1] else NULL, share, seed, start,
-            &out[0, 0, 0], &lse[0, 0, 0], &dout[0, 0, 0], &dqkv[0, 0, 0],
-            &dbias[0] if dbias.shape[0] else NULL, <real *>(room + LINE - <size_t>room % LINE), n,
-        )
-        free(room)
+    cdef Step s = backward_step(qkv, bias, turns, count, share, seed, start, out, lse, dout, dqkv, dbias)
+    run_now(&s)
+
+
+def _later_causal_attention_backward(
+    const real[:, :, ::1] qkv not None, const real[::1] bias not None,
+    const real[:, ::1] turns not None, heads, rate, key, first, const real[:, :, ::1] out not None,
+    const real[:, :, ::1] lse not None, const real[:, :, ::1] dout not None,
+    real[:, :, ::1] dqkv not None, real[::1] dbias not None,
+):
+    cdef Py_ssize_t count = heads
+    cdef double share = rate
+    cdef uint64_t seed = key, start = first
+    cdef Step s = backward_step(qkv, bias, turns, count, share, seed, start, out, lse, dout, dqkv, dbias)
+    return kept(&s)

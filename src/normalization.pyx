@@ -3,6 +3,7 @@ from libc.math cimport sqrt
 
 from _math cimport LANES, fold, hot_void, inline_double, inline_void, real
 from _memory cimport require_apart, require_same_or_apart, span
+from _steps cimport Step, kept, run_now
 
 
 cdef inline inline_double total(const real *x, Py_ssize_t p) noexcept nogil:
@@ -142,6 +143,40 @@ cdef int require_shapes(
     return 0
 
 
+cdef inline void forward_typed(const Step *s, real *X) noexcept nogil:
+    if s.size[0]:
+        forward_pass(
+            X, <real *>s.at[1], <real *>s.at[2], <real *>s.at[3], <real *>s.at[4], s.number[0],
+            <real *>s.at[5], <real *>s.at[6], s.size[0], s.size[1],
+        )
+
+
+cdef int run_forward(const void *step) noexcept nogil:
+    cdef const Step *s = <const Step *>step
+    if s.wide:
+        forward_typed(s, <double *>s.at[0])
+    else:
+        forward_typed(s, <float *>s.at[0])
+    return 0
+
+
+cdef inline void backward_typed(const Step *s, real *X) noexcept nogil:
+    if s.size[0]:
+        backward_pass(
+            X, <real *>s.at[1], <real *>s.at[2], <real *>s.at[3], <real *>s.at[4], <real *>s.at[5],
+            <real *>s.at[6], <real *>s.at[7], <real *>s.at[8], s.size[0], s.size[1],
+        )
+
+
+cdef int run_backward(const void *step) noexcept nogil:
+    cdef const Step *s = <const Step *>step
+    if s.wide:
+        backward_typed(s, <double *>s.at[0])
+    else:
+        backward_typed(s, <float *>s.at[0])
+    return 0
+
+
 def layer_norm(
     const real[:, ::1] X not None, const real[::1] gain not None, const real[::1] bias not None,
     eps, real[:, ::1] Y not None, real[:, ::1] statistics not None,
@@ -184,34 +219,34 @@ cdef int require_sums(Py_ssize_t bias, Py_ssize_t p) except -1:
     return 0
 
 
-def residual_norm(
-    real[:, ::1] D not None, const real[:, ::1] X not None, const real[::1] bias not None,
-    const real[::1] gain not None, const real[::1] shift not None, eps, real[:, ::1] Y not None,
-    real[:, ::1] statistics not None,
-):
-    """D += X + bias; Y and statistics = `layer_norm` of that. bias may be empty. Changes D, Y and statistics."""
-    cdef double small = eps
+cdef Step forward_step(
+    real[:, ::1] D, const real[:, ::1] X, const real[::1] bias, const real[::1] gain,
+    const real[::1] shift, double eps, real[:, ::1] Y, real[:, ::1] statistics,
+) except *:
+    """A call of `residual_norm`, or an error."""
+    cdef Step s
     cdef Py_ssize_t n = D.shape[0], p = D.shape[1]
     require_shapes(n, p, gain.shape[0], shift.shape[0], Y.shape[0], Y.shape[1], statistics.shape[0], statistics.shape[1])
     require_shapes(n, p, p, p, X.shape[0], X.shape[1], n, 2)
     require_sums(bias.shape[0], p)
     require_apart(
         3, 7, span(D), span(Y), span(statistics), span(X), span(bias), span(gain), span(shift))
+    s.run, s.wide, s.number[0] = run_forward, real is double, eps
+    s.size[0], s.size[1] = n, p
     if n:
-        with nogil:
-            forward_pass(
-                &D[0, 0], &X[0, 0], &bias[0] if bias.shape[0] else NULL, &gain[0], &shift[0], small,
-                &Y[0, 0], &statistics[0, 0], n, p,
-            )
+        s.at[0], s.at[1], s.at[3], s.at[4] = &D[0, 0], <void *>&X[0, 0], <void *>&gain[0], <void *>&shift[0]
+        s.at[2] = <void *>&bias[0] if bias.shape[0] else NULL
+        s.at[5], s.at[6] = &Y[0, 0], &statistics[0, 0]
+    return s
 
 
-def residual_norm_backward(
-    const real[:, ::1] D not None, const real[::1] gain not None,
-    const real[:, ::1] statistics not None, const real[:, ::1] dY not None,
-    const real[:, ::1] R not None, real[:, ::1] dD not None, real[::1] dgain not None,
-    real[::1] dshift not None, real[::1] dbias not None,
-):
-    """dD = R plus what `layer_norm_backward` makes of dY; its column sums are added to dbias. R and dbias may be empty; dD may be D, dY or R. Changes dD, dgain, dshift and dbias."""
+cdef Step backward_step(
+    const real[:, ::1] D, const real[::1] gain, const real[:, ::1] statistics,
+    const real[:, ::1] dY, const real[:, ::1] R, real[:, ::1] dD, real[::1] dgain,
+    real[::1] dshift, real[::1] dbias,
+) except *:
+    """A call of `residual_norm_backward`, or an error."""
+    cdef Step s
     cdef Py_ssize_t n = D.shape[0], p = D.shape[1]
     cdef bint added = R.shape[0] * R.shape[1] != 0
     require_shapes(n, p, gain.shape[0], dgain.shape[0], dY.shape[0], dY.shape[1], statistics.shape[0], statistics.shape[1])
@@ -226,9 +261,53 @@ def residual_norm_backward(
     require_same_or_apart(span(dD), span(D))
     require_same_or_apart(span(dD), span(dY))
     require_same_or_apart(span(dD), span(R))
+    s.run, s.wide = run_backward, real is double
+    s.size[0], s.size[1] = n, p
     if n:
-        with nogil:
-            backward_pass(
-                &D[0, 0], &gain[0], &statistics[0, 0], &dY[0, 0], &R[0, 0] if added else NULL,
-                &dD[0, 0], &dgain[0], &dshift[0], &dbias[0] if dbias.shape[0] else NULL, n, p,
-            )
+        s.at[0], s.at[1], s.at[2] = <void *>&D[0, 0], <void *>&gain[0], <void *>&statistics[0, 0]
+        s.at[3], s.at[4] = <void *>&dY[0, 0], <void *>&R[0, 0] if added else NULL
+        s.at[5], s.at[6], s.at[7] = &dD[0, 0], &dgain[0], &dshift[0]
+        s.at[8] = &dbias[0] if dbias.shape[0] else NULL
+    return s
+
+
+def residual_norm(
+    real[:, ::1] D not None, const real[:, ::1] X not None, const real[::1] bias not None,
+    const real[::1] gain not None, const real[::1] shift not None, eps, real[:, ::1] Y not None,
+    real[:, ::1] statistics not None,
+):
+    """D += X + bias; Y and statistics = `layer_norm` of that. bias may be empty. Changes D, Y and statistics."""
+    cdef double small = eps
+    cdef Step s = forward_step(D, X, bias, gain, shift, small, Y, statistics)
+    run_now(&s)
+
+
+def _later_residual_norm(
+    real[:, ::1] D not None, const real[:, ::1] X not None, const real[::1] bias not None,
+    const real[::1] gain not None, const real[::1] shift not None, eps, real[:, ::1] Y not None,
+    real[:, ::1] statistics not None,
+):
+    cdef double small = eps
+    cdef Step s = forward_step(D, X, bias, gain, shift, small, Y, statistics)
+    return kept(&s)
+
+
+def residual_norm_backward(
+    const real[:, ::1] D not None, const real[::1] gain not None,
+    const real[:, ::1] statistics not None, const real[:, ::1] dY not None,
+    const real[:, ::1] R not None, real[:, ::1] dD not None, real[::1] dgain not None,
+    real[::1] dshift not None, real[::1] dbias not None,
+):
+    """dD = R plus what `layer_norm_backward` makes of dY; its column sums are added to dbias. R and dbias may be empty; dD may be D, dY or R. Changes dD, dgain, dshift and dbias."""
+    cdef Step s = backward_step(D, gain, statistics, dY, R, dD, dgain, dshift, dbias)
+    run_now(&s)
+
+
+def _later_residual_norm_backward(
+    const real[:, ::1] D not None, const real[::1] gain not None,
+    const real[:, ::1] statistics not None, const real[:, ::1] dY not None,
+    const real[:, ::1] R not None, real[:, ::1] dD not None, real[::1] dgain not None,
+    real[::1] dshift not None, real[::1] dbias not None,
+):
+    cdef Step s = backward_step(D, gain, statistics, dY, R, dD, dgain, dshift, dbias)
+    return kept(&s)

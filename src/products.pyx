@@ -8,6 +8,7 @@ from libc.stdlib cimport free, malloc
 
 from _math cimport hot_void, inline_void, real
 from _memory cimport require_tables_apart, table, vector
+from _steps cimport Step, kept, run_now
 from _tiles cimport FEW, MOST_FEW, PANEL, product_ahead, turn
 
 cdef enum:
@@ -102,47 +103,120 @@ cdef bint whole_panels(Py_ssize_t size, Py_ssize_t m, Py_ssize_t width) noexcept
     return size == 0 if m == 0 or width == 0 else size % width == 0 and size // width == m
 
 
-cdef int nothing_left(real[:, :] C, Py_ssize_t m, bint add) except -1:
-    """Whether C is complete without a product: it is empty, or a sum of nothing. Or an error."""
-    cdef Py_ssize_t n = C.shape[0], k = C.shape[1], size = sizeof(C[0, 0]), i, j
-    require_whole(C.strides[0], C.strides[1], size)
-    if n > 0 and k > 1 and C.strides[1] != size:
-        raise ValueError("The rows of C must lie without gaps. Pass such an array.")
-    if m == 0 and not add:
+cdef bint nothing_left(real *C, const Step *s) noexcept nogil:
+    """Whether C is complete without a product: it is empty, or a sum of nothing."""
+    cdef Py_ssize_t n = s.size[0], m = s.size[1], k = s.size[2], i, j
+    if m == 0 and not s.size[8]:
         for i in range(n):
             for j in range(k):
-                C[i, j] = 0
+                C[i * s.size[7] + j] = 0
     return n == 0 or k == 0 or m == 0
+
+
+cdef inline int product_typed(const Step *s, real *C) noexcept nogil:
+    cdef Py_ssize_t m = s.size[1], k = s.size[2]
+    if nothing_left(C, s):
+        return 0
+    cdef Py_ssize_t depth = SHALLOW if s.size[3] == 1 and s.size[4] != 1 else DEEP
+    cdef Py_ssize_t deep = m if m < depth else depth
+    cdef char *room = <char *>malloc(
+        deep * min(TOGETHER * PANEL, padded_width(k, sizeof(real)) * sizeof(real)) + LINE
+    )
+    if room == NULL:
+        return 1
+    product_pass(
+        <const real *>s.at[0], s.size[3], s.size[4], <const real *>s.at[1], s.size[5], s.size[6], C,
+        s.size[7], s.size[0], m, k, s.size[8] != 0, depth, <real *>(room + LINE - <size_t>room % LINE),
+    )
+    free(room)
+    return 0
+
+
+cdef int run_product(const void *step) noexcept nogil:
+    cdef const Step *s = <const Step *>step
+    return product_typed(s, <double *>s.at[2]) if s.wide else product_typed(s, <float *>s.at[2])
+
+
+cdef inline void panels_typed(const Step *s, real *C) noexcept nogil:
+    cdef Py_ssize_t m = s.size[1], k = s.size[2], W = PANEL // sizeof(real), block, q, deep
+    if nothing_left(C, s):
+        return
+    for block in range((m + DEEP - 1) // DEEP):
+        q = block * DEEP
+        deep = m - q if m - q < DEEP else DEEP
+        over_panels(
+            <const real *>s.at[0] + q * s.size[4], s.size[3], s.size[4],
+            <const real *>s.at[1] + q * padded_width(k, sizeof(real)), W, deep * W, C, s.size[7],
+            s.size[0], deep, k, s.size[8] != 0 or q > 0, 0,
+        )
+
+
+cdef int run_panels(const void *step) noexcept nogil:
+    cdef const Step *s = <const Step *>step
+    if s.wide:
+        panels_typed(s, <double *>s.at[2])
+    else:
+        panels_typed(s, <float *>s.at[2])
+    return 0
+
+
+cdef Step product_step(const real[:, :] A, real[:, :] C, Py_ssize_t add) except *:
+    """What both products know of A and C, or an error."""
+    cdef Step s
+    cdef Py_ssize_t size = sizeof(real)
+    require_whole(A.strides[0], A.strides[1], size)
+    require_whole(C.strides[0], C.strides[1], size)
+    require_tables_apart(table(C, size), table(A, size))
+    s.wide = real is double
+    s.size[0], s.size[1], s.size[2], s.size[8] = A.shape[0], A.shape[1], C.shape[1], add
+    if s.size[0] > 0 and s.size[2] > 1 and C.strides[1] != size:
+        raise ValueError("The rows of C must lie without gaps. Pass such an array.")
+    s.size[3], s.size[4], s.size[7] = A.strides[0] // size, A.strides[1] // size, C.strides[0] // size
+    s.at[0], s.at[2] = <void *>&A[0, 0], &C[0, 0]
+    return s
+
+
+cdef Step matrix_step(const real[:, :] A, const real[:, :] B, Py_ssize_t add, real[:, :] C) except *:
+    """A call of `matrix_product`, or an error."""
+    cdef Py_ssize_t size = sizeof(real)
+    if B.shape[0] != A.shape[1] or C.shape[0] != A.shape[0] or C.shape[1] != B.shape[1]:
+        raise ValueError("A (n, m), B (m, k) and C (n, k) must fit together. Pass such.")
+    require_whole(B.strides[0], B.strides[1], size)
+    require_tables_apart(table(C, size), table(B, size))
+    cdef Step s = product_step(A, C, add)
+    s.run, s.at[1] = run_product, <void *>&B[0, 0]
+    s.size[5], s.size[6] = B.strides[0] // size, B.strides[1] // size
+    return s
+
+
+cdef Step panels_step(const real[:, :] A, const real[::1] panels, Py_ssize_t add, real[:, :] C) except *:
+    """A call of `panel_product`, or an error."""
+    cdef Py_ssize_t size = sizeof(real)
+    if C.shape[0] != A.shape[0] or not whole_panels(
+        panels.shape[0], A.shape[1], padded_width(C.shape[1], size)
+    ):
+        raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
+    require_tables_apart(table(C, size), vector(panels, size))
+    cdef Step s = product_step(A, C, add)
+    s.run, s.at[1] = run_panels, <void *>&panels[0]
+    return s
 
 
 def matrix_product(
     const real[:, :] A not None, const real[:, :] B not None, add, real[:, :] C not None,
 ):
     """C = A·B, or C += A·B where add is true. Rows of C must lie without gaps, and share no memory with A or B. Changes C."""
-    cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = B.shape[1], size = sizeof(C[0, 0])
     cdef Py_ssize_t also = add  # no None, no text
-    if B.shape[0] != m or C.shape[0] != n or C.shape[1] != k:
-        raise ValueError("A (n, m), B (m, k) and C (n, k) must fit together. Pass such.")
-    require_whole(A.strides[0], A.strides[1], size)
-    require_whole(B.strides[0], B.strides[1], size)
-    require_tables_apart(table(C, size), table(A, size))
-    require_tables_apart(table(C, size), table(B, size))
-    if nothing_left(C, m, also != 0):
-        return
-    cdef Py_ssize_t depth = SHALLOW if A.strides[0] == size and A.strides[1] != size else DEEP
-    cdef Py_ssize_t deep = m if m < depth else depth
-    cdef char *room = <char *>malloc(
-        deep * min(TOGETHER * PANEL, padded_width(k, size) * size) + LINE
-    )
-    if room == NULL:
-        raise MemoryError
-    with nogil:
-        product_pass(
-            &A[0, 0], A.strides[0] // size, A.strides[1] // size, &B[0, 0], B.strides[0] // size,
-            B.strides[1] // size, &C[0, 0], C.strides[0] // size, n, m, k, also != 0, depth,
-            <real *>(room + LINE - <size_t>room % LINE),
-        )
-        free(room)
+    cdef Step s = matrix_step(A, B, also, C)
+    run_now(&s)
+
+
+def _later_matrix_product(
+    const real[:, :] A not None, const real[:, :] B not None, add, real[:, :] C not None,
+):
+    cdef Py_ssize_t also = add
+    cdef Step s = matrix_step(A, B, also, C)
+    return kept(&s)
 
 
 def pack_panels(const real[:, :] B not None, real[::1] panels not None):
@@ -168,22 +242,14 @@ def panel_product(
     const real[:, :] A not None, const real[::1] panels not None, add, real[:, :] C not None,
 ):
     """C = A·B, or C += A·B where add is true, with the panels of B: `matrix_product` to the bit where rows of A lie without gaps. Changes C."""
-    cdef Py_ssize_t n = A.shape[0], m = A.shape[1], k = C.shape[1], size = sizeof(C[0, 0]), q
-    cdef Py_ssize_t width = padded_width(k, size), block, deep
     cdef Py_ssize_t also = add  # no None, no text
-    if C.shape[0] != n or not whole_panels(panels.shape[0], m, width):
-        raise ValueError("A (n, m), panels of B (m, k) and C (n, k) must fit together. Pass such.")
-    require_whole(A.strides[0], A.strides[1], size)
-    require_tables_apart(table(C, size), table(A, size))
-    require_tables_apart(table(C, size), vector(panels, size))
-    if nothing_left(C, m, also != 0):
-        return
-    with nogil:
-        for block in range((m + DEEP - 1) // DEEP):
-            q = block * DEEP
-            deep = m - q if m - q < DEEP else DEEP
-            over_panels(
-                &A[0, 0] + q * (A.strides[1] // size), A.strides[0] // size, A.strides[1] // size,
-                &panels[q * width], PANEL // size, deep * (PANEL // size), &C[0, 0],
-                C.strides[0] // size, n, deep, k, also != 0 or q > 0, 0,
-            )
+    cdef Step s = panels_step(A, panels, also, C)
+    run_now(&s)
+
+
+def _later_panel_product(
+    const real[:, :] A not None, const real[::1] panels not None, add, real[:, :] C not None,
+):
+    cdef Py_ssize_t also = add
+    cdef Step s = panels_step(A, panels, also, C)
+    return kept(&s)

@@ -8,6 +8,7 @@ import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array, DTypeLike
+from gdcore.layers.calls import Call
 from gdcore.layers.initializers import Shape, Start, initializer
 from gdcore.layers.products import bound, product
 
@@ -123,6 +124,11 @@ class Context:
         self.dtype, self.training = np.dtype(dtype), training
         self.first, self.key = first, key
 
+    @property
+    def waits(self) -> bool:
+        """Whether products of a gradient are only noted, until all rows are through."""
+        return False
+
     def memory(self, scope: "Scope", name: str, shape: Shape, dtype: DTypeLike | None) -> Array:
         """An uninitialised array."""
         return np.empty(shape, dtype or self.dtype)
@@ -139,9 +145,7 @@ class Context:
         """out = a·b."""
         return product(a, b, out)
 
-    def multiplication(
-        self, name: str, turned: bool, a: Array, b: Array, out: Array
-    ) -> Callable[[], Any]:
+    def multiplication(self, name: str, turned: bool, a: Array, b: Array, out: Array) -> Call:
         """A call that computes out = a·b, where b is the parameter of this name, or is turned."""
         return bound(a, b, out)
 
@@ -194,7 +198,7 @@ class Scope:
         """out = a·b, by several threads where it is large."""
         return self.context.matmul(a, b, out)
 
-    def multiplication(self, a: Array, name: str, turned: bool, out: Array) -> Callable[[], Any]:
+    def multiplication(self, a: Array, name: str, turned: bool, out: Array) -> Call:
         """A call that computes out = a·W, or a·Wᵀ, for W of this name, as often as it is called."""
         W = self[name].T if turned else self[name]
         return self.context.multiplication(self.name + name, turned, a, W, out)
@@ -318,6 +322,11 @@ class Gradient:
         self._views.clear()
         for child in self.children:
             child.bind(arrays)
+
+    @property
+    def waits(self) -> bool:
+        """Whether `product` only notes what is to be multiplied, which may then come later."""
+        return self._context.waits
 
     def product(self, name: str, x: Array, dz: Array) -> None:
         """Add xᵀ·dz, possibly later: neither array may change until the step's end."""

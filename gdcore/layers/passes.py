@@ -16,6 +16,7 @@ from gdcore import kernels
 from gdcore._numpy.attention import attention_weights, turned
 from gdcore._typing import Array, DTypeLike
 from gdcore.layers.base import Gradient, Scope
+from gdcore.layers.calls import Call, joined, prepared
 
 if TYPE_CHECKING:
     from gdcore.layers.transformer import Transformer
@@ -38,7 +39,8 @@ class Pass:
         self.net, self.theta, self.n, self.t = net, theta, n, t
         self.rate = net.dropout if theta.training else 0.0
         self.rooms: dict[str, Array] = {}
-        self.calls: list[Callable[[], Any]] = []
+        self.calls: list[Call] = []
+        self.notes: list[Call] = []  # of products that wait
         self.back: Any = None
         dtype = theta["wte.weight"].dtype
         self.none, self.nothing = np.empty(0, dtype), np.empty((0, 0), dtype)
@@ -47,7 +49,9 @@ class Pass:
         rotary = net.positions == "rotary"
         self.turns = rotary_turns(t, net.features // net.heads, dtype) if rotary else self.nothing
         self.ids = np.empty(n * t, np.int64)
+        self.places = np.tile(np.arange(t), n)
         self._write_forward()
+        self.calls = joined(self.calls)
         self.logits = self._room("logits", net.vocabulary).reshape(n, t, -1)
 
     def forward(self, ids: Array) -> Array:
@@ -88,7 +92,7 @@ class Pass:
 
     def _then(self, function: Callable[..., Any], *arguments: Any) -> None:
         """The next call of the list that is being written."""
-        self.calls.append(partial(function, *arguments))
+        self.calls.append(prepared(function, *arguments))
 
     def _write_forward(self) -> None:
         net, theta, x = self.net, self.theta, self._x(0)
@@ -107,12 +111,12 @@ class Pass:
         logits = self._room("logits", net.vocabulary)
         self._multiply(self._own(net.blocks, "h"), net.head, logits, turned=True)
 
-    def _written_backward(self, g: Gradient) -> tuple[dict[str, Array], list[Callable[[], Any]]]:
+    def _written_backward(self, g: Gradient) -> tuple[dict[str, Array], list[Call]]:
         """(vectors by name, whose gradients are added up from zero; calls)."""
-        forward, self.calls = self.calls, []
+        forward, self.calls, self.notes = self.calls, [], []
         try:
             self._write_backward(g)
-            back = self.calls
+            back = self.notes + joined(self.calls)
         finally:
             self.calls = forward
         return {name: g.view(name) for name in g.names if g.view(name).ndim == 1}, back
@@ -120,7 +124,7 @@ class Pass:
     def _write_backward(self, g: Gradient) -> None:
         net = self.net
         h, dz = self._own(net.blocks, "h"), self._room("logits", net.vocabulary)
-        self._then(g.product, net.head, dz, h)
+        self._weigh(g, net.head, dz, h)
         self._multiply(dz, net.head, self._room("dh"))
         norm = self._next_norm(net.blocks)
         self._norm_back(g, norm, self.nothing, (net.blocks - 1, "mlp.c_proj"))
@@ -135,7 +139,7 @@ class Pass:
         self._drop(0, dx, dx)
         self._then(g.scatter, "wte.weight", self.ids, dx)
         if net.positions == "learned":
-            self._then(_place_back, g, dx.reshape(self.n, self.t, -1))
+            self._then(_place_back, g, self.places, dx)
 
     def _attend(self, i: int) -> None:
         """First half of block i: x2 and h2 from x and h."""
@@ -159,12 +163,12 @@ class Pass:
         net, mlp, df = self.net, f"h.{i}.mlp.", self._room("df", self.net.width)
         f, slope = self._own(i, "f", net.width), self._own(i, "slope", net.width)
         dz = self._join_back(g, i, "mlp.c_proj", self._x(i + 1))
-        self._then(g.product, mlp + "c_proj.weight", f, dz)
+        self._weigh(g, mlp + "c_proj.weight", f, dz)
         self._multiply(dz, mlp + "c_proj.weight", df, turned=True)
         # The product of gradient and slope is to lie where the slope does: df is every block's.
         bias = self._bias(g, i, "mlp.c_fc")
         self._then(kernels.activate_backward, net.activation, f, df, slope, bias)
-        self._then(g.product, mlp + "c_fc.weight", self._own(i, "h2"), slope)
+        self._weigh(g, mlp + "c_fc.weight", self._own(i, "h2"), slope)
         self._multiply(slope, mlp + "c_fc.weight", self._room("dh"), turned=True)
         norm = f"h.{i}.ln_2", self._own(i, "x2"), self._own(i, "s2", 2)
         self._norm_back(g, norm, self._x(i + 1), (i, "attn.c_proj"))
@@ -174,13 +178,13 @@ class Pass:
         at, a, qkv = f"h.{i}.attn.", self._own(i, "a"), self._own(i, "qkv", 3 * self.net.features)
         da = dh = self._room("dh")
         dz = self._join_back(g, i, "attn.c_proj", self._own(i, "x2"))
-        self._then(g.product, at + "c_proj.weight", a, dz)
+        self._weigh(g, at + "c_proj.weight", a, dz)
         self._multiply(dz, at + "c_proj.weight", da, turned=True)
         self._attention(
             kernels.causal_attention_backward, i, self._by_sequence(a), self._logs(i),
             self._by_sequence(da), self._by_sequence(qkv), self._bias(g, i, "attn.c_attn"),
         )  # fmt: skip
-        self._then(g.product, at + "c_attn.weight", self._own(i, "h"), qkv)
+        self._weigh(g, at + "c_attn.weight", self._own(i, "h"), qkv)
         self._multiply(qkv, at + "c_attn.weight", dh, turned=True)
         self._norm_back(g, self._next_norm(i), self._own(i, "x2"), (i - 1, "mlp.c_proj"))
 
@@ -193,6 +197,10 @@ class Pass:
             return
 
         self._then(_attend, kernel, given, self.theta, 3 * i + 1, arrays)
+
+    def _weigh(self, g: Gradient, name: str, x: Array, dz: Array) -> None:
+        """The gradient xᵀ·dz of a matrix; where it waits, it is noted before all else."""
+        (self.notes if g.waits else self.calls).append(partial(g.product, name, x, dz))
 
     def _multiply(self, a: Array, weight: str, out: Array, turned: bool = False) -> None:
         """out = a·W, or a·Wᵀ."""
@@ -309,8 +317,8 @@ def _key(theta: Scope, site: int) -> int:
     return (theta.key + site * SITES) & MASK
 
 
-def _place_back(g: Gradient, dx: Array) -> None:
-    g["wpe.weight"][: dx.shape[1]] += dx.sum(axis=0)
+def _place_back(g: Gradient, places: Array, dx: Array) -> None:
+    kernels.add_rows(g["wpe.weight"], places, dx)
 
 
 def _vector(vectors: Vectors, name: str) -> Array:

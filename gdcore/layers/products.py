@@ -1,14 +1,13 @@
 """Who multiplies two matrices: the compiled kernel where it is the faster one, or NumPy's BLAS."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
 from gdcore._numpy.products import padded
 from gdcore._typing import Array
+from gdcore.layers.calls import Call, prepared
 
 FEW = 32  # fewer rows do not pay for packing the other matrix
 LEAST = 1 << 17  # multiplications: BLAS is called in less time
@@ -25,6 +24,11 @@ MOST_READ, MOST_WRITTEN = 3_500_000, 2_500_000  # x86-64-v4: bytes of b, or of o
 def packs() -> bool:
     """Whether products of packed weights are there and fast."""
     return _compiled and _wide
+
+
+def reads_rows() -> bool:
+    """Whether it reads b as it lies where its rows have no gaps: packing it is no gain then."""
+    return _level == "x86-64-v4"
 
 
 def panel_numbers(b: Array) -> int:
@@ -65,8 +69,8 @@ def product(a: Array, b: Array, out: Array) -> Array:
     return np.matmul(a, b, out=out)
 
 
-def bound(a: Array, b: Array, out: Array) -> Callable[[], Any]:
+def bound(a: Array, b: Array, out: Array) -> Call:
     """A call without arguments that computes out = a·b."""
     if by_tiles(a, b, out):
-        return partial(kernels.matrix_product, a, b, False, out)
+        return prepared(kernels.matrix_product, a, b, False, out)
     return partial(np.matmul, a, b, out)

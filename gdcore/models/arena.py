@@ -12,7 +12,8 @@ import numpy as np
 from gdcore import kernels
 from gdcore._typing import Array
 from gdcore.layers.base import Context, Gradient, Layer, Scope
-from gdcore.layers.products import bound, by_tiles, panel_numbers, product
+from gdcore.layers.calls import Call, prepared
+from gdcore.layers.products import bound, by_tiles, panel_numbers, product, reads_rows
 from gdcore.layers.sequential import Sequential
 from gdcore.models.flat import LEAST_WORK
 from gdcore.parameters import aligned
@@ -20,6 +21,7 @@ from gdcore.threads import Threads, given_back
 
 TILE_WIDTH = 384  # and so do fewer columns
 MOST_PACKED = 1 << 21  # parameters that are packed for all shards, which takes their memory twice
+THREADED = 1 << 18  # numbers whose packing is worth several threads
 
 Task: TypeAlias = tuple[Array, Array, Array]  # a, b, out
 Pair: TypeAlias = tuple[Array, Array]  # x, dz
@@ -78,6 +80,11 @@ class Shard(Context):
         scope.keep(name, array)
         return array
 
+    @property
+    def waits(self) -> bool:
+        """With other shards: products are then those of the whole batch."""
+        return self.deferred is not None
+
     def product(self, gradient: Gradient, name: str, x: Array, dz: Array) -> None:
         """Now, or noted for when all shards are done."""
         if self.deferred is None:
@@ -99,14 +106,13 @@ class Shard(Context):
         self._tiled(tiles(a, b, out), a, b, out)
         return out
 
-    def multiplication(
-        self, name: str, turned: bool, a: Array, b: Array, out: Array
-    ) -> Callable[[], object]:
+    def multiplication(self, name: str, turned: bool, a: Array, b: Array, out: Array) -> Call:
         """The same as a call, whose tiles are cut, or whose weights are packed, for good."""
         tasks = tiles(a, b, out)
         if len(tasks) > 1:
             return partial(self._tiled, tasks, a, b, out)
-        if self.packed is not None and turned and by_tiles(a, b, out):
+        packs = self.packed is not None and (turned or not reads_rows())
+        if self.packed is not None and packs and by_tiles(a, b, out):
             return self.packed.multiplication((name, turned), a, b, out)
         return bound(a, b, out)
 
@@ -122,31 +128,32 @@ class Packed:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._panels: dict[tuple[str, bool], Array] = {}
-        self._ready: set[tuple[str, bool]] = set()
+        self._pairs: dict[tuple[str, bool], tuple[Array, Array]] = {}  # weights and their panels
 
-    def begin(self) -> None:
-        """θ has moved."""
-        self._ready.clear()
+    def forget(self) -> None:
+        """θ lies elsewhere."""
+        self._pairs.clear()
 
-    def multiplication(
-        self, key: tuple[str, bool], a: Array, b: Array, out: Array
-    ) -> Callable[[], object]:
+    def begin(self, threads: Threads) -> None:
+        """θ has moved: pack what passes asked for so far."""
+        pairs = list(self._pairs.values())
+        if sum(panels.size for _, panels in pairs) < THREADED:
+            for pair in pairs:
+                kernels.pack_panels(*pair)
+        else:
+            threads.map(lambda pair: kernels.pack_panels(*pair), pairs)
+
+    def multiplication(self, key: tuple[str, bool], a: Array, b: Array, out: Array) -> Call:
         """A call that computes out = a·b for the weights b of this key."""
-        panels = self._panels.setdefault(key, aligned(panel_numbers(b), b.dtype))
-
-        def multiply() -> None:
-            if key not in self._ready:
-                try:
-                    self._lock.acquire()
-                    if key not in self._ready:
-                        kernels.pack_panels(b, panels)
-                        self._ready.add(key)
-                finally:
-                    given_back(self._lock)
-            kernels.panel_product(a, panels, False, out)
-
-        return multiply
+        try:
+            self._lock.acquire()
+            if key not in self._pairs:
+                panels = aligned(panel_numbers(b), b.dtype)
+                kernels.pack_panels(b, panels)
+                self._pairs[key] = b, panels
+            return prepared(kernels.panel_product, a, self._pairs[key][1], False, out)
+        finally:
+            given_back(self._lock)
 
 
 # Kind of product: whether this BLAS gives the whole the bits of its tiles.
@@ -227,6 +234,8 @@ class Plan:
         if self._bound[0] is theta and self._bound[1] is g:
             return
         views, self._views = self.network.views(theta), self.network.views(g)
+        if self.packed is not None:
+            self.packed.forget()
         for shard, arrays in zip(self.shards, [self._views, *self._lazy], strict=True):
             if self._bound[0] is None:
                 shard.scope = self.network.scope(theta, shard)
@@ -250,7 +259,7 @@ class Plan:
                 shard.gradient.forget()
         self._broken, alone = True, len(self.shards) == 1
         if self.packed is not None:
-            self.packed.begin()
+            self.packed.begin(threads)
         for shard in self.shards:
             shard.key, shard.training = key, training
             shard.deferred, shard.threads = (

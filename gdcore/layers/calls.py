@@ -1,0 +1,45 @@
+"""Calls of kernels that are looked at once and run as often as wanted, in a row where they can."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+Call: TypeAlias = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Compiled kernels' calls. Arrays must stay where they are; numbers are those of now."""
+
+    steps: tuple[Any, ...]
+    arguments: tuple[Any, ...]  # steps have but addresses of arrays: they are held here
+    run: Callable[[tuple[Any, ...]], None]
+
+    def __call__(self) -> None:
+        self.run(self.steps)
+
+
+def prepared(kernel: Callable[..., Any], *arguments: Any) -> Call:
+    """kernel(*arguments) for later; where it is compiled, arguments are looked at here and now."""
+    kernel = getattr(kernel, "__wrapped__", kernel)  # by what lets kernels take arrays on devices
+    later = getattr(sys.modules[kernel.__module__], f"_later_{kernel.__name__}", None)
+    if later is None:
+        return partial(kernel, *arguments)
+    from gdcore._native.steps import _run_steps
+
+    return Prepared((later(*arguments),), arguments, _run_steps)
+
+
+def joined(calls: list[Call]) -> list[Call]:
+    """The same work in fewer calls: between prepared neighbours there is no interpreter."""
+    fewer: list[Call] = []
+    for call in calls:
+        last = fewer[-1] if fewer else None
+        if isinstance(call, Prepared) and isinstance(last, Prepared):
+            steps, arguments = last.steps + call.steps, last.arguments + call.arguments
+            fewer[-1] = Prepared(steps, arguments, call.run)
+        else:
+            fewer.append(call)
+    return fewer
