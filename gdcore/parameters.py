@@ -24,6 +24,28 @@ def aligned(size: int, dtype: DTypeLike) -> Array:
     return memory[start : start + size]
 
 
+def merged(arrays: Iterable[Array]) -> list[Array]:
+    """The same memory in fewer arrays: those that lie one behind the other become one vector.
+
+    Each must be C-contiguous.
+    """
+    pieces: list[tuple[Array, int, int]] = []  # who owns it, its first number and the one behind
+    for array in arrays:
+        base = array if array.base is None else array.base
+        if not (_lies(base) and base.dtype == array.dtype):
+            base = array
+        first = (array.ctypes.data - base.ctypes.data) // array.itemsize
+        last = first + array.size
+        if pieces and pieces[-1][0] is base and pieces[-1][2] == first:
+            first = pieces.pop()[1]
+        pieces.append((base, first, last))
+    return [base.reshape(-1)[first:last] for base, first, last in pieces]
+
+
+def _lies(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.flags.c_contiguous
+
+
 def read_only(array: Any) -> Any:
     """A view that cannot be written to; of an array on a device, which has none, a copy."""
     if not isinstance(array, np.ndarray):

@@ -124,11 +124,6 @@ class Context:
         self.dtype, self.training = np.dtype(dtype), training
         self.first, self.key = first, key
 
-    @property
-    def waits(self) -> bool:
-        """Whether products of a gradient are only noted, until all rows are through."""
-        return False
-
     def memory(self, scope: "Scope", name: str, shape: Shape, dtype: DTypeLike | None) -> Array:
         """An uninitialised array."""
         return np.empty(shape, dtype or self.dtype)
@@ -136,6 +131,10 @@ class Context:
     def product(self, gradient: "Gradient", name: str, x: Array, dz: Array) -> None:
         """gradient[name] += xᵀ·dz."""
         gradient.multiply(name, x, dz)
+
+    def noting(self, gradient: "Gradient", products: list[tuple[str, Array, Array]]) -> Call | None:
+        """None: no product waits."""
+        return None
 
     def scatter(self, gradient: "Gradient", name: str, rows: Array, values: Array) -> None:
         """gradient[name][rows] += values."""
@@ -294,14 +293,14 @@ class Gradient:
             view.fill(0)
         return view
 
-    def begin(self, views: Mapping[str, Array]) -> None:
-        """Touch all of these, {name: view}, at once."""
-        if self.touched.isdisjoint(views):
-            for view in views.values():
-                view.fill(0)
-            self.touched.update(views)
+    def begin(self, names: set[str], vectors: list[Array]) -> None:
+        """Touch all of these at once; their memory is that of the vectors."""
+        if self.touched.isdisjoint(names):
+            for vector in vectors:
+                vector.fill(0)
+            self.touched.update(names)
         else:
-            for name in views:
+            for name in names:
                 self[name]
 
     def __setitem__(self, name: str, value: Array) -> None:  # g["bias"] += … ends here
@@ -323,10 +322,10 @@ class Gradient:
         for child in self.children:
             child.bind(arrays)
 
-    @property
-    def waits(self) -> bool:
-        """Whether `product` only notes what is to be multiplied, which may then come later."""
-        return self._context.waits
+    def noting(self, products: list[tuple[str, Array, Array]]) -> Call | None:
+        """A call that notes products xᵀ·dz, (name, x, dz) each, before or after the arrays are
+        filled; None where products do not wait."""
+        return self._context.noting(self, products)
 
     def product(self, name: str, x: Array, dz: Array) -> None:
         """Add xᵀ·dz, possibly later: neither array may change until the step's end."""

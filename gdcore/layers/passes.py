@@ -17,6 +17,7 @@ from gdcore._numpy.attention import attention_weights, turned
 from gdcore._typing import Array, DTypeLike
 from gdcore.layers.base import Gradient, Scope
 from gdcore.layers.calls import Call, joined, prepared
+from gdcore.parameters import merged
 
 if TYPE_CHECKING:
     from gdcore.layers.transformer import Transformer
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 Vectors: TypeAlias = Scope | Gradient
 SITES = 0xD1B54A32D192ED03  # keys of dropout at successive places lie this far apart, not as steps'
 MASK = 0xFFFFFFFFFFFFFFFF
+
+
+class Weighing(partial[None]):
+    """A call of `Gradient.product`."""
 
 
 class Pass:
@@ -40,7 +45,7 @@ class Pass:
         self.rate = net.dropout if theta.training else 0.0
         self.rooms: dict[str, Array] = {}
         self.calls: list[Call] = []
-        self.notes: list[Call] = []  # of products that wait
+        self.products: list[tuple[str, Array, Array]] = []  # of a gradient that is being written
         self.back: Any = None
         dtype = theta["wte.weight"].dtype
         self.none, self.nothing = np.empty(0, dtype), np.empty((0, 0), dtype)
@@ -67,8 +72,8 @@ class Pass:
             self.back = g, *self._written_backward(g)
         if dz is not self.logits:
             self.logits[...] = dz
-        _, vectors, calls = self.back
-        g.begin(vectors)
+        _, names, vectors, calls = self.back
+        g.begin(names, vectors)
         for call in calls:
             call()
 
@@ -111,15 +116,21 @@ class Pass:
         logits = self._room("logits", net.vocabulary)
         self._multiply(self._own(net.blocks, "h"), net.head, logits, turned=True)
 
-    def _written_backward(self, g: Gradient) -> tuple[dict[str, Array], list[Call]]:
-        """(vectors by name, whose gradients are added up from zero; calls)."""
-        forward, self.calls, self.notes = self.calls, [], []
+    def _written_backward(self, g: Gradient) -> tuple[set[str], list[Array], list[Call]]:
+        """(names of the vectors, whose gradients are added up from zero; their memory; calls)."""
+        forward, self.calls, self.products = self.calls, [], []
         try:
             self._write_backward(g)
-            back = self.notes + joined(self.calls)
+            note = g.noting(self.products)
+            back = self.calls if note is None else [note, *self._unweighed()]
         finally:
             self.calls = forward
-        return {name: g.view(name) for name in g.names if g.view(name).ndim == 1}, back
+        views = {name: g.view(name) for name in g.names if g.view(name).ndim == 1}
+        return set(views), merged(views.values()), joined(back)
+
+    def _unweighed(self) -> list[Call]:
+        """The calls but for products of the gradient."""
+        return [call for call in self.calls if not isinstance(call, Weighing)]
 
     def _write_backward(self, g: Gradient) -> None:
         net = self.net
@@ -199,8 +210,9 @@ class Pass:
         self._then(_attend, kernel, given, self.theta, 3 * i + 1, arrays)
 
     def _weigh(self, g: Gradient, name: str, x: Array, dz: Array) -> None:
-        """The gradient xᵀ·dz of a matrix; where it waits, it is noted before all else."""
-        (self.notes if g.waits else self.calls).append(partial(g.product, name, x, dz))
+        """The gradient xᵀ·dz of a matrix."""
+        self.products.append((name, x, dz))
+        self.calls.append(Weighing(g.product, name, x, dz))
 
     def _multiply(self, a: Array, weight: str, out: Array, turned: bool = False) -> None:
         """out = a·W, or a·Wᵀ."""

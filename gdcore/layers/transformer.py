@@ -149,7 +149,8 @@ class Transformer(Layer):
             x.shape[1] <= self.places,
             f"A sequence of {x.shape[1]} ids is longer than the {self.places} places. Cut it.",
         )
-        inside = ids.size == 0 or (ids.min() >= 0 and ids.max() < self.vocabulary)
+        # a number below zero is a large one without its sign
+        inside = ids.size == 0 or ids.view(np.uint64).max() < self.vocabulary
         require(
             inside,
             f"Ids must be from 0 to {self.vocabulary - 1}. Pass those of the model's tokenizer.",

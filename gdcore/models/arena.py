@@ -2,9 +2,10 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import pairwise
+from operator import is_
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,16 +13,15 @@ import numpy as np
 from gdcore import kernels
 from gdcore._typing import Array
 from gdcore.layers.base import Context, Gradient, Layer, Scope
-from gdcore.layers.calls import Call, prepared
-from gdcore.layers.products import bound, by_tiles, panel_numbers, product, reads_rows
+from gdcore.layers.calls import Call, joined
+from gdcore.layers.products import bound, by_tiles, product, reads_rows
 from gdcore.layers.sequential import Sequential
 from gdcore.models.flat import LEAST_WORK
-from gdcore.parameters import aligned
+from gdcore.models.packed import MOST_PACKED, Packed
+from gdcore.parameters import aligned, merged
 from gdcore.threads import Threads, given_back
 
 TILE_WIDTH = 384  # and so do fewer columns
-MOST_PACKED = 1 << 21  # parameters that are packed for all shards, which takes their memory twice
-THREADED = 1 << 18  # numbers whose packing is worth several threads
 
 Task: TypeAlias = tuple[Array, Array, Array]  # a, b, out
 Pair: TypeAlias = tuple[Array, Array]  # x, dz
@@ -61,7 +61,7 @@ class Shard(Context):
     scope: Any = None  # until the plan is bound
     gradient: Any = None
 
-    def __init__(self, dtype: Any, arena: Arena, a: int, b: int, packed: "Packed | None") -> None:
+    def __init__(self, dtype: Any, arena: Arena, a: int, b: int, packed: Packed | None) -> None:
         super().__init__(dtype, training=True, first=a)
         self.packed = packed
         self.arena, self.a, self.b = arena, a, b
@@ -80,10 +80,19 @@ class Shard(Context):
         scope.keep(name, array)
         return array
 
-    @property
-    def waits(self) -> bool:
-        """With other shards: products are then those of the whole batch."""
-        return self.deferred is not None
+    def noting(self, gradient: Gradient, products: list[Note]) -> Call | None:
+        """With other shards products are those of the whole batch: noted for when all are done."""
+        if self.deferred is None:
+            return None
+        names = {name for name, *_ in products}
+        notes = [(gradient.name + name, x, dz) for name, x, dz in products]
+
+        def note() -> None:
+            gradient.touched.update(names)
+            if self.deferred is not None:
+                self.deferred.extend(notes)
+
+        return note
 
     def product(self, gradient: Gradient, name: str, x: Array, dz: Array) -> None:
         """Now, or noted for when all shards are done."""
@@ -121,39 +130,6 @@ class Shard(Context):
             self.threads.map(_run, tasks)
         else:
             multiply(tasks, a, b, out)
-
-
-class Packed:
-    """Weights packed for the kernel of products, once a pass for all shards."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._pairs: dict[tuple[str, bool], tuple[Array, Array]] = {}  # weights and their panels
-
-    def forget(self) -> None:
-        """θ lies elsewhere."""
-        self._pairs.clear()
-
-    def begin(self, threads: Threads) -> None:
-        """θ has moved: pack what passes asked for so far."""
-        pairs = list(self._pairs.values())
-        if sum(panels.size for _, panels in pairs) < THREADED:
-            for pair in pairs:
-                kernels.pack_panels(*pair)
-        else:
-            threads.map(lambda pair: kernels.pack_panels(*pair), pairs)
-
-    def multiplication(self, key: tuple[str, bool], a: Array, b: Array, out: Array) -> Call:
-        """A call that computes out = a·b for the weights b of this key."""
-        try:
-            self._lock.acquire()
-            if key not in self._pairs:
-                panels = aligned(panel_numbers(b), b.dtype)
-                kernels.pack_panels(b, panels)
-                self._pairs[key] = b, panels
-            return prepared(kernels.panel_product, a, self._pairs[key][1], False, out)
-        finally:
-            given_back(self._lock)
 
 
 # Kind of product: whether this BLAS gives the whole the bits of its tiles.
@@ -196,15 +172,23 @@ def _run(task: Task) -> None:
 
 
 class Lazy(dict[str, Array]):
-    """Arrays of given shapes, made when they are asked for: most shards need few."""
+    """Arrays of given shapes, made when they are asked for: most shards need few. All vectors are
+    made at once, one behind the other, as they lie in θ."""
 
     def __init__(self, shapes: dict[str, tuple[int, ...]], dtype: Any) -> None:
         super().__init__()
         self._shapes, self._dtype = shapes, dtype
 
     def __missing__(self, name: str) -> Array:
-        array = self[name] = np.empty(self._shapes[name], self._dtype)
-        return array
+        if len(self._shapes[name]) != 1:
+            array = self[name] = np.empty(self._shapes[name], self._dtype)
+            return array
+        sizes = {other: shape[0] for other, shape in self._shapes.items() if len(shape) == 1}
+        parts = np.split(
+            aligned(sum(sizes.values()), self._dtype), np.cumsum([*sizes.values()])[:-1]
+        )
+        self.update(zip(sizes, parts, strict=True))
+        return self[name]
 
 
 class Plan:
@@ -271,7 +255,10 @@ class Plan:
         """After the shards ran: sums over them and the products that waited."""
         if len(self.shards) > 1:
             self._settle(threads.n_threads > 1)
-            for whole, name, parts in self._sums:
+            for total, others in self._sums:
+                for part in others:
+                    np.add(total, part, out=total)
+            for whole, name, parts in self._rest:
                 _add(whole, name, parts)
             threads.map(lambda task: task(), self._tasks)
             self._scatter()
@@ -283,19 +270,22 @@ class Plan:
     def _settle(self, cut: bool) -> None:
         """What is to be done after the shards: as in the last step, where the same arrays wait."""
         scattered = [name for name, *_ in self.shards[0].scattered]
-        waiting = (cut, scattered), [shard.deferred or [] for shard in self.shards]
+        touched = [g.touched for shard in self.shards for g in shard.gradient.walk()]
+        waiting = (cut, scattered, touched), [shard.deferred or [] for shard in self.shards]
         if self._settled is not None and _same(waiting, self._settled):
             return
         noted = [*waiting[1][0], *self.shards[0].scattered]  # in the first shard, and so in each
         later = {name for name, *_ in noted}
-        self._sums = [
-            (whole, name, [(part, part.view(name)) for part in parts])
-            for whole, *parts in zip(*(s.gradient.walk() for s in self.shards), strict=True)
-            for name in whole.names
-            if whole.name + name not in later
-        ]
-        self._tasks = list(self._products(cut))
-        self._settled = waiting
+        self._sums, self._rest = [], []
+        for gradients in zip(*(s.gradient.walk() for s in self.shards), strict=True):
+            whole, *parts = gradients
+            names = [name for name in whole.names if whole.name + name not in later]
+            in_all = [name for name in names if all(name in g.touched for g in gradients)]
+            self._sums += _sums(gradients, in_all)
+            self._rest += [(whole, name, parts) for name in names if name not in in_all]
+        tasks = list(self._products(cut))
+        self._tasks = tasks if cut else joined(tasks)
+        self._settled = (cut, scattered, [set(names) for names in touched]), waiting[1]
 
     def _scatter(self) -> None:
         """Rows of tables that only some inputs name, one shard after another."""
@@ -341,25 +331,26 @@ def _joined(pairs: list[Pair]) -> list[Pair]:
 
 def _base(arrays: list[Array]) -> Array | None:
     """The array of the whole batch whose parts, one behind the other, these are, or None."""
-    if len(arrays) == 1:
-        return arrays[0]
-    base, width = arrays[0].base, arrays[0].shape[1]
-    if base is None or not all(a.base is base and a.flags.c_contiguous for a in arrays):
-        return None
-    places = [a.ctypes.data for a in arrays]
-    joined = all(x + a.nbytes == y for a, (x, y) in zip(arrays, pairwise(places), strict=False))
-    if not (joined and base.flags.c_contiguous):
-        return None
-    start = (places[0] - base.ctypes.data) // base.itemsize
-    return base.reshape(-1)[start : start + sum(map(np.size, arrays))].reshape(-1, width)
+    if not all(array.flags.c_contiguous for array in arrays):
+        return arrays[0] if len(arrays) == 1 else None
+    whole, *others = merged(arrays)
+    return None if others else whole.reshape(-1, arrays[0].shape[1])
 
 
-def _add(whole: Gradient, name: str, parts: list[tuple[Gradient, Array]]) -> None:
-    """The sum over shards of what is not a product."""
-    for part, values in parts:
+def _sums(gradients: Iterable[Gradient], names: list[str]) -> list[tuple[Array, list[Array]]]:
+    """(whole, parts) that are to be summed over shards, in few long vectors where they can be."""
+    vectors = [merged(g.view(name) for name in names) for g in gradients]
+    if any([v.size for v in each] != [v.size for v in vectors[0]] for each in vectors):
+        vectors = [[g.view(name) for name in names] for g in gradients]
+    return [(whole, list(parts)) for whole, *parts in zip(*vectors, strict=True)]
+
+
+def _add(whole: Gradient, name: str, parts: list[Gradient]) -> None:
+    """The sum over shards of what not every one of them touched."""
+    for part in parts:
         if name in part.touched:
             view = whole[name]  # zero, where the first shard did not touch it
-            view += values
+            view += part.view(name)
 
 
 def _same(waiting: Any, before: Any) -> bool:
@@ -369,6 +360,8 @@ def _same(waiting: Any, before: Any) -> bool:
     for notes, old in zip(waiting[1], before[1], strict=True):
         if len(notes) != len(old):
             return False
+        if all(map(is_, notes, old)):
+            continue
         for (name, x, dz), (its, y, dy) in zip(notes, old, strict=True):
             if x is not y or dz is not dy or name != its:
                 return False
