@@ -10,7 +10,8 @@ from gdcore._typing import Array
 from gdcore.layers.calls import Call, prepared
 
 FEW = 32  # fewer rows do not pay for packing the other matrix
-LEAST = 1 << 17  # multiplications: BLAS is called in less time
+LEAST = 1 << 17  # multiplications: BLAS is called in less time,
+LEAST_AT_ONCE = 1 << 20  # and asked in less time than it takes to choose
 DTYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 _compiled = kernels.backend()["matrix_product"] == "native"
 # Where the kernel has been measured, and is not the slower one. BLAS packs both factors: that
@@ -56,6 +57,10 @@ def _pays(a: Array, b: Array, out: Array) -> bool:
         return False
     if _level == "x86-64-v3":
         return a.strides[1] == size and m <= NARROW
+    if b.strides[1] == size:
+        columns = -(-k * size // 64) * (64 // size)  # as whole registers count them
+        if k * size < 128 or 8 * columns > 9 * k:
+            return False
     if a.strides[1] == size:
         return b.size * size <= MOST_READ
     return a.strides[0] == b.strides[1] == size and out.size * size <= MOST_WRITTEN
@@ -63,7 +68,7 @@ def _pays(a: Array, b: Array, out: Array) -> bool:
 
 def product(a: Array, b: Array, out: Array) -> Array:
     """out = a·b."""
-    if by_tiles(a, b, out):
+    if a.size * b.shape[-1] >= LEAST_AT_ONCE and by_tiles(a, b, out):
         kernels.matrix_product(a, b, False, out)
         return out
     return np.matmul(a, b, out=out)

@@ -1,6 +1,9 @@
 """Products of matrices against products in double and facts of mathematics, on both twins."""
 
+import ctypes
 import itertools
+import mmap
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +14,8 @@ DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 NEAR = {np.float32: 2e-6, np.float64: 1e-14}  # of Σ |a|·|b|
 SIZES = [
     (1, 1, 1), (3, 7, 5), (4, 384, 33), (5, 385, 16), (7, 3, 15), (13, 130, 17), (33, 800, 31),
-    (64, 1, 64), (65, 129, 100), (2, 20, 161),
+    (64, 1, 64), (65, 129, 100), (2, 20, 161), (8, 9, 32), (16, 5, 48), (20, 9, 64), (28, 40, 80),
+    (201, 400, 40),
 ]  # fmt: skip
 
 
@@ -103,6 +107,31 @@ def test_a_row_has_the_same_bits_in_any_company(pair, dtype):
         part = np.empty_like(whole[rows, columns])
         native.matrix_product(A[rows], B[:, columns], False, part)
         assert same_bits(part, np.ascontiguousarray(whole[rows, columns]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is locked by mprotect")
+@DTYPES
+@pytest.mark.parametrize("turned", [False, True], ids=["rows", "turned"])
+def test_nothing_behind_a_factor_is_read(kernels, dtype, turned):
+    """A and B end where the process may not read: else it would end here."""
+    for n, m, k in SIZES:
+        A, B = (before_a_wall(size, dtype) for size in ((m, n) if turned else (n, m), (m, k)))
+        A, C = A.T if turned else A, np.empty((n, k), dtype)
+        kernels.matrix_product(A, B, False, C)
+        assert (C == m).all()
+
+
+def before_a_wall(shape, dtype):
+    """Ones whose last number is followed by a page that nobody may touch."""
+    size, page = int(np.prod(shape)) * np.dtype(dtype).itemsize, mmap.PAGESIZE
+    whole = -(-size // page) * page
+    room = mmap.mmap(-1, whole + page)
+    wall = ctypes.addressof(ctypes.c_char.from_buffer(room)) + whole
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(wall), ctypes.c_size_t(page), 0) == 0
+    array = np.frombuffer(room, dtype, int(np.prod(shape)), whole - size).reshape(shape)
+    array[...] = 1
+    return array
 
 
 @DTYPES
