@@ -24,6 +24,13 @@ def aligned(size: int, dtype: DTypeLike) -> Array:
     return memory[start : start + size]
 
 
+def aligned_like(vector: Array) -> Array:
+    """An empty vector of its length and dtype, aligned; of one on a device, where it is."""
+    if not isinstance(vector, np.ndarray):
+        return np.empty_like(vector)
+    return aligned(len(vector), vector.dtype)
+
+
 def merged(arrays: Iterable[Array]) -> list[Array]:
     """The same memory in fewer arrays: those that lie one behind the other become one vector.
 

@@ -14,7 +14,7 @@ from gdcore._typing import Array, State
 from gdcore.claims import counted
 from gdcore.cost import PlainCost
 from gdcore.optim.base import Optimizer, Rule
-from gdcore.parameters import aligned
+from gdcore.parameters import aligned_like
 from gdcore.threads import Threads, resolve
 
 SLICES = 1 << 17  # numbers of θ from where on a step is cut among the threads
@@ -93,7 +93,7 @@ class SteppedCost(PlainCost):
 
     def _gradient_like(self, theta: Array) -> Array:
         if self._g is None or self._g.dtype != theta.dtype:
-            self._g = aligned(len(theta), theta.dtype)
+            self._g = aligned_like(theta)
         g: Array = self._g
         return g
 
