@@ -16,18 +16,27 @@ cdef inline inline_double softmax_row(
     cdef real lane[LANES]
     cdef double total = 0
     cdef Py_ssize_t j, l, block
-    for j in range(1, k):
+    cdef Py_ssize_t whole = k - k % LANES if k >= 2 * LANES else 0
+    if whole:
+        for l in range(LANES):
+            lane[l] = z[0]
+        for block in range(whole // LANES):
+            for l in range(LANES):
+                lane[l] = z[block * LANES + l] if z[block * LANES + l] > lane[l] else lane[l]
+        for l in range(LANES):
+            most = lane[l] if lane[l] > most else most
+    for j in range(whole, k):
         most = z[j] if z[j] > most else most
     for j in range(k):
         d[j] = exp_negative(z[j] - most)
-    if k >= 2 * LANES:
+    if whole:
         for l in range(LANES):
             lane[l] = 0
-        for block in range(k // LANES):
+        for block in range(whole // LANES):
             for l in range(LANES):
                 lane[l] = lane[l] + d[block * LANES + l]
         total = fold(lane)
-        for j in range(k - k % LANES, k):
+        for j in range(whole, k):
             total += d[j]
     else:
         for j in range(k):

@@ -38,15 +38,29 @@ cdef inline inline_double spread(const real *x, real mean, Py_ssize_t p) noexcep
     return fold(lane) + rest
 
 
-cdef inline inline_void add_row(real *d, const real *x, const real *bias, Py_ssize_t p) noexcept nogil:
-    """d += x + bias."""
-    cdef Py_ssize_t j
-    if bias != NULL:
-        for j in range(p):
-            d[j] = d[j] + (x[j] + bias[j])
-    else:
-        for j in range(p):
-            d[j] = d[j] + x[j]
+cdef inline inline_double joined_total(
+    real *d, const real *x, const real *bias, Py_ssize_t p,
+) noexcept nogil:
+    """d += x + bias, and Σ d in LANES partial sums."""
+    cdef real lane[LANES]
+    cdef real more[LANES]
+    cdef double rest = 0
+    cdef Py_ssize_t i, l
+    for l in range(LANES):
+        lane[l] = 0
+    for i in range(p // LANES):
+        for l in range(LANES):
+            more[l] = x[l] + bias[l] if bias != NULL else x[l]
+        for l in range(LANES):
+            d[l] = d[l] + more[l]
+        for l in range(LANES):
+            lane[l] = lane[l] + d[l]
+        d, x = d + LANES, x + LANES
+        bias += LANES if bias != NULL else 0
+    for l in range(p % LANES):
+        d[l] = d[l] + (x[l] + bias[l] if bias != NULL else x[l])
+        rest += d[l]
+    return fold(lane) + rest
 
 
 cdef hot_void forward_pass(
@@ -58,9 +72,10 @@ cdef hot_void forward_pass(
     cdef Py_ssize_t i, j
     for i in range(n):
         if more != NULL:
-            add_row(X, more, before, p)
+            mean = <real>(joined_total(X, more, before, p) / p)
             more += p
-        mean = <real>(total(X, p) / p)
+        else:
+            mean = <real>(total(X, p) / p)
         scale = <real>(1.0 / sqrt(spread(X, mean, p) / p + eps))
         for j in range(p):
             Y[j] = (X[j] - mean) * scale * gain[j] + bias[j]
@@ -183,12 +198,17 @@ def layer_norm(
 ):
     """Y = (X − mean)/√(variance + eps)·gain + bias, row by row; statistics = mean and inverse root of each. Changes Y and statistics."""
     cdef double small = eps
-    cdef Py_ssize_t n = X.shape[0], p = X.shape[1]
-    require_shapes(n, p, gain.shape[0], bias.shape[0], Y.shape[0], Y.shape[1], statistics.shape[0], statistics.shape[1])
-    require_apart(2, 5, span(Y), span(statistics), span(X), span(gain), span(bias))
-    if n:
-        with nogil:
-            forward_pass(<real *>&X[0, 0], <real *>NULL, <real *>NULL, &gain[0], &bias[0], small, &Y[0, 0], &statistics[0, 0], n, p)
+    cdef Step s = norm_step(X, gain, bias, small, Y, statistics)
+    run_now(&s)
+
+
+def _later_layer_norm(
+    const real[:, ::1] X not None, const real[::1] gain not None, const real[::1] bias not None,
+    eps, real[:, ::1] Y not None, real[:, ::1] statistics not None,
+):
+    cdef double small = eps
+    cdef Step s = norm_step(X, gain, bias, small, Y, statistics)
+    return kept(&s)
 
 
 def layer_norm_backward(
@@ -217,6 +237,23 @@ cdef int require_sums(Py_ssize_t bias, Py_ssize_t p) except -1:
     if bias != p and bias != 0:
         raise ValueError("The bias must have one number a column, or none. Pass such.")
     return 0
+
+
+cdef Step norm_step(
+    const real[:, ::1] X, const real[::1] gain, const real[::1] bias, double eps, real[:, ::1] Y,
+    real[:, ::1] statistics,
+) except *:
+    """A call of `layer_norm`, or an error."""
+    cdef Step s
+    cdef Py_ssize_t n = X.shape[0], p = X.shape[1]
+    require_shapes(n, p, gain.shape[0], bias.shape[0], Y.shape[0], Y.shape[1], statistics.shape[0], statistics.shape[1])
+    require_apart(2, 5, span(Y), span(statistics), span(X), span(gain), span(bias))
+    s.run, s.wide, s.number[0] = run_forward, real is double, eps
+    s.size[0], s.size[1] = n, p
+    s.at[0], s.at[1], s.at[2] = <void *>&X[0, 0], NULL, NULL
+    s.at[3], s.at[4] = <void *>&gain[0], <void *>&bias[0]
+    s.at[5], s.at[6] = &Y[0, 0], &statistics[0, 0]
+    return s
 
 
 cdef Step forward_step(

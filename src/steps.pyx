@@ -24,3 +24,9 @@ def _run_steps(tuple steps not None):
         free(each)
     if failed:
         raise MemoryError
+
+
+def _set_key(step not None, key):
+    """From now on the step draws the words of this key."""
+    cdef Step *s = <Step *>PyCapsule_GetPointer(step, STEP)
+    s.word[0] = key

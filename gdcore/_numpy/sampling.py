@@ -1,4 +1,4 @@
-"""Dropout by a counter-based generator, and rows added where numbers say, in NumPy. Compiled
+"""Dropout by a counter-based generator, and rows taken or added where numbers say, in NumPy. Compiled
 twins: src/sampling.pyx. Twins agree to the bit.
 """
 
@@ -14,7 +14,7 @@ from gdcore._numpy._require import (
 )
 from gdcore._typing import Array
 
-__all__ = ["add_rows", "dropout"]
+__all__ = ["add_rows", "dropout", "embed"]
 
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
@@ -55,6 +55,24 @@ def _philox(blocks: Array, key: int) -> Array:
         c, d = (one >> HALF) ^ d ^ np.uint64(k1), one & LOW
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return np.stack([a, b, c, d], axis=1).ravel()
+
+
+def embed(table: Array, rows: Array, places: Array, out: Array) -> None:
+    """out[i] = table[rows[i]], or the nearest row that there is, + places[i mod t], where places (t, p) has rows. Changes out."""
+    require_arrays(table, places, out, ndim=2)
+    require_writeable(out)
+    require_whole(rows=rows)
+    if out.shape != (len(rows), table.shape[1]):
+        raise ValueError("out must have a row for each of rows, as wide as the table. Pass such.")
+    if len(places) and places.shape[1] != table.shape[1]:
+        raise ValueError("places must be as wide as the table, or have no rows. Pass such.")
+    if len(rows) and not len(table):
+        raise ValueError("The table has no rows to take. Pass one that has.")
+    require_apart((out,), table, rows, places)
+    with np.errstate(all="ignore"):
+        out[:] = table[np.clip(rows, 0, len(table) - 1)]
+        if len(places):
+            out += places[np.arange(len(rows)) % len(places)]
 
 
 def add_rows(table: Array, rows: Array, values: Array) -> None:

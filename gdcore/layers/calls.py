@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any, TypeAlias
 
 Call: TypeAlias = Callable[[], Any]
@@ -20,6 +21,10 @@ class Prepared:
     def __call__(self) -> None:
         self.run(self.steps)
 
+    def draw(self, key: int) -> None:
+        """By this key from now on, where it is one call of a kernel that draws random words."""
+        _native()._set_key(self.steps[0], key)
+
 
 def prepared(kernel: Callable[..., Any], *arguments: Any) -> Call:
     """kernel(*arguments) for later; where it is compiled, arguments are looked at here and now."""
@@ -27,9 +32,11 @@ def prepared(kernel: Callable[..., Any], *arguments: Any) -> Call:
     later = getattr(sys.modules[kernel.__module__], f"_later_{kernel.__name__}", None)
     if later is None:
         return partial(kernel, *arguments)
-    from gdcore._native.steps import _run_steps
+    return Prepared((later(*arguments),), arguments, _native()._run_steps)
 
-    return Prepared((later(*arguments),), arguments, _run_steps)
+
+def _native() -> Any:
+    return import_module("gdcore._native.steps")  # only where kernels are compiled
 
 
 def joined(calls: list[Call]) -> list[Call]:

@@ -16,7 +16,7 @@ from gdcore import kernels
 from gdcore._numpy.attention import attention_weights, turned
 from gdcore._typing import Array, DTypeLike
 from gdcore.layers.base import Gradient, Scope
-from gdcore.layers.calls import Call, joined, prepared
+from gdcore.layers.calls import Call, Prepared, joined, prepared
 from gdcore.parameters import merged
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Pass:
         self.rooms: dict[str, Array] = {}
         self.calls: list[Call] = []
         self.products: list[tuple[str, Array, Array]] = []  # of a gradient that is being written
+        self.drawing: list[tuple[Prepared, int]] = []  # calls that draw, and at which site
         self.back: Any = None
         dtype = theta["wte.weight"].dtype
         self.none, self.nothing = np.empty(0, dtype), np.empty((0, 0), dtype)
@@ -62,8 +63,7 @@ class Pass:
     def forward(self, ids: Array) -> Array:
         """Logits (n, t, vocabulary)."""
         self.ids[...] = ids.reshape(-1)
-        for call in self.calls:
-            call()
+        self._run(self.calls, self.drawing)
         return self.logits
 
     def backward(self, dz: Array, g: Gradient) -> None:
@@ -72,10 +72,15 @@ class Pass:
             self.back = g, *self._written_backward(g)
         if dz is not self.logits:
             self.logits[...] = dz
-        _, names, vectors, calls = self.back
+        _, names, vectors, calls, drawing = self.back
         g.begin(names, vectors)
-        for call in calls:
-            call()
+        self._run(calls, drawing)
+
+    def _run(self, calls: list[Call], drawing: list[tuple[Prepared, int]]) -> None:
+        for call, site in drawing:
+            call.draw(_key(self.theta, site))
+        for each in calls:
+            each()
 
     def keys_and_values(self, i: int) -> tuple[Array, Array]:
         """Keys, turned where positions are rotary, and values of block i, (n·t, features) each."""
@@ -101,10 +106,9 @@ class Pass:
 
     def _write_forward(self) -> None:
         net, theta, x = self.net, self.theta, self._x(0)
-        self._then(np.take, theta["wte.weight"], self.ids, 0, x, "clip")
-        if net.positions == "learned":
-            by_sequence = x.reshape(self.n, self.t, -1)
-            self._then(np.add, by_sequence, theta["wpe.weight"][: self.t], by_sequence)
+        learned = net.positions == "learned"
+        places = theta["wpe.weight"][: self.t] if learned else self.nothing
+        self._then(kernels.embed, theta["wte.weight"], self.ids, places, x)
         self._drop(0, x, x)
         self._norm(0)
         for i in range(net.blocks):
@@ -116,17 +120,20 @@ class Pass:
         logits = self._room("logits", net.vocabulary)
         self._multiply(self._own(net.blocks, "h"), net.head, logits, turned=True)
 
-    def _written_backward(self, g: Gradient) -> tuple[set[str], list[Array], list[Call]]:
-        """(names of the vectors, whose gradients are added up from zero; their memory; calls)."""
-        forward, self.calls, self.products = self.calls, [], []
+    def _written_backward(self, g: Gradient) -> tuple[set[str], list[Array], list[Call], list[Any]]:
+        """(names of the vectors, whose gradients are added up from zero; their memory; calls; those
+        that draw)."""
+        forward, self.calls, self.drawing = (self.calls, self.drawing), [], []
+        self.products = []
         try:
             self._write_backward(g)
             note = g.noting(self.products)
             back = self.calls if note is None else [note, *self._unweighed()]
+            drawing = self.drawing
         finally:
-            self.calls = forward
+            self.calls, self.drawing = forward
         views = {name: g.view(name) for name in g.names if g.view(name).ndim == 1}
-        return set(views), merged(views.values()), joined(back)
+        return set(views), merged(views.values()), joined(back), drawing
 
     def _unweighed(self) -> list[Call]:
         """The calls but for products of the gradient."""
@@ -203,11 +210,23 @@ class Pass:
         """Attention on either way; its key is that of the step."""
         qkv = self._by_sequence(self._own(i, "qkv", 3 * self.net.features))
         given = qkv, self._bias(self.theta, i, "attn.c_attn"), self.turns, self.net.heads, self.rate
-        if not self.rate:
+        if self.rate:
+            self._draw(kernel, given, 3 * i + 1, 1, arrays)
+        else:
             self._then(kernel, *given, 0, 0, *arrays)
-            return
 
-        self._then(_attend, kernel, given, self.theta, 3 * i + 1, arrays)
+    def _draw(
+        self, kernel: Callable[..., None], given: tuple[Any, ...], site: int, words: int,
+        arrays: tuple[Array, ...],
+    ) -> None:  # fmt: skip
+        """A call that draws so many words a sequence, by the key that a step has for this site."""
+        first = self.theta.first * words
+        call = prepared(kernel, *given, 0, first, *arrays)
+        if isinstance(call, Prepared):
+            self.drawing.append((call, site))
+            self.calls.append(call)
+        else:
+            self._then(_drawn, kernel, given, self.theta, site, (first, *arrays))
 
     def _weigh(self, g: Gradient, name: str, x: Array, dz: Array) -> None:
         """The gradient xᵀ·dz of a matrix."""
@@ -271,8 +290,8 @@ class Pass:
     def _drop(self, site: int, x: Array, out: Array) -> None:
         if not self.rate:
             return
-        x, out, row = x.reshape(-1), out.reshape(-1), self.t * self.net.features
-        self._then(_drop, x, self.rate, self.theta, site, row, out)
+        row, out = self.t * self.net.features, out.reshape(-1)
+        self._draw(kernels.dropout, (x.reshape(-1), self.rate), site, row, (out,))
 
     def _site(self, i: int, product: str) -> int:
         return 3 * i + (2 if product == "attn.c_proj" else 3)
@@ -311,18 +330,14 @@ class Pass:
 # for the collector.
 
 
-def _attend(
+def _drawn(
     kernel: Callable[..., None],
     given: tuple[Any, ...],
     theta: Scope,
     site: int,
-    arrays: tuple[Array, ...],
+    rest: tuple[Any, ...],
 ) -> None:
-    kernel(*given, _key(theta, site), theta.first, *arrays)
-
-
-def _drop(x: Array, rate: float, theta: Scope, site: int, row: int, out: Array) -> None:
-    kernels.dropout(x, rate, _key(theta, site), theta.first * row, out)
+    kernel(*given, _key(theta, site), *rest)
 
 
 def _key(theta: Scope, site: int) -> int:

@@ -473,6 +473,14 @@ def scattering(dtype):
     return {"table": table, "rows": rng.integers(0, ROWS, ROWS), "values": values}
 
 
+def embedding(dtype):
+    """Rows to be taken from a table, some that it does not have."""
+    rng = np.random.default_rng(0)
+    table, places = (rng.normal(size=(n, COLUMNS)).astype(dtype) for n in (ROWS, 3))
+    out = np.zeros((ROWS, COLUMNS), dtype)
+    return {"table": table, "rows": rng.integers(-3, ROWS + 3, ROWS), "places": places, "out": out}
+
+
 CASES = {
     "check_csr": Case(sparse_rows, free=("indices",)),
     "csr_moments": Case(sparse_moments, ("mean", "deviation"), ("data",), near=(1e-13, 1e-13)),
@@ -481,6 +489,7 @@ CASES = {
     "murmur3": Case(lambda dtype: {"data": b"gradient", "seed": 7}, free=("data", "seed")),
     "take_csr_rows": Case(sparse_gathering, ("new_data", "new_indices", "new_indptr")),
     "add_rows": Case(scattering, ("table",), ("rows",)),
+    "embed": Case(embedding, ("out",), ("rows", "table", "places")),
     "online_pass": Case(
         stream("softmax", CLASSES), ("state", "clock"), ("X",), near=(1e-13, 1e-13)
     ),

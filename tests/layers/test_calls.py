@@ -33,6 +33,9 @@ def arguments(name, dtype):
         "causal_attention_backward": (qkv, some(3 * p), np.empty((0, 0), dtype), 4, 0.2, 7, 3,
                                       some(2, 5, p), lse, some(2, 5, p), some(2, 5, 3 * p),
                                       some(3 * p)),
+        "dropout": (some(33), 0.3, 2**63 + 5, 11, some(33)),
+        "embed": (some(n, p), rng.integers(-2, n + 2, 9), some(4, p), some(9, p)),
+        "layer_norm": (some(n, p), some(p), some(p), 1e-5, some(n, p), some(n, 2)),
         "matrix_product": (some(n, p), some(p, 7), True, some(n, 7)),
         "panel_product": (some(n, p), some(p * 32 * 4 // np.dtype(dtype).itemsize), False,
                           some(n, 9)),
@@ -41,7 +44,8 @@ def arguments(name, dtype):
 
 NAMES = [
     "activate", "activate_backward", "residual_norm", "residual_norm_backward", "causal_attention",
-    "causal_attention_backward", "matrix_product", "panel_product",
+    "causal_attention_backward", "dropout", "embed", "layer_norm", "matrix_product",
+    "panel_product",
 ]  # fmt: skip
 
 
@@ -99,6 +103,23 @@ def test_a_call_holds_its_arrays():
     for each in call:
         each()
     assert (out == 4).all()
+
+
+@pytest.mark.skipif(not NATIVE, reason="there are no keys to be changed without the compiled core")
+@pytest.mark.parametrize("name", ["dropout", "causal_attention", "causal_attention_backward"])
+def test_a_call_draws_by_the_key_that_it_is_given_last(name):
+    now, later = (list(arguments(name, np.float32)) for _ in range(2))
+    place = 2 if name == "dropout" else 5  # of the key
+    call = prepared(getattr(kernels, name), *later)
+    for key in (3, 2**64 - 1, 0):
+        now[place] = key
+        getattr(kernels, name)(*now)
+        call.draw(key)
+        call()
+        for one, two in zip(now, later, strict=True):
+            assert isinstance(one, (int, float)) or np.array_equal(one, two)
+    with pytest.raises(OverflowError):
+        call.draw(-1)
 
 
 @pytest.mark.skipif(not NATIVE, reason="there are no steps without the compiled core")
