@@ -69,8 +69,9 @@ cdef void product_pass(
     real *C, Py_ssize_t sc, Py_ssize_t n, Py_ssize_t m, Py_ssize_t k, bint add, Py_ssize_t depth,
     real *room,
 ) noexcept nogil:
-    """So many rows of B at once: as they lie, but for columns that must be packed, a few panels at
-    a time. Whole vectors are read, so the last columns of a row may lie where nothing may be read."""
+    """So many rows of B at once, packed a few panels at a time. Where tiles are high they read 128
+    bytes of B for so many sums that it need not lie near: there B is read as it lies, but for the
+    last columns, as whole vectors may reach to where nothing may be read."""
     cdef Py_ssize_t W = PANEL // sizeof(real), some = TOGETHER * W, q, deep, j, w, block, group
     cdef Py_ssize_t far = depth * sq if FEW == MOST_FEW else 0
     cdef Py_ssize_t lies = k - k % (LINE // sizeof(real)) if far and sbj == 1 else 0
