@@ -132,9 +132,19 @@ class Context:
         """gradient[name] += xᵀ·dz."""
         gradient.multiply(name, x, dz)
 
-    def noting(self, gradient: "Gradient", products: list[tuple[str, Array, Array]]) -> Call | None:
-        """None: no product waits."""
-        return None
+    @property
+    def waits(self) -> bool:
+        """Whether `product` but notes what is to be multiplied when all rows are through."""
+        return False
+
+    def noting(self, gradient: "Gradient", products: list[tuple[str, Array, Array]]) -> Call:
+        """A call of `product` for each (name, x, dz)."""
+
+        def note() -> None:
+            for each in products:
+                self.product(gradient, *each)
+
+        return note
 
     def scatter(self, gradient: "Gradient", name: str, rows: Array, values: Array) -> None:
         """gradient[name][rows] += values."""
@@ -322,9 +332,13 @@ class Gradient:
         for child in self.children:
             child.bind(arrays)
 
-    def noting(self, products: list[tuple[str, Array, Array]]) -> Call | None:
-        """A call that notes products xᵀ·dz, (name, x, dz) each, before or after the arrays are
-        filled; None where products do not wait."""
+    @property
+    def waits(self) -> bool:
+        """Whether `product` but notes arrays, which may then be filled later."""
+        return self._context.waits
+
+    def noting(self, products: list[tuple[str, Array, Array]]) -> Call:
+        """A call of `product` for each (name, x, dz)."""
         return self._context.noting(self, products)
 
     def product(self, name: str, x: Array, dz: Array) -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any, TypeAlias
 
@@ -16,10 +16,9 @@ class Prepared:
 
     steps: tuple[Any, ...]
     arguments: tuple[Any, ...]  # steps have but addresses of arrays: they are held here
-    run: Callable[[tuple[Any, ...]], None]
 
     def __call__(self) -> None:
-        self.run(self.steps)
+        _native()._run_steps(self.steps)
 
     def draw(self, key: int) -> None:
         """By this key from now on, where it is one call of a kernel that draws random words."""
@@ -32,9 +31,10 @@ def prepared(kernel: Callable[..., Any], *arguments: Any) -> Call:
     later = getattr(sys.modules[kernel.__module__], f"_later_{kernel.__name__}", None)
     if later is None:
         return partial(kernel, *arguments)
-    return Prepared((later(*arguments),), arguments, _native()._run_steps)
+    return Prepared((later(*arguments),), arguments)
 
 
+@cache
 def _native() -> Any:
     return import_module("gdcore._native.steps")  # only where kernels are compiled
 
@@ -45,8 +45,7 @@ def joined(calls: list[Call]) -> list[Call]:
     for call in calls:
         last = fewer[-1] if fewer else None
         if isinstance(call, Prepared) and isinstance(last, Prepared):
-            steps, arguments = last.steps + call.steps, last.arguments + call.arguments
-            fewer[-1] = Prepared(steps, arguments, call.run)
+            fewer[-1] = Prepared(last.steps + call.steps, last.arguments + call.arguments)
         else:
             fewer.append(call)
     return fewer

@@ -7,7 +7,7 @@ are through.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,10 +27,6 @@ SITES = 0xD1B54A32D192ED03  # keys of dropout at successive places lie this far 
 MASK = 0xFFFFFFFFFFFFFFFF
 
 
-class Weighing(partial[None]):
-    """A call of `Gradient.product`."""
-
-
 class Pass:
     """n sequences of t ids on their way through a `Transformer`.
 
@@ -45,7 +41,7 @@ class Pass:
         self.rate = net.dropout if theta.training else 0.0
         self.rooms: dict[str, Array] = {}
         self.calls: list[Call] = []
-        self.products: list[tuple[str, Array, Array]] = []  # of a gradient that is being written
+        self.noted: list[tuple[str, Array, Array]] | None = None  # products that wait
         self.drawing: list[tuple[Prepared, int]] = []  # calls that draw, and at which site
         self.back: Any = None
         dtype = theta["wte.weight"].dtype
@@ -55,7 +51,6 @@ class Pass:
         rotary = net.positions == "rotary"
         self.turns = rotary_turns(t, net.features // net.heads, dtype) if rotary else self.nothing
         self.ids = np.empty(n * t, np.int64)
-        self.places = np.tile(np.arange(t), n)
         self._write_forward()
         self.calls = joined(self.calls)
         self.logits = self._room("logits", net.vocabulary).reshape(n, t, -1)
@@ -124,20 +119,16 @@ class Pass:
         """(names of the vectors, whose gradients are added up from zero; their memory; calls; those
         that draw)."""
         forward, self.calls, self.drawing = (self.calls, self.drawing), [], []
-        self.products = []
+        self.noted = [] if g.waits else None
         try:
             self._write_backward(g)
-            note = g.noting(self.products)
-            back = self.calls if note is None else [note, *self._unweighed()]
-            drawing = self.drawing
+            back, drawing = joined(self.calls), self.drawing
+            if self.noted is not None:  # before all else, lest it breaks the row
+                back.insert(0, g.noting(self.noted))
         finally:
             self.calls, self.drawing = forward
         views = {name: g.view(name) for name in g.names if g.view(name).ndim == 1}
-        return set(views), merged(views.values()), joined(back), drawing
-
-    def _unweighed(self) -> list[Call]:
-        """The calls but for products of the gradient."""
-        return [call for call in self.calls if not isinstance(call, Weighing)]
+        return set(views), merged(views.values()), back, drawing
 
     def _write_backward(self, g: Gradient) -> None:
         net = self.net
@@ -157,7 +148,7 @@ class Pass:
         self._drop(0, dx, dx)
         self._then(g.scatter, "wte.weight", self.ids, dx)
         if net.positions == "learned":
-            self._then(_place_back, g, self.places, dx)
+            self._then(_place_back, g, np.tile(np.arange(self.t), self.n), dx)
 
     def _attend(self, i: int) -> None:
         """First half of block i: x2 and h2 from x and h."""
@@ -230,8 +221,10 @@ class Pass:
 
     def _weigh(self, g: Gradient, name: str, x: Array, dz: Array) -> None:
         """The gradient xᵀ·dz of a matrix."""
-        self.products.append((name, x, dz))
-        self.calls.append(Weighing(g.product, name, x, dz))
+        if self.noted is None:
+            self._then(g.product, name, x, dz)
+        else:
+            self.noted.append((name, x, dz))
 
     def _multiply(self, a: Array, weight: str, out: Array, turned: bool = False) -> None:
         """out = a·W, or a·Wᵀ."""

@@ -80,10 +80,15 @@ class Shard(Context):
         scope.keep(name, array)
         return array
 
-    def noting(self, gradient: Gradient, products: list[Note]) -> Call | None:
-        """With other shards products are those of the whole batch: noted for when all are done."""
+    @property
+    def waits(self) -> bool:
+        """With other shards: products are those of the whole batch."""
+        return self.deferred is not None
+
+    def noting(self, gradient: Gradient, products: list[Note]) -> Call:
+        """Where they wait, all at once."""
         if self.deferred is None:
-            return None
+            return super().noting(gradient, products)
         names = {name for name, *_ in products}
         notes = [(gradient.name + name, x, dz) for name, x, dz in products]
 
@@ -120,9 +125,9 @@ class Shard(Context):
         tasks = tiles(a, b, out)
         if len(tasks) > 1:
             return partial(self._tiled, tasks, a, b, out)
-        packs = self.packed is not None and (turned or not reads_rows())
-        if self.packed is not None and packs and by_tiles(a, b, out):
-            return self.packed.multiplication((name, turned), a, b, out)
+        packed = self.packed if turned or not reads_rows() else None
+        if packed is not None and by_tiles(a, b, out):
+            return packed.multiplication((name, turned), a, b, out)
         return bound(a, b, out)
 
     def _tiled(self, tasks: list[Task], a: Array, b: Array, out: Array) -> None:

@@ -1,21 +1,20 @@
 """Logits of the next token of texts that grow: keys and values of earlier tokens are kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from gdcore import kernels
 from gdcore._typing import Array
+from gdcore.layers.calls import Call
 from gdcore.layers.passes import Pass, rotary_turns
 from gdcore.layers.products import packs, panel_numbers
 from gdcore.parameters import aligned
 
 MOST_PACKED = 1 << 24  # parameters that are packed for products: they take their memory once more
-
-Call: TypeAlias = Callable[[], object]
 
 
 class Decoder:
