@@ -39,9 +39,13 @@ cdef inline inline_void pack_panel(
 cdef hot_void pack(
     const real *B, Py_ssize_t sq, Py_ssize_t sj, real *out, Py_ssize_t m, Py_ssize_t w, Py_ssize_t W,
 ) noexcept nogil:
-    """Panels of W columns, one after another."""
-    cdef Py_ssize_t panel, j
-    for panel in range((w + W - 1) // W):
+    """Panels of W columns, one after another; whole ones row by row of B, as they lie in memory."""
+    cdef Py_ssize_t q, panel, j, whole = w // W if sj == 1 else 0
+    for q in range(m if whole else 0):
+        for panel in range(whole):
+            for j in range(W):
+                out[(panel * m + q) * W + j] = B[q * sq + panel * W + j]
+    for panel in range(whole, (w + W - 1) // W):
         j = panel * W
         pack_panel(B + j * sj, sq, sj, out + j * m, m, W if w - j > W else w - j, W)
 
